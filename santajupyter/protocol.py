@@ -102,3 +102,172 @@ class Completion:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def completion_request(body: object) -> CompletionRequest:
+    """Check a JSON body of POST complete or warm. Unknown fields are ignored.
+
+    Raises BadRequest with the field's name and what it must be.
+    """
+    fields = _Fields(body)
+    cells = tuple(_cell(f"cells[{i}]", cell) for i, cell in enumerate(fields.list("cells")))
+    if not cells:
+        raise BadRequest("cells: give at least the cell with the cursor")
+    active = fields.integer("active", 0, len(cells) - 1, default=None)
+    offset = fields.integer("offset", 0, len(cells[active].source), default=None)
+    return CompletionRequest(
+        cells=cells,
+        active=active,
+        offset=offset,
+        language=fields.text("language", "python") or "python",
+        path=fields.text("path", ""),
+        trigger=fields.choice("trigger", TRIGGERS, "automatic"),
+        mode=fields.choice("mode", MODES, "auto"),
+        sampling=_sampling(fields, "max_new_tokens"),
+        stream=fields.boolean("stream"),
+        client=fields.text("client", ""),
+    )
+
+
+@dataclass(frozen=True)
+class TextRequest:
+    """A checked body of POST v1/completions (OpenAI's text completion, with ``suffix``)."""
+
+    prompt: str
+    suffix: str
+    model: str
+    sampling: Sampling
+    stream: bool
+
+
+def text_request(body: object) -> TextRequest:
+    """Check a JSON body of POST v1/completions. Raises BadRequest like :func:`completion_request`."""
+    fields = _Fields(body)
+    for name in ("echo", "logprobs", "best_of"):
+        if fields.values.get(name) not in (None, False, 1 if name == "best_of" else None):
+            raise BadRequest(f"{name}: not offered by this server; leave it out")
+    return TextRequest(
+        prompt=fields.text("prompt", None, limit=None),
+        suffix=fields.text("suffix", "", limit=None),
+        model=fields.text("model", ""),
+        sampling=_sampling(fields, "max_tokens"),
+        stream=fields.boolean("stream"),
+    )
+
+
+def model_name(body: object) -> str:
+    """The optional ``model`` of POST load; "" when absent. Raises BadRequest."""
+    return _Fields(body).text("model", "")
+
+
+def _sampling(fields: _Fields, length_name: str) -> Sampling:
+    n = fields.integer("n", 1, MAX_CANDIDATES, default=1)
+    temperature = fields.number("temperature", 0.0, 2.0, 0.0)
+    if n > 1 and temperature == 0:
+        raise BadRequest("n: several candidates need a temperature above 0, or they are all the same")
+    top_p = fields.number("top_p", 0.0, 1.0, 1.0)
+    if top_p == 0:
+        raise BadRequest("top_p: must be above 0")
+    seed = fields.integer("seed", 0, 2**63 - 1, default=-1)
+    return Sampling(
+        n=n,
+        max_new_tokens=fields.integer(length_name, 1, MAX_NEW_TOKENS, default=64),
+        temperature=temperature,
+        top_p=top_p,
+        seed=None if seed < 0 else seed,
+        stop=fields.stops("stop"),
+    )
+
+
+def _cell(name: str, value: object) -> Cell:
+    fields = _Fields(value, name)
+    count = fields.integer("execution_count", 0, 2**53, default=-1)
+    return Cell(
+        source=fields.text("source", None, limit=None),
+        type=fields.choice("type", CELL_TYPES, "code"),
+        id=fields.text("id", ""),
+        execution_count=None if count < 0 else count,
+    )
+
+
+class _Fields:
+    """A JSON object's fields by type; null counts as absent. A default of None means required."""
+
+    def __init__(self, body: object, name: str = "") -> None:
+        if not isinstance(body, Mapping):
+            raise BadRequest(f"{name or 'the body'}: must be a JSON object")
+        self.values: Mapping[str, object] = body
+        self._prefix = f"{name}." if name else ""
+
+    def _get(self, name: str, default: object) -> object:
+        value = self.values.get(name)
+        if value is not None:
+            return value
+        if default is None:
+            raise BadRequest(f"{self._prefix}{name}: missing")
+        return default
+
+    def _bad(self, name: str, remedy: str) -> BadRequest:
+        return BadRequest(f"{self._prefix}{name}: {remedy}")
+
+    def text(self, name: str, default: str | None, limit: int | None = MAX_NAME) -> str:
+        value = self._get(name, default)
+        if not isinstance(value, str):
+            raise self._bad(name, "must be a string")
+        if limit is not None and len(value) > limit:
+            raise self._bad(name, f"at most {limit} characters")
+        if not _encodable(value):
+            raise self._bad(name, "has half of a surrogate pair; send whole Unicode characters")
+        return value
+
+    def choice(self, name: str, options: Sequence[str], default: str) -> str:
+        value = self._get(name, default)
+        if value not in options:
+            raise self._bad(name, f"must be one of {', '.join(options)}")
+        return str(value)
+
+    def integer(self, name: str, low: int, high: int, default: int | None) -> int:
+        value = self._get(name, default)
+        if self.values.get(name) is None:
+            return default  # type: ignore[return-value]  # _get raised if it was None
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise self._bad(name, f"must be a whole number from {low} to {high}")
+        return value
+
+    def number(self, name: str, low: float, high: float, default: float) -> float:
+        value = self._get(name, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self._bad(name, "must be a number")
+        if not math.isfinite(value) or not low <= value <= high:
+            raise self._bad(name, f"must lie between {low:g} and {high:g}")
+        return float(value)
+
+    def boolean(self, name: str) -> bool:
+        value = self._get(name, False)
+        if not isinstance(value, bool):
+            raise self._bad(name, "must be true or false")
+        return value
+
+    def list(self, name: str) -> Sequence[object]:
+        value = self._get(name, None)
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise self._bad(name, "must be a list")
+        return value
+
+    def stops(self, name: str) -> tuple[str, ...]:
+        """A string or a list of strings, as OpenAI's API has it."""
+        value = self._get(name, ())
+        stops = [value] if isinstance(value, str) else value
+        if not isinstance(stops, Sequence) or len(stops) > MAX_STOPS:
+            raise self._bad(name, f"must be a string or a list of at most {MAX_STOPS} strings")
+        if not all(isinstance(stop, str) and 0 < len(stop) <= MAX_NAME and _encodable(stop) for stop in stops):
+            raise self._bad(name, f"each must be a string of 1 to {MAX_NAME} characters")
+        return tuple(stops)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

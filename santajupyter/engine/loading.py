@@ -1,0 +1,146 @@
+"""From a model's name to a folder on disk, and from the folder to a model in memory."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import constants, snapshot_download
+from tqdm import tqdm
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+CONFIG_FILES = ["config.json", "generation_config.json", "tokenizer.json"]
+SAFETENSORS = ["*.safetensors", "*.safetensors.index.json"]
+# Only where there are no safetensors; transformers unpickles them with weights_only=True.
+PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
+# Up to here float32 is as fast as bfloat16 on a CPU, and exact.
+SMALL_FILE = 64_000_000
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+Progress = Callable[[int, int], None]
+
+
+class ModelUnavailable(Exception):
+    """The model can't be had or can't be run here; the message says why, in a sentence."""
+
+
+def locate(model: str, revision: str, on_progress: Progress) -> Path:
+    """The model's folder: as given, from the hub's cache, or downloaded with ``on_progress(done, total)``.
+
+    ``done`` and ``total`` are bytes. Raises ModelUnavailable.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        missing = _missing(folder)
+        if missing:
+            raise ModelUnavailable(f"the folder {model} has no {missing}")
+        return folder
+    if folder.is_absolute() or model.count("/") != 1:
+        raise ModelUnavailable(f"{model} is neither a folder nor a hub id of the form owner/name")
+    return _cached(model, revision) or _downloaded(model, revision, on_progress)
+
+
+def load(folder: Path, device: str, dtype: str) -> PreTrainedModel:
+    """The model in memory, in eval mode. ``device`` and ``dtype`` may be "auto". Raises ModelUnavailable."""
+    place = torch.device(_auto_device() if device == "auto" else device)
+    number = _auto_dtype(place, _weights_size(folder)) if dtype == "auto" else DTYPES[dtype]
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=number, trust_remote_code=False, local_files_only=True
+        )
+        return model.to(place).eval()  # type: ignore[no-any-return]
+    except torch.OutOfMemoryError as error:
+        raise ModelUnavailable(f"not enough memory on {place} for the model") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelUnavailable(f"transformers can't load it: {_first_line(error)}") from error
+
+
+def _auto_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _auto_dtype(device: torch.device, size: int) -> torch.dtype:
+    """float16 on a GPU; on a CPU, where float16 is slow, bfloat16 unless the model is small."""
+    if device.type != "cpu":
+        return torch.float16
+    return torch.float32 if size <= SMALL_FILE else torch.bfloat16
+
+
+def _weights_size(folder: Path) -> int:
+    files = list(folder.glob("*.safetensors")) or list(folder.glob("pytorch_model*.bin"))
+    return sum(file.stat().st_size for file in files)
+
+
+def _missing(folder: Path) -> str:
+    """The first file that a model's folder must have and this one hasn't, or ""."""
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            return name
+    for index in folder.glob("*.index.json"):
+        for name in sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values())):
+            if not (folder / name).is_file():
+                return str(name)
+    return "" if _weights_size(folder) else "weights (*.safetensors)"
+
+
+def _cached(model: str, revision: str) -> Path | None:
+    """A complete copy from an earlier download: no request leaves the machine."""
+    try:
+        folder = Path(snapshot_download(model, revision=revision or None, local_files_only=True))
+    except (OSError, ValueError):
+        return None
+    return None if _missing(folder) else folder
+
+
+def _downloaded(model: str, revision: str, on_progress: Progress) -> Path:
+    class Bar(tqdm):  # type: ignore[type-arg]
+        """Counts the bytes of the whole snapshot; draws nothing."""
+
+        def display(self, *args: Any, **kwargs: Any) -> None:
+            if self.unit == "B" and self.n:
+                on_progress(min(int(self.n), total), total)
+
+        def update(self, n: float | None = 1) -> None:
+            super().update(n)
+            self.display()
+
+    try:
+        plan = snapshot_download(
+            model, revision=revision or None, allow_patterns=CONFIG_FILES + SAFETENSORS + PICKLES, dry_run=True
+        )
+        safe = any(file.filename.endswith(".safetensors") for file in plan)
+        patterns = CONFIG_FILES + (SAFETENSORS if safe else PICKLES)
+        wanted = [f for f in plan if f.will_download and (not safe or not Path(f.filename).match("pytorch_model*"))]
+        total = sum(file.file_size for file in wanted)
+        _check_disk(total)
+        on_progress(0, total)
+        folder = Path(
+            snapshot_download(model, revision=revision or None, allow_patterns=patterns, tqdm_class=Bar)
+        )
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"it can't be downloaded from the hub: {_first_line(error)}") from error
+    missing = _missing(folder)
+    if missing:
+        raise ModelUnavailable(f"its hub repository has no {missing}")
+    return folder
+
+
+def _check_disk(needed: int) -> None:
+    folder = Path(constants.HF_HUB_CACHE)
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ModelUnavailable(
+            f"{needed / 1e9:.1f} GB are needed in {folder}, {free / 1e9:.1f} GB are free (HF_HOME moves the cache)"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,85 @@
+"""The Jupyter server extension: its configuration, its routes, its life."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_server.extension.application import ExtensionApp
+from traitlets import Bool, Enum, Float, Int, List, Unicode
+
+from .fim import FAMILIES, ORDERS
+from .handlers import routes
+from .service import BUILT_IN, CompletionService, Settings
+
+
+class SantaApp(ExtensionApp):
+    """Serves code completions from a model on this host."""
+
+    name = "santajupyter"
+    extension_url = "/lab"
+    load_other_extensions = True
+
+    model = Unicode(
+        "bigcode/gpt_bigcode-santacoder",
+        help="The model: a Hugging Face hub id, a folder with config.json, tokenizer.json and safetensors, "
+        "or 'santa-mini', the built-in one.",
+    ).tag(config=True)
+    revision = Unicode("", help="The hub revision (branch, tag or commit) of the model; empty: the newest.").tag(
+        config=True
+    )
+    family = Enum(
+        ["", *FAMILIES],
+        "",
+        help="The model's fill-in-the-middle format; empty: recognised from its tokenizer. A model of no known "
+        "family completes left to right.",
+    ).tag(config=True)
+    device = Unicode(
+        "auto", help="Where the model runs: 'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1', 'mps'."
+    ).tag(config=True)
+    dtype = Enum(
+        ["auto", "float16", "bfloat16", "float32"],
+        "auto",
+        help="The weights' number format. 'auto': float16 on a GPU, bfloat16 on a CPU (float32 for small models).",
+    ).tag(config=True)
+    prompt_order = Enum(
+        list(ORDERS),
+        "auto",
+        help="'spm' puts the suffix before the prefix, so that a keystroke only lengthens the prompt; 'psm' the "
+        "other way round. 'auto': 'spm' where the family was trained on it.",
+    ).tag(config=True)
+    allowed_models = List(
+        Unicode(),
+        help="The models that a request to 'load' may switch to; empty: 'model' and 'fallback_model'.",
+    ).tag(config=True)
+    fallback_model = Unicode(
+        BUILT_IN,
+        help="The model that answers while 'model' is being loaded or can't be had; empty: none.",
+    ).tag(config=True)
+    preload = Bool(False, help="Load the model when the server starts, instead of at its first use.").tag(config=True)
+    idle_unload = Float(
+        0.0, min=0.0, help="Unload the model, and free its memory, after so many seconds without use; 0: never."
+    ).tag(config=True)
+    max_queue = Int(16, min=1, help="How many requests may wait for the model or be in work; one more gets 429.").tag(
+        config=True
+    )
+    request_timeout = Float(60.0, min=0.1, help="The time limit of a request, in seconds.").tag(config=True)
+    max_request_bytes = Int(4_000_000, min=1, help="The longest request body, in bytes; a longer one gets 413.").tag(
+        config=True
+    )
+
+    def initialize_settings(self) -> None:
+        names = Settings.__dataclass_fields__
+        values: dict[str, Any] = {name: getattr(self, name) for name in names}
+        values["allowed_models"] = tuple(self.allowed_models)
+        self.service = CompletionService(Settings(**values), self.log)
+
+    def initialize_handlers(self) -> None:
+        assert self.serverapp is not None
+        self.handlers.extend(routes("/", self.service, self.max_request_bytes))
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        if self.preload:
+            self.service.preload()
+
+    async def stop_extension(self) -> None:
+        await self.service.close()

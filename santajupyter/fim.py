@@ -1,0 +1,237 @@
+"""Fill-in-the-middle: a document -> the token ids that a model was trained on.
+
+A family is a prompt format. Its sentinels go in by id; the user's text is encoded
+apart from them and can never become one, whatever it spells.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from .notebook import Document
+
+# The suffix may take this share of the window when the prefix would fill it all.
+SUFFIX_SHARE = 1 / 4
+# A too long prefix is cut in steps of this share of its room, so that the prompt's
+# beginning, and with it the prompt cache, stays the same for many keystrokes.
+CUT_SHARE = 1 / 8
+# No tokenizer here has code with more characters a token: what is further away than
+# this can't reach the window and needn't be tokenized.
+MAX_CHARS_PER_TOKEN = 32
+ORDERS = ("auto", "spm", "psm")
+
+
+@dataclass(frozen=True)
+class Family:
+    """The sentinel tokens of a FIM format, and what else its training fixed.
+
+    ``spm``: the released models were trained on suffix-first prompts too ("variant 2":
+    prefix and suffix sentinels, suffix, middle sentinel, prefix). ``ends``: tokens
+    besides the tokenizer's end of text that end a middle. ``bos`` opens every prompt.
+    """
+
+    prefix: str
+    suffix: str
+    middle: str
+    spm: bool = False
+    ends: tuple[str, ...] = ()
+    bos: str = ""
+
+    @property
+    def sentinels(self) -> tuple[str, ...]:
+        return (self.prefix, self.suffix, self.middle)
+
+
+_UNDERSCORES = Family(
+    "<fim_prefix>", "<fim_suffix>", "<fim_middle>", ends=("<fim_pad>", "<file_sep>", "<repo_name>")
+)
+
+# First match wins in `recognize`, so what has more of its own tokens stands first. Sources:
+# santacoder: bigcode-project/Megatron-LM gpt_dataset.py; the rest: each model's card and tokenizer.
+FAMILIES: dict[str, Family] = {
+    "santacoder": Family("<fim-prefix>", "<fim-suffix>", "<fim-middle>", spm=True, ends=("<fim-pad>",)),
+    "codegemma": Family(
+        "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", ends=("<|file_separator|>",), bos="<bos>"
+    ),
+    "qwen2.5-coder": Family(
+        "<|fim_prefix|>",
+        "<|fim_suffix|>",
+        "<|fim_middle|>",
+        ends=("<|fim_pad|>", "<|file_sep|>", "<|repo_name|>", "<|im_start|>", "<|im_end|>", "<|cursor|>"),
+    ),
+    "deepseek-coder": Family(
+        "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", ends=("<|EOT|>",), bos="<｜begin▁of▁sentence｜>"
+    ),
+    "codellama": Family("▁<PRE>", "▁<SUF>", "▁<MID>", ends=("▁<EOT>",), bos="<s>"),
+    "starcoder2": _UNDERSCORES,
+    "starcoder": _UNDERSCORES,
+    "granite": _UNDERSCORES,
+}
+_END_TOKENS = ("<|endoftext|>", "</s>", "<eos>", "<｜end▁of▁sentence｜>", "<|end_of_text|>")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids for the model, the length still free for new tokens, and ``healed``:
+
+    the raw token that was taken off the prompt's end and must be generated again first.
+    """
+
+    ids: tuple[int, ...]
+    max_new_tokens: int
+    healed: str = ""
+
+
+class CodeTokenizer:
+    """A tokenizer.json whose ``encode`` treats every character as text."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        # SentencePiece vocabularies put a space before a text; one in the middle of a document has none.
+        first = tokenizer.encode("☺", add_special_tokens=False).tokens[:1]
+        self._anchor = "☺" if first and first[0].startswith("▁") else ""
+        self._anchor_length = len(tokenizer.encode(self._anchor, add_special_tokens=False).ids)
+        self._decode_anchor = tokenizer.encode("a", add_special_tokens=False).ids
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> CodeTokenizer:
+        """Raises FileNotFoundError where the model has no tokenizer.json."""
+        return cls.from_json((folder / "tokenizer.json").read_text("utf-8"))
+
+    @classmethod
+    def from_json(cls, text: str) -> CodeTokenizer:
+        """Only tokens marked special can be switched off, and some models leave FIM's unmarked."""
+        config: dict[str, Any] = json.loads(text)
+        for token in config.get("added_tokens") or ():
+            token["special"] = token["special"] or not token["content"].isspace()
+        config["truncation"] = config["padding"] = None
+        tokenizer = Tokenizer.from_str(json.dumps(config))
+        tokenizer.encode_special_tokens = True
+        return cls(tokenizer)
+
+    @property
+    def size(self) -> int:
+        """Ids in use; a model may have more rows than that."""
+        size: int = self._tokenizer.get_vocab_size()
+        return size
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text: no BOS, no sentinel, no dummy space."""
+        if not text:
+            return []
+        ids: list[int] = self._tokenizer.encode(self._anchor + text, add_special_tokens=False).ids
+        return ids[self._anchor_length :]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids that continue some other text; U+FFFD for half a character."""
+        decode = self._tokenizer.decode
+        whole: str = decode([*self._decode_anchor, *ids], skip_special_tokens=False)
+        return whole[len(decode(self._decode_anchor, skip_special_tokens=False)) :]
+
+    def id(self, token: str) -> int | None:
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+    def raw(self, token_id: int) -> str:
+        """The token as the vocabulary spells it."""
+        return str(self._tokenizer.id_to_token(token_id))
+
+    def ids_of(self, tokens: Sequence[str]) -> frozenset[int]:
+        return frozenset(found for token in tokens if (found := self.id(token)) is not None)
+
+    def tokens_along(self, text: str) -> list[int]:
+        """Ids of the tokens that begin with the raw ``text`` or are a beginning of it."""
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
+        return [i for token, i in vocabulary.items() if token.startswith(text) or text.startswith(token)]
+
+
+def recognize(tokenizer: CodeTokenizer) -> str:
+    """The name of the first family whose every sentinel and bos is in the vocabulary, or ""."""
+    for name, family in FAMILIES.items():
+        needed = [*family.sentinels, *([family.bos] if family.bos else [])]
+        if all(tokenizer.id(token) is not None for token in needed):
+            return name
+    return ""
+
+
+def end_ids(tokenizer: CodeTokenizer, family: Family | None, eos_ids: Sequence[int]) -> frozenset[int]:
+    """The tokens at which a completion ends: the model's own ends and every sentinel."""
+    ends = (*_END_TOKENS, *(family.sentinels + family.ends if family else ()))
+    return frozenset(eos_ids) | tokenizer.ids_of(ends)
+
+
+def fit(
+    document: Document,
+    tokenizer: CodeTokenizer,
+    family: Family | None,
+    window: int,
+    max_new_tokens: int,
+    order: str = "auto",
+    heal: bool = False,
+) -> Prompt:
+    """The prompt for the text at the document's cursor; with the new tokens at most ``window`` ids.
+
+    Blank suffix or no family: left to right. The prefix loses its beginning, the suffix its
+    end. ``heal`` takes the prefix's last token off, where the prompt ends in the prefix.
+    """
+    new = min(max_new_tokens, window // 2)
+    infill = family is not None and bool(document.suffix.strip())
+    bos = _ids(tokenizer, (family.bos,)) if family and family.bos else []
+    room = window - new - len(bos) - (3 if infill else 0)
+    prefix = tokenizer.encode(_near_end(document.prefix, room))
+    suffix = tokenizer.encode(document.suffix[: room * MAX_CHARS_PER_TOKEN]) if infill else []
+    suffix = suffix[: max(int(room * SUFFIX_SHARE), room - len(prefix))]
+    prefix = _last(prefix, room - len(suffix))
+    if not infill or family is None:
+        healed, prefix = _heal(tokenizer, prefix) if heal else ("", prefix)
+        return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed)
+    pre, suf, mid = ([i] for i in _ids(tokenizer, family.sentinels))
+    if order == "psm" or (order == "auto" and not family.spm):
+        return Prompt(tuple(bos + pre + prefix + suf + suffix + mid), new)
+    healed, prefix = _heal(tokenizer, prefix) if heal else ("", prefix)
+    return Prompt(tuple(bos + pre + suf + suffix + mid + prefix), new, healed)
+
+
+def _near_end(text: str, room: int) -> str:
+    """The text's end, from a line's start; far more than ``room`` tokens, cut in steps."""
+    reach = room * MAX_CHARS_PER_TOKEN
+    if len(text) <= reach:
+        return text
+    step = max(1, reach // 4)
+    start = math.ceil((len(text) - reach) / step) * step
+    return text[text.find("\n", start) + 1 or start :]
+
+
+def _last(ids: list[int], room: int) -> list[int]:
+    excess = len(ids) - room
+    if excess <= 0:
+        return ids
+    step = max(1, int(room * CUT_SHARE))
+    return ids[math.ceil(excess / step) * step :]
+
+
+def _heal(tokenizer: CodeTokenizer, prefix: list[int]) -> tuple[str, list[int]]:
+    """Take the last token off, unless it is half a character of a longer sequence."""
+    if len(prefix) < 2 or "\ufffd" in tokenizer.decode(prefix[-1:]):
+        return "", prefix
+    return tokenizer.raw(prefix[-1]), prefix[:-1]
+
+
+def _fallback_start(tokenizer: CodeTokenizer) -> tuple[int, ...]:
+    """An empty document still needs one token to start from: the end of the text before it."""
+    ends = sorted(tokenizer.ids_of(_END_TOKENS))
+    return tuple(ends[:1]) or (0,)
+
+
+def _ids(tokenizer: CodeTokenizer, tokens: Sequence[str]) -> list[int]:
+    found = [tokenizer.id(token) for token in tokens]
+    if None in found:
+        raise ValueError(f"the tokenizer lacks {tokens[found.index(None)]!r} of its FIM family")
+    return [i for i in found if i is not None]

@@ -1,0 +1,141 @@
+"""Pure rules from what a model wrote to what goes in at the cursor.
+
+:data:`RULES` is the whole chain, in order. Every rule takes the text and the place and
+returns a beginning of the text, so a stream that grows can be shown as it comes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .notebook import Document
+
+CLOSERS = ")]}\"'`"
+OPENS_BLOCK = re.compile(r"[:{(\[]\s*(#.*|//.*)?$")
+CONTINUES_STATEMENT = re.compile(r"(elif|else|except|finally|case|catch)\b|[)\]}]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the completion lands: the line left and right of the cursor, what stands below,
+
+    and whether it may run over more than one line (``block``).
+    """
+
+    left: str
+    right: str
+    below: str
+    block: bool
+
+
+def place(document: Document, mode: str = "auto", trigger: str = "automatic") -> Place:
+    """Resolve the mode: in mid-line a line; at a line's end a block where the context opens one.
+
+    An empty line that only continues a block is offered one line; an explicit ``invoke`` a block.
+    """
+    above, _, left = document.prefix.rpartition("\n")
+    right, _, below = document.suffix.partition("\n")
+    if mode == "auto":
+        opener = left if left.strip() else above.rstrip().rpartition("\n")[2]
+        block = not right.strip() and (trigger == "invoke" or bool(OPENS_BLOCK.search(opener)))
+    else:
+        block = mode == "block"
+    return Place(left=left, right=right, below=below, block=block)
+
+
+def clean(text: str, place: Place) -> str:
+    """What may be shown of ``text``; "" when nothing in it is worth showing."""
+    for rule in RULES:
+        text = rule(text, place)
+    return text
+
+
+def finished(text: str, place: Place) -> bool:
+    """Whether nothing that follows ``text`` could be shown: the model may stop."""
+    return "\n" in text if not place.block else _block_length(text.split("\n"), place)[1]
+
+
+def _end_of_line(text: str, place: Place) -> str:
+    return text if place.block else text.partition("\n")[0]
+
+
+def _end_of_block(text: str, place: Place) -> str:
+    """Up to the last line of the block that has something on it."""
+    lines = text.split("\n")
+    return "\n".join(lines[: _block_length(lines, place)[0]])
+
+
+def _block_length(lines: list[str], place: Place) -> tuple[int, bool]:
+    """How many lines belong to the block, and whether a line that doesn't follows them.
+
+    A line leaves the block when it is less indented than the cursor's line; as far indented
+    after a line that opened a block; or, at top level, when it begins a new paragraph or
+    statement after an indented one. Closing brackets, else, except and the like stay.
+    """
+    base = _indent(place.left)
+    opened = bool(place.left.strip()) and bool(OPENS_BLOCK.search(place.left))
+    kept, deeper, blank = 1, False, False
+    for number, line in enumerate(lines[1:], 1):
+        if not line.strip():
+            blank = True
+            continue
+        indent = _indent(line)
+        stays = bool(CONTINUES_STATEMENT.match(line.lstrip()))
+        new_paragraph = base == 0 and (deeper or (blank and any(map(str.strip, lines[:number]))))
+        if indent < base or (indent == base and not stays and (opened or new_paragraph)):
+            return kept, True
+        kept, deeper, blank = number + 1, deeper or indent > base, False
+    return kept, False
+
+
+def _repeats_below(text: str, place: Place) -> str:
+    """A completion that is the next line over again says nothing."""
+    following = next((line for line in place.below.split("\n") if line.strip()), "")
+    first = (place.left + text).partition("\n")[0] if text.strip() else ""
+    return "" if first and first.strip() == following.strip() and len(first.strip()) > 1 else text
+
+
+def _repeats_right(text: str, place: Place) -> str:
+    """Cut what stands right of the cursor already: its whole text, or the closers it begins with."""
+    right = place.right.rstrip()
+    if not right or not text:
+        return text
+    first, newline, rest = text.partition("\n")
+    if first.rstrip().endswith(right) and first.strip():
+        return first.rstrip()[: -len(right)]
+    closers = right[: len(right) - len(right.lstrip(CLOSERS))]
+    for length in range(len(closers), 0, -1):
+        if first.endswith(closers[:length]) and not newline and _unopened(first, closers[:length]):
+            return first[:-length]
+    return first + newline + rest
+
+
+def _unopened(text: str, closers: str) -> bool:
+    """Whether the closers at the text's end close nothing that the text itself opened."""
+    body = text[: -len(closers)]
+    for mark in closers:
+        opener = {")": "(", "]": "[", "}": "{"}.get(mark, mark)
+        if opener == mark and body.count(mark) % 2:
+            return False
+        if opener != mark and body.count(opener) > body.count(mark):
+            return False
+    return True
+
+
+def _only_space(text: str, place: Place) -> str:
+    return text if text.strip() else ""
+
+
+def _indent(line: str) -> int:
+    return len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip())
+
+
+RULES: tuple[Callable[[str, Place], str], ...] = (
+    _end_of_line,
+    _end_of_block,
+    _repeats_right,
+    _repeats_below,
+    _only_space,
+)

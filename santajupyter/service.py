@@ -1,0 +1,395 @@
+"""Who may ask the model, when, and what becomes of an answer that nobody wants any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+from . import __version__, postprocess
+from .engine import EngineProcess, EngineUnavailable, ModelStatus
+from .notebook import Document, document
+from .protocol import Completion, CompletionRequest, Item, Sampling, TextRequest, Timings, Usage
+
+BUILT_IN = "santa-mini"
+MODELS = Path(__file__).parent / "models"
+# A request waits this long for a model that is on its way before it is told to come back.
+LOAD_WAIT = 10.0
+# A model that couldn't be loaded is tried again on the next use after this.
+RETRY_LOAD = 600.0
+
+OnDelta = Callable[[int, str], Awaitable[None]]
+
+
+class Superseded(Exception):
+    """A newer request of the same client took this one's place."""
+
+
+class QueueFull(Exception):
+    """Too many requests are waiting already."""
+
+
+class TimedOut(Exception):
+    """The request's time limit passed; the engine was freed."""
+
+
+class NotAllowed(Exception):
+    """The configuration doesn't let a request choose this model."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """SantaApp's traits, under the same names."""
+
+    model: str
+    revision: str = ""
+    family: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    prompt_order: str = "auto"
+    allowed_models: tuple[str, ...] = ()
+    fallback_model: str = BUILT_IN
+    idle_unload: float = 0.0
+    max_queue: int = 16
+    request_timeout: float = 60.0
+
+
+@dataclass
+class _Statistics:
+    requests: int = 0
+    completed: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=200))
+
+    def to_json(self) -> dict[str, Any]:
+        counts = {name: value for name, value in vars(self).items() if name != "latencies"}
+        return {**counts, "latency_ms": _percentiles(self.latencies)}
+
+
+class CompletionService:
+    """The configured model with the built-in one to stand in for it. Use from one event loop."""
+
+    def __init__(self, settings: Settings, log: logging.Logger) -> None:
+        self._settings = settings
+        self._log = log
+        self._changed = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+        self._tasks: dict[object, asyncio.Task[Completion]] = {}
+        self._superseded: set[asyncio.Task[Completion]] = set()
+        self._statistics = _Statistics()
+        self._idle: asyncio.TimerHandle | None = None
+        self._failed_at = 0.0
+        self._primary = self._engine(settings.model)
+        self._fallback = self._engine(settings.fallback_model) if settings.fallback_model else None
+        if self._fallback and _model_path(settings.fallback_model) == _model_path(settings.model):
+            self._fallback = None
+
+    @property
+    def allowed_models(self) -> list[str]:
+        """What POST load may name: as configured, or the configured model and the built-in one."""
+        allowed = self._settings.allowed_models or (self._settings.model, self._settings.fallback_model)
+        return list(dict.fromkeys(filter(None, allowed)))
+
+    def status(self) -> dict[str, Any]:
+        """The state of GET status; see docs/rest.md."""
+        fallback = self._fallback.status if self._fallback else None
+        serving = self._ready_engine()
+        return {
+            **asdict(self._primary.status),
+            "serving": serving.status.model if serving else None,
+            "fallback": asdict(fallback) if fallback and fallback.state != "unloaded" else None,
+            "message": _message(self._primary.status, fallback if serving is self._fallback else None),
+            "allowed_models": self.allowed_models,
+            "busy": len(self._tasks),
+            "stats": self._statistics.to_json(),
+            "version": __version__,
+        }
+
+    async def complete(self, request: CompletionRequest, on_delta: OnDelta) -> Completion:
+        """Complete at the request's cursor; ``on_delta(index, text)`` for what may be shown already.
+
+        The result's texts are final: a rule may have taken back the end of what was streamed.
+        Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
+        """
+        where = document(request.cells, request.active, request.offset, request.language)
+        place = postprocess.place(where, request.mode, request.trigger)
+        stops = request.sampling.stop if place.block else ("\n", *request.sampling.stop)
+        sampling = replace(request.sampling, stop=stops)
+        return await self._admit(request.client, self._run(where, sampling, place, on_delta))
+
+    async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
+        """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
+        where = Document(request.prompt, request.suffix)
+        return await self._admit("", self._run(where, request.sampling, None, on_delta))
+
+    async def warm(self, request: CompletionRequest) -> Completion:
+        """Compute the prompt cache for the request's place; no items. Raises as complete."""
+        where = document(request.cells, request.active, request.offset, request.language)
+        client = request.client and f"warm {request.client}"
+        return await self._admit(client, self._run(where, request.sampling, None, _ignore, warm=True))
+
+    def preload(self) -> None:
+        """Start loading; returns at once."""
+        self._start()
+
+    async def load(self, model: str = "") -> None:
+        """Load the configured model, or switch to ``model``; returns when that has begun.
+
+        Raises NotAllowed.
+        """
+        if model and model not in self.allowed_models:
+            raise NotAllowed(
+                f"model: {model} is not allowed here; SantaApp.allowed_models has {', '.join(self.allowed_models)}"
+            )
+        if model and model != self._primary.status.model:
+            await self._primary.stop()
+            self._primary = self._engine(model)
+        self._failed_at = 0.0
+        self._start()
+
+    async def unload(self) -> None:
+        """End the models' processes; the next use starts them again."""
+        await self._primary.stop()
+        if self._fallback:
+            await self._fallback.stop()
+
+    async def close(self) -> None:
+        """End everything that runs."""
+        if self._idle:
+            self._idle.cancel()
+        for task in [*self._tasks.values(), *self._background]:
+            task.cancel()
+        await self.unload()
+
+    def serves(self, model: str) -> bool:
+        """Whether ``model`` names what answers here now or is configured to."""
+        return model in {self._primary.status.model, *(e.status.model for e in self._engines())}
+
+    async def _admit(self, client: str, work: Coroutine[Any, Any, Completion]) -> Completion:
+        """Run the work as the client's only one, in a queue of limited length, for a limited time."""
+        previous = self._tasks.get(client) if client else None
+        if len(self._tasks) - (previous is not None) >= self._settings.max_queue:
+            work.close()
+            raise QueueFull("Too many requests are waiting for the model; try again in a moment.")
+        if previous:
+            self._superseded.add(previous)
+            previous.cancel()
+        task: asyncio.Task[Completion] = asyncio.create_task(work)
+        key: object = client or task
+        self._tasks[key] = task
+        self._statistics.requests += 1
+        try:
+            return await asyncio.wait_for(task, self._settings.request_timeout)
+        except asyncio.CancelledError:
+            self._statistics.cancelled += 1
+            if task in self._superseded:
+                raise Superseded("A newer request of this client took its place.") from None
+            raise
+        except asyncio.TimeoutError:
+            self._statistics.failed += 1
+            raise TimedOut(
+                f"The model took longer than {self._settings.request_timeout:g} s (SantaApp.request_timeout)."
+            ) from None
+        except Exception:
+            self._statistics.failed += 1
+            raise
+        finally:
+            self._superseded.discard(task)
+            if self._tasks.get(key) is task:
+                del self._tasks[key]
+            self._watch_idleness()
+
+    async def _run(
+        self,
+        where: Document,
+        sampling: Sampling,
+        place: postprocess.Place | None,
+        on_delta: OnDelta,
+        warm: bool = False,
+    ) -> Completion:
+        """One request in the engine that answers now. ``place`` None: no rules."""
+        begun = time.perf_counter()
+        engine = await self._available_engine()
+        queue_ms = 0.0
+        shown = [_Shown(place) for _ in range(sampling.n)]
+        async with (engine.warm if warm else engine.complete)(where, sampling) as call:
+            async for event in call:
+                if event["event"] == "started":
+                    queue_ms = 1000 * (time.perf_counter() - begun)
+                elif event["event"] == "delta":
+                    new = shown[event["index"]].add(event["text"])
+                    if new:
+                        await on_delta(event["index"], new)
+                    if all(candidate.finished for candidate in shown):
+                        call.finish()
+        return self._completion(engine, event, queue_ms, place)
+
+    def _completion(
+        self, engine: EngineProcess, done: dict[str, Any], queue_ms: float, place: postprocess.Place | None
+    ) -> Completion:
+        usage = Usage(**done["usage"])
+        timings = Timings(queue_ms, done["prefill_ms"], done["decode_ms"])
+        items = [Item(**item) for item in done["items"]]
+        if place:
+            items = [replace(item, text=postprocess.clean(item.text, place)) for item in items]
+        statistics = self._statistics
+        statistics.completed += 1
+        statistics.prompt_tokens += usage.prompt_tokens
+        statistics.cached_tokens += usage.cached_tokens
+        if items:
+            statistics.latencies.append(queue_ms + timings.prefill_ms + timings.decode_ms)
+        return Completion(tuple(items), engine.status.model, usage, timings)
+
+    def _engine(self, model: str) -> EngineProcess:
+        s = self._settings
+        own = model == s.model
+        options = {
+            "model": model,
+            "folder": _model_path(model),
+            "revision": s.revision if own else "",
+            "family": s.family if own else "",
+            "device": s.device if own else "cpu",
+            "dtype": s.dtype if own else "auto",
+            "prompt_order": s.prompt_order,
+        }
+        return EngineProcess(options, self._on_change, self._log)
+
+    def _engines(self) -> list[EngineProcess]:
+        return [self._primary, *([self._fallback] if self._fallback else [])]
+
+    def _ready_engine(self) -> EngineProcess | None:
+        return next((engine for engine in self._engines() if engine.status.state == "ready"), None)
+
+    def _start(self) -> None:
+        """Start what should run: the configured model, and until it is ready the one that stands in."""
+        failed = self._primary.status.state == "error"
+        if not failed or time.monotonic() - self._failed_at > RETRY_LOAD:
+            self._failed_at = 0.0
+            self._primary.start()
+        if self._fallback and self._primary.status.state != "ready":
+            self._fallback.start()
+
+    async def _available_engine(self) -> EngineProcess:
+        self._start()
+        try:
+            await asyncio.wait_for(self._settled(), LOAD_WAIT)
+        except asyncio.TimeoutError:
+            self._log.debug("santajupyter: still loading after %s s", LOAD_WAIT)
+        engine = self._ready_engine()
+        if engine is None:
+            broken = self._primary.status.state == "error"
+            raise EngineUnavailable(
+                _message(self._primary.status, None), "error" if broken else "loading", 60 if broken else 2
+            )
+        return engine
+
+    async def _settled(self) -> None:
+        """Return when a model is ready or all have failed."""
+        while True:
+            states = [engine.status.state for engine in self._engines()]
+            if "ready" in states or all(state == "error" for state in states):
+                return
+            await self._changed.wait()
+
+    def _on_change(self) -> None:
+        status = self._primary.status
+        if status.state == "error" and not self._failed_at:
+            self._failed_at = time.monotonic()
+            self._log.warning("santajupyter: %s", _message(status, None))
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        if status.state == "ready" and self._fallback and self._fallback.status.state != "unloaded":
+            self._in_background(self._retire(self._fallback))
+
+    async def _retire(self, engine: EngineProcess) -> None:
+        """Stop the stand-in as soon as it has answered what it was asked."""
+        while engine.busy:
+            await asyncio.sleep(0.05)
+        if self._primary.status.state == "ready" and engine.status.state != "unloaded":
+            await engine.stop()
+
+    def _watch_idleness(self) -> None:
+        if self._idle:
+            self._idle.cancel()
+        if self._settings.idle_unload > 0:
+            loop = asyncio.get_running_loop()
+            self._idle = loop.call_later(self._settings.idle_unload, self._unload_if_idle)
+
+    def _unload_if_idle(self) -> None:
+        if not self._tasks:
+            self._log.info("santajupyter: unloading the model after %s s", self._settings.idle_unload)
+            self._in_background(self.unload())
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+class _Shown:
+    """What a user sees of one candidate while it streams."""
+
+    def __init__(self, place: postprocess.Place | None) -> None:
+        self._place = place
+        self._raw = self._visible = ""
+        self.finished = False
+
+    def add(self, delta: str) -> str:
+        """Take the next piece of raw text; return what it adds to the visible text."""
+        self._raw += delta
+        if self._place is None:
+            return delta
+        self.finished = postprocess.finished(self._raw, self._place)
+        visible = postprocess.clean(self._raw, self._place)
+        if not visible.startswith(self._visible):
+            return ""
+        new, self._visible = visible[len(self._visible) :], visible
+        return new
+
+
+async def _ignore(index: int, text: str) -> None:
+    return None
+
+
+def _model_path(model: str) -> str:
+    """A folder's absolute path, the built-in model's place, or the hub id as it is."""
+    if model == BUILT_IN:
+        return str(MODELS / BUILT_IN)
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
+
+
+def _message(status: ModelStatus, stand_in: ModelStatus | None) -> str:
+    """The state in a plain sentence or two."""
+    model = status.model
+    if status.state == "ready":
+        return f"{model} is ready on {status.device}."
+    if status.state == "unloaded":
+        return f"{model} is not loaded; it loads on first use."
+    if status.state == "error":
+        said = f"{model} can't be used: {status.error}."
+    elif status.state == "downloading" and status.progress and status.progress["total"]:
+        done, total = status.progress["done"], status.progress["total"]
+        said = f"Downloading {model}: {100 * done // total} % of {total / 1e9:.2f} GB."
+    else:
+        said = f"Loading {model}."
+    if stand_in:
+        rest = "instead" if status.state == "error" else "until then"
+        said += f" The built-in model {stand_in.model} answers {rest}."
+    return said
+
+
+def _percentiles(latencies: Sequence[float]) -> dict[str, float]:
+    if len(latencies) < 2:
+        return {"n": len(latencies)}
+    cuts = quantiles(latencies, n=20, method="inclusive")
+    return {"n": len(latencies), "p50": round(cuts[9], 1), "p95": round(cuts[18], 1)}
