@@ -24,28 +24,29 @@ class SantaApp(ExtensionApp):
         help="The model: a Hugging Face hub id, a folder with config.json, tokenizer.json and safetensors, "
         "or 'santa-mini', the built-in one.",
     ).tag(config=True)
-    revision = Unicode("", help="The hub revision (branch, tag or commit) of the model; empty: the newest.").tag(
-        config=True
-    )
+    revision = Unicode(
+        "", help="The hub revision (branch, tag or commit) of the model; empty: the newest."
+    ).tag(config=True)
     family = Enum(
         ["", *FAMILIES],
         "",
-        help="The model's fill-in-the-middle format; empty: recognised from its tokenizer. A model of no known "
-        "family completes left to right.",
+        help="The model's fill-in-the-middle format; empty: recognised from its tokenizer. A model of no "
+        "known family completes left to right.",
     ).tag(config=True)
     device = Unicode(
-        "auto", help="Where the model runs: 'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1', 'mps'."
+        "auto",
+        help="Where the model runs: 'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1', 'mps'.",
     ).tag(config=True)
     dtype = Enum(
         ["auto", "float16", "bfloat16", "float32"],
         "auto",
-        help="The weights' number format. 'auto': float16 on a GPU, bfloat16 on a CPU (float32 for small models).",
+        help="The weights' number format. 'auto': float16 on a GPU, bfloat16 on a CPU (float32 if small).",
     ).tag(config=True)
     prompt_order = Enum(
         list(ORDERS),
         "auto",
-        help="'spm' puts the suffix before the prefix, so that a keystroke only lengthens the prompt; 'psm' the "
-        "other way round. 'auto': 'spm' where the family was trained on it.",
+        help="'spm' puts the suffix before the prefix, so that a keystroke only lengthens the prompt; 'psm' "
+        "the other way round. 'auto': 'spm' where the family was trained on it.",
     ).tag(config=True)
     allowed_models = List(
         Unicode(),
@@ -55,17 +56,21 @@ class SantaApp(ExtensionApp):
         BUILT_IN,
         help="The model that answers while 'model' is being loaded or can't be had; empty: none.",
     ).tag(config=True)
-    preload = Bool(False, help="Load the model when the server starts, instead of at its first use.").tag(config=True)
+    preload = Bool(False, help="Load the model when the server starts, instead of at its first use.").tag(
+        config=True
+    )
     idle_unload = Float(
-        0.0, min=0.0, help="Unload the model, and free its memory, after so many seconds without use; 0: never."
+        0.0,
+        min=0.0,
+        help="Unload the model, and free its memory, after so many seconds without use; 0: never.",
     ).tag(config=True)
-    max_queue = Int(16, min=1, help="How many requests may wait for the model or be in work; one more gets 429.").tag(
-        config=True
-    )
+    max_queue = Int(
+        16, min=1, help="How many requests may wait for the model or be in work; one more gets 429."
+    ).tag(config=True)
     request_timeout = Float(60.0, min=0.1, help="The time limit of a request, in seconds.").tag(config=True)
-    max_request_bytes = Int(4_000_000, min=1, help="The longest request body, in bytes; a longer one gets 413.").tag(
-        config=True
-    )
+    max_request_bytes = Int(
+        4_000_000, min=1, help="The longest request body, in bytes; a longer one gets 413."
+    ).tag(config=True)
 
     def initialize_settings(self) -> None:
         names = Settings.__dataclass_fields__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,7 @@ class CodeTokenizer:
         first = tokenizer.encode("☺", add_special_tokens=False).tokens[:1]
         self._anchor = "☺" if first and first[0].startswith("▁") else ""
         self._anchor_length = len(tokenizer.encode(self._anchor, add_special_tokens=False).ids)
+        self._sorted = sorted(tokenizer.get_vocab(with_added_tokens=False))
         self._decode_anchor = tokenizer.encode("a", add_special_tokens=False).ids
 
     @classmethod
@@ -148,8 +150,10 @@ class CodeTokenizer:
 
     def tokens_along(self, text: str) -> list[int]:
         """Ids of the tokens that begin with the raw ``text`` or are a beginning of it."""
-        vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
-        return [i for token, i in vocabulary.items() if token.startswith(text) or text.startswith(token)]
+        first = bisect_left(self._sorted, text)
+        last = bisect_left(self._sorted, text + chr(0x10FFFF))
+        begun = (text[:length] for length in range(1, len(text)))
+        return sorted(self.ids_of([*self._sorted[first:last], *begun]))
 
 
 def recognize(tokenizer: CodeTokenizer) -> str:
@@ -178,8 +182,10 @@ def fit(
 ) -> Prompt:
     """The prompt for the text at the document's cursor; with the new tokens at most ``window`` ids.
 
-    Blank suffix or no family: left to right. The prefix loses its beginning, the suffix its
-    end. ``heal`` takes the prefix's last token off, where the prompt ends in the prefix.
+    Blank suffix or no family: left to right. Where it doesn't all fit, the prefix loses its
+    beginning and the suffix its end. Left to right, the prefix's last token is taken off and
+    generated again (token healing), since a cursor in mid-word cuts tokens as no training text
+    did; ``heal`` does so in SPM order too, for a model whose FIM training didn't cut inside tokens.
     """
     new = min(max_new_tokens, window // 2)
     infill = family is not None and bool(document.suffix.strip())
@@ -190,7 +196,7 @@ def fit(
     suffix = suffix[: max(int(room * SUFFIX_SHARE), room - len(prefix))]
     prefix = _last(prefix, room - len(suffix))
     if not infill or family is None:
-        healed, prefix = _heal(tokenizer, prefix) if heal else ("", prefix)
+        healed, prefix = _heal(tokenizer, prefix)
         return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed)
     pre, suf, mid = ([i] for i in _ids(tokenizer, family.sentinels))
     if order == "psm" or (order == "auto" and not family.spm):

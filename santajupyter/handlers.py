@@ -43,7 +43,10 @@ def routes(base_url: str, service: CompletionService, max_request_bytes: int) ->
         "v1/models": ModelsHandler,
     }
     arguments = {"service": service, "max_request_bytes": max_request_bytes}
-    return [(url_path_join(base_url, "santajupyter", path), handler, arguments) for path, handler in handlers.items()]
+    return [
+        (url_path_join(base_url, "santajupyter", path), handler, arguments)
+        for path, handler in handlers.items()
+    ]
 
 
 class SantaHandler(APIHandler):
@@ -61,7 +64,8 @@ class SantaHandler(APIHandler):
         """The work's result; None when an error, or nobody any more, was answered instead."""
         self._work = asyncio.ensure_future(work)
         try:
-            return await self._work
+            result: T = await self._work
+            return result
         except asyncio.CancelledError:
             if not self._work.cancelled():
                 raise
@@ -191,7 +195,8 @@ class ModelsHandler(OpenAIHandler):
     @authorized
     async def get(self) -> None:
         data = [
-            {"id": model, "object": "model", "owned_by": "santajupyter"} for model in self.service.allowed_models
+            {"id": model, "object": "model", "owned_by": "santajupyter"}
+            for model in self.service.allowed_models
         ]
         self.finish(json.dumps({"object": "list", "data": data}))
 
@@ -202,7 +207,11 @@ class TextCompletionHandler(OpenAIHandler):
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        self._head = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time())}
+        self._head = {
+            "id": f"cmpl-{uuid.uuid4().hex}",
+            "object": "text_completion",
+            "created": int(time.time()),
+        }
         completion = await self.reply(self._complete())
         if completion is None:
             return
@@ -227,7 +236,9 @@ class TextCompletionHandler(OpenAIHandler):
     async def _complete(self) -> Completion:
         request = text_request(self.body())
         if request.model and not self.service.serves(request.model):
-            raise UnknownModel(f"model: {request.model} is not loaded here; see v1/models, and POST load to switch")
+            raise UnknownModel(
+                f"model: {request.model} is not loaded here; see v1/models, and POST load to switch"
+            )
 
         async def on_delta(index: int, text: str) -> None:
             if request.stream:

@@ -14,10 +14,28 @@ from .protocol import Cell
 
 SEPARATOR = "\n\n"
 SLASH_LANGUAGES = frozenset(
-    "c c++ cpp csharp dart go groovy java javascript js kotlin php rust scala swift ts typescript".split()
+    [
+        "c",
+        "c++",
+        "cpp",
+        "csharp",
+        "dart",
+        "go",
+        "groovy",
+        "java",
+        "javascript",
+        "js",
+        "kotlin",
+        "php",
+        "rust",
+        "scala",
+        "swift",
+        "ts",
+        "typescript",
+    ]
 )
 # Cell magics whose body is still code of the notebook's own language.
-TRANSPARENT_MAGICS = frozenset("%%time %%timeit %%capture %%prun %%memit".split())
+TRANSPARENT_MAGICS = frozenset(["%%time", "%%timeit", "%%capture", "%%prun", "%%memit"])
 
 
 @dataclass(frozen=True)

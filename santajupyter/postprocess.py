@@ -14,7 +14,8 @@ from .notebook import Document
 
 CLOSERS = ")]}\"'`"
 OPENS_BLOCK = re.compile(r"[:{(\[]\s*(#.*|//.*)?$")
-CONTINUES_STATEMENT = re.compile(r"(elif|else|except|finally|case|catch)\b|[)\]}]")
+CONTINUATIONS = ("elif", "else", "except", "finally", "case", "catch")
+CONTINUES_STATEMENT = re.compile(rf"({'|'.join(CONTINUATIONS)})\b|[)\]}}]")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,13 @@ def clean(text: str, place: Place) -> str:
 
 def finished(text: str, place: Place) -> bool:
     """Whether nothing that follows ``text`` could be shown: the model may stop."""
-    return "\n" in text if not place.block else _block_length(text.split("\n"), place)[1]
+    if not place.block:
+        return "\n" in text
+    lines = text.split("\n")
+    begun = lines[-1].lstrip()
+    if begun and any(word.startswith(begun) for word in CONTINUATIONS):
+        lines.pop()
+    return _block_length(lines, place)[1]
 
 
 def _end_of_line(text: str, place: Place) -> str:
@@ -98,23 +105,20 @@ def _repeats_below(text: str, place: Place) -> str:
 
 
 def _repeats_right(text: str, place: Place) -> str:
-    """Cut what stands right of the cursor already: its whole text, or the closers it begins with."""
+    """Cut what stands right of the cursor already: all of it, or the closers it begins with."""
     right = place.right.rstrip()
-    if not right or not text:
-        return text
-    first, newline, rest = text.partition("\n")
-    if first.rstrip().endswith(right) and first.strip():
-        return first.rstrip()[: -len(right)]
+    first, newline, _ = text.partition("\n")
     closers = right[: len(right) - len(right.lstrip(CLOSERS))]
-    for length in range(len(closers), 0, -1):
-        if first.endswith(closers[:length]) and not newline and _unopened(first, closers[:length]):
-            return first[:-length]
-    return first + newline + rest
+    ends = [right] + ([closers[:length] for length in range(len(closers), 0, -1)] if not newline else [])
+    for end in filter(None, ends):
+        body = first.rstrip()[: -len(end)]
+        if first.rstrip().endswith(end) and _unopened(body, end[: len(closers)]):
+            return body
+    return text
 
 
-def _unopened(text: str, closers: str) -> bool:
-    """Whether the closers at the text's end close nothing that the text itself opened."""
-    body = text[: -len(closers)]
+def _unopened(body: str, closers: str) -> bool:
+    """Whether the closers after ``body`` close nothing that it opened itself."""
     for mark in closers:
         opener = {")": "(", "]": "[", "}": "{"}.get(mark, mark)
         if opener == mark and body.count(mark) % 2:

@@ -260,7 +260,9 @@ class _Fields:
         stops = [value] if isinstance(value, str) else value
         if not isinstance(stops, Sequence) or len(stops) > MAX_STOPS:
             raise self._bad(name, f"must be a string or a list of at most {MAX_STOPS} strings")
-        if not all(isinstance(stop, str) and 0 < len(stop) <= MAX_NAME and _encodable(stop) for stop in stops):
+        if not all(
+            isinstance(stop, str) and 0 < len(stop) <= MAX_NAME and _encodable(stop) for stop in stops
+        ):
             raise self._bad(name, f"each must be a string of 1 to {MAX_NAME} characters")
         return tuple(stops)
 

@@ -148,7 +148,7 @@ class CompletionService:
         """
         if model and model not in self.allowed_models:
             raise NotAllowed(
-                f"model: {model} is not allowed here; SantaApp.allowed_models has {', '.join(self.allowed_models)}"
+                f"model: {model} is not one of SantaApp.allowed_models ({', '.join(self.allowed_models)})"
             )
         if model and model != self._primary.status.model:
             await self._primary.stop()
@@ -305,6 +305,8 @@ class CompletionService:
         if status.state == "error" and not self._failed_at:
             self._failed_at = time.monotonic()
             self._log.warning("santajupyter: %s", _message(status, None))
+        if status.state == "ready":
+            self._watch_idleness()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         if status.state == "ready" and self._fallback and self._fallback.status.state != "unloaded":

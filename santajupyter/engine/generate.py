@@ -119,7 +119,7 @@ class Generator:
         if sampling.n > 1:
             cache = copy.deepcopy(cache)
             cache.batch_repeat_interleave(sampling.n)
-            logits = logits.expand(sampling.n, -1)
+            logits = logits.repeat(sampling.n, 1)
         for _ in range(prompt.max_new_tokens):
             if control.cancelled():
                 raise Cancelled
@@ -140,7 +140,7 @@ class Generator:
         return candidates
 
     def _step(self, cache: DynamicCache, rows: list[list[int]]) -> torch.Tensor:
-        """Logits [rows, vocabulary] after the rows' last ids. Whatever fails, the cache is not trusted again."""
+        """Logits [rows, vocabulary] after the rows' last ids. When it fails, the cache is forgotten."""
         try:
             ids = torch.tensor(rows, device=self._model.device)
             out = self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
@@ -203,7 +203,7 @@ def _common_length(a: Sequence[int], b: Sequence[int]) -> int:
 def _picker(sampling: Sampling, device: torch.device) -> Callable[[torch.Tensor], list[int]]:
     """Log-probabilities [rows, vocabulary] -> a token a row, by transformers' own warpers."""
     if sampling.temperature == 0:
-        return lambda scores: scores.argmax(dim=-1).tolist()  # type: ignore[no-any-return]
+        return lambda scores: scores.argmax(dim=-1).tolist()
     temperature = TemperatureLogitsWarper(max(sampling.temperature, 1e-4))
     top_p = TopPLogitsWarper(sampling.top_p)
     generator = torch.Generator(device)
@@ -215,6 +215,7 @@ def _picker(sampling: Sampling, device: torch.device) -> Callable[[torch.Tensor]
     def pick(scores: torch.Tensor) -> list[int]:
         none = torch.empty(0, dtype=torch.long)  # the warpers take the ids so far and ignore them
         warped = top_p(none, temperature(none, scores))
-        return torch.multinomial(warped.softmax(dim=-1), 1, generator=generator)[:, 0].tolist()  # type: ignore[no-any-return]
+        tokens: list[int] = torch.multinomial(warped.softmax(dim=-1), 1, generator=generator)[:, 0].tolist()
+        return tokens
 
     return pick

@@ -15,10 +15,13 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ..notebook import Document
 from ..protocol import Sampling
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # After a death the worker is started again by itself, after 0.5, 1, 2, 4, 8 seconds; then only on request.
 FIRST_DELAY = 0.5
@@ -68,7 +71,7 @@ class Call:
         self._open = True
         self._finishing = False
 
-    async def __aenter__(self) -> Call:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -102,9 +105,11 @@ class Call:
 
 
 class EngineProcess:
-    """A model in a process of its own. Use from one event loop; ``on_change`` is called at every new state."""
+    """A model in a process of its own. Use from one event loop; ``on_change`` follows every new state."""
 
-    def __init__(self, options: Mapping[str, str], on_change: Callable[[], None], log: logging.Logger) -> None:
+    def __init__(
+        self, options: Mapping[str, str], on_change: Callable[[], None], log: logging.Logger
+    ) -> None:
         self._options = dict(options)
         self._log = log
         self._on_change = on_change
@@ -133,7 +138,7 @@ class EngineProcess:
         self._set_status(replace(self.status, state="loading", error=None, progress=None))
         # A file named torch.py beside the notebook must not be what the worker imports: not the
         # server's folder but one that is on the path anyway becomes the worker's first.
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "santajupyter.engine.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -226,7 +231,12 @@ class EngineProcess:
         else:
             self._restarts = 0
             self._set_status(
-                replace(self.status, state="error", progress=None, error=what + f" {MAX_RESTARTS + 1} times in a row")
+                replace(
+                    self.status,
+                    state="error",
+                    progress=None,
+                    error=what + f" {MAX_RESTARTS + 1} times in a row",
+                )
             )
 
     def _fail_calls(self) -> None:
@@ -247,11 +257,11 @@ class EngineProcess:
 def _write(process: subprocess.Popen[bytes], outbox: queue.SimpleQueue[Message | None]) -> None:
     """Send messages until a None; then close the worker's stdin, which ends it."""
     stdin: IO[bytes] = process.stdin  # type: ignore[assignment]
-    with contextlib.suppress(OSError):  # it died: the reader thread sees that too, and reports it
-        with stdin:
-            while (message := outbox.get()) is not None:
-                stdin.write(json.dumps(message).encode() + b"\n")
-                stdin.flush()
+    # When it died, the reader thread sees that too, and reports it.
+    with contextlib.suppress(OSError), stdin:
+        while (message := outbox.get()) is not None:
+            stdin.write(json.dumps(message).encode() + b"\n")
+            stdin.flush()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

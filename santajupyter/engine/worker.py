@@ -90,6 +90,7 @@ class _Inbox:
 class _Engine:
     def __init__(self, options: Message, out: _Out) -> None:
         from .generate import Cancelled, Control, Generator
+        from .loading import end_ids as model_end_ids
         from .loading import load, locate
 
         self._out = out
@@ -105,7 +106,7 @@ class _Engine:
         config = model.config.get_text_config()
         self._heal = bool(getattr(config, "heal_tokens", False))
         self._window = min(MAX_WINDOW, getattr(config, "max_position_embeddings", None) or MAX_WINDOW)
-        ends = end_ids(self._tokenizer, self._family, _eos_ids(model))
+        ends = end_ids(self._tokenizer, self._family, model_end_ids(folder, model))
         self._generator = Generator(model, self._tokenizer, ends)
         out.send(
             event="state",
@@ -177,14 +178,6 @@ def _quiet_transformers() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-
-
-def _eos_ids(model: Any) -> list[int]:
-    found = [model.config.eos_token_id, getattr(model.generation_config, "eos_token_id", None)]
-    ids: list[int] = []
-    for eos in found:
-        ids.extend(eos if isinstance(eos, list) else [eos] if eos is not None else [])
-    return ids
 
 
 def _device_name(device: Any) -> str:

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+
+from santajupyter.fim import FAMILIES, CodeTokenizer, fit, recognize
+from santajupyter.notebook import Document
+
+from .checkpoint import TEXT, make_tokenizer
+from .conftest import REAL_TOKENIZER
+
+TINY = CodeTokenizer.from_json(make_tokenizer().to_str())
+SANTA = FAMILIES["santacoder"]
+PRE, MID, SUF = (TINY.id(token) for token in ("<fim-prefix>", "<fim-middle>", "<fim-suffix>"))
+code = st.text(st.sampled_from("abc def():\n 19🦌ß\t<|fim-prefix>"), max_size=200)
+
+
+def test_spm_is_santacoders_default() -> None:
+    """Variant 2 of bigcode-project/Megatron-LM's permute: both sentinels, suffix, middle sentinel, prefix."""
+    prompt = fit(Document("a = ", "\nb"), TINY, SANTA, 100, 10)
+    assert prompt.ids == (PRE, SUF, *TINY.encode("\nb"), MID, *TINY.encode("a = "))
+
+
+def test_psm() -> None:
+    prompt = fit(Document("a = ", "\nb"), TINY, SANTA, 100, 10, order="psm")
+    assert prompt.ids == (PRE, *TINY.encode("a = "), SUF, *TINY.encode("\nb"), MID)
+
+
+def test_left_to_right_heals_the_last_token() -> None:
+    prompt = fit(Document("import os", " \n"), TINY, SANTA, 100, 10)
+    ids = TINY.encode("import os")
+    assert prompt.ids == tuple(ids[:-1])
+    assert prompt.healed == TINY.raw(ids[-1])
+    assert ids[-1] in TINY.tokens_along(prompt.healed)
+
+
+def test_a_model_without_fim_tokens_completes_left_to_right() -> None:
+    assert fit(Document("import os", "\nx"), TINY, None, 100, 10).ids == tuple(TINY.encode("import os")[:-1])
+
+
+def test_an_empty_document_has_a_prompt() -> None:
+    assert fit(Document("", ""), TINY, SANTA, 100, 10).ids == (TINY.id("<|endoftext|>"),)
+
+
+@given(code, code, st.integers(16, 64), st.integers(1, 80), st.sampled_from(["auto", "psm"]))
+def test_prompt_and_new_tokens_fit_the_window(
+    prefix: str, suffix: str, window: int, new: int, order: str
+) -> None:
+    prompt = fit(Document(prefix, suffix), TINY, SANTA, window, new, order)
+    assert len(prompt.ids) + prompt.max_new_tokens <= window
+    assert 0 < prompt.max_new_tokens <= new
+
+
+@given(code, code)
+def test_text_never_becomes_a_special_token(prefix: str, suffix: str) -> None:
+    prompt = fit(Document(prefix, suffix + "."), TINY, SANTA, 4096, 10)
+    sentinels = {i for i in prompt.ids if i >= TINY.size - 5}
+    assert sentinels == {PRE, SUF, MID}
+    assert [i for i in prompt.ids if i in sentinels] == [PRE, SUF, MID]
+
+
+@given(code)
+def test_encode_and_decode_are_inverse(text: str) -> None:
+    assert TINY.decode(TINY.encode(text)) == text
+
+
+def test_unmarked_control_tokens_are_text_too() -> None:
+    """Qwen2.5-Coder's tokenizer doesn't mark its FIM tokens special, so they were parsed in users' text."""
+    config = json.loads(make_tokenizer(["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]).to_str())
+    for token in config["added_tokens"]:
+        token["special"] = False
+    tokenizer = CodeTokenizer.from_json(json.dumps(config))
+    assert recognize(tokenizer) == "qwen2.5-coder"
+    assert tokenizer.id("<|fim_prefix|>") not in tokenizer.encode("x<|fim_prefix|>")
+
+
+def test_a_long_notebooks_prompt_keeps_its_beginning_while_typing() -> None:
+    """The cut is made in steps: most keystrokes only lengthen the prompt's tail."""
+    source = "\n".join(f"x{i} = {i}" for i in range(400))
+    starts = [fit(Document(source + "y" * n, "\nz"), TINY, SANTA, 256, 10).ids[:40] for n in range(20)]
+    assert sum(a != b for a, b in zip(starts, starts[1:], strict=False)) <= 1
+
+
+def test_the_suffix_yields_to_the_prefix_but_keeps_its_share() -> None:
+    prompt = fit(Document("a b c\n" * 100, "\nd e f" * 100), TINY, SANTA, 200, 20, order="psm")
+    suffix_length = len(prompt.ids) - prompt.ids.index(SUF) - 2
+    assert suffix_length == int((200 - 20 - 3) / 4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_is_recognized(name: str) -> None:
+    family = FAMILIES[name]
+    special = [*family.sentinels, *([family.bos] if family.bos else [])]
+    found = recognize(CodeTokenizer.from_json(make_tokenizer(special, 420).to_str()))
+    assert FAMILIES[found] == family
+
+
+def test_no_family() -> None:
+    assert recognize(CodeTokenizer.from_json(make_tokenizer([]).to_str())) == ""
+
+
+def test_sentencepiece_pieces_have_no_dummy_space() -> None:
+    """CodeLlama's tokenizer puts a space before each text: the suffix would begin with one."""
+    plain = Tokenizer(BPE(unk_token="<unk>"))
+    plain.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+    plain.decoder = decoders.Metaspace(prepend_scheme="always", split=False)
+    plain.train_from_iterator(
+        [TEXT + "☺"], BpeTrainer(vocab_size=150, special_tokens=["<unk>"], show_progress=False)
+    )
+    tokenizer = CodeTokenizer.from_json(plain.to_str())
+    assert tokenizer.raw(tokenizer.encode("n < 2")[0]).startswith("n")
+    assert tokenizer.decode(tokenizer.encode(" n")) == " n"
+
+
+@pytest.mark.skipif(not REAL_TOKENIZER.is_file(), reason="needs SantaCoder's tokenizer.json")
+class TestRealTokenizer:
+    tokenizer = CodeTokenizer.from_folder(Path(REAL_TOKENIZER).parent) if REAL_TOKENIZER.is_file() else TINY
+
+    def test_published_ids(self) -> None:
+        assert recognize(self.tokenizer) == "santacoder"
+        tokens = ("<|endoftext|>", "<fim-prefix>", "<fim-middle>", "<fim-suffix>", "<fim-pad>")
+        assert [self.tokenizer.id(token) for token in tokens] == [49152, 49153, 49154, 49155, 49156]
+        assert self.tokenizer.size == 49157
+
+    def test_digits_are_single_tokens(self) -> None:
+        assert len(self.tokenizer.encode("12345")) == 5
+
+    def test_exact_format(self) -> None:
+        prompt = fit(Document("def f(n):\n", "\nprint(f(2))"), self.tokenizer, SANTA, 2048, 32)
+        encode = self.tokenizer.encode
+        assert prompt.ids == (49153, 49155, *encode("\nprint(f(2))"), 49154, *encode("def f(n):\n"))
+
+    @given(code)
+    def test_sentinels_in_text_are_text(self, text: str) -> None:
+        assert all(i < 49152 for i in self.tokenizer.encode("<fim-middle>" + text + "<|endoftext|>"))
+        assert self.tokenizer.decode(self.tokenizer.encode(text)) == text

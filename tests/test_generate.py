@@ -1,0 +1,157 @@
+"""The decode loop on a tiny checkpoint, against transformers' own generate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from santajupyter.engine.generate import Cancelled, Control, Generator, Result
+from santajupyter.engine.loading import load
+from santajupyter.fim import FAMILIES, CodeTokenizer, Prompt, end_ids, fit
+from santajupyter.notebook import Document
+from santajupyter.protocol import Sampling
+
+Engine = tuple[Generator, CodeTokenizer]
+
+
+@pytest.fixture(scope="module")
+def engine(tiny: Path) -> Engine:
+    tokenizer = CodeTokenizer.from_folder(tiny)
+    return Generator(load(tiny, "cpu", "float32"), tokenizer, frozenset()), tokenizer
+
+
+def run(engine: Engine, prompt: Prompt, sampling: Sampling, control: Control | None = None) -> Result:
+    return engine[0].complete(prompt, sampling, control or Control(), lambda index, text: None)
+
+
+def prompt_of(engine: Engine, text: str, new: int = 12) -> Prompt:
+    return Prompt(tuple(engine[1].encode(text)), new)
+
+
+def test_greedy_equals_transformers(engine: Engine, tiny: Path) -> None:
+    prompt = prompt_of(engine, "def fibonacci(n):\n    if")
+    model = load(tiny, "cpu", "float32")
+    ids = torch.tensor([prompt.ids])
+    logits_end = engine[1].size
+    expected: list[int] = []
+    for _ in range(12):
+        logits = model(input_ids=ids).logits[0, -1, :logits_end]
+        expected.append(int(logits.argmax()))
+        ids = torch.cat([ids, ids.new_tensor([[expected[-1]]])], dim=1)
+    assert len(set(expected)) > 3  # or the weights would make this test a formality
+    assert run(engine, prompt, Sampling()).items[0].text == engine[1].decode(expected).rstrip("\ufffd")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(st.sampled_from("abn =(1\n🦌"), min_size=1, max_size=30), min_size=1, max_size=5))
+def test_cached_equals_uncached(engine: Engine, texts: list[str]) -> None:
+    """Whatever was asked before, the same prompt gives the same text and the same probability."""
+    tokenizer = engine[1]
+    for text in texts:
+        fresh = Generator(engine[0]._model, tokenizer, frozenset())
+        prompt = fit(
+            Document("import numpy as np\n" + text, "\nx"), tokenizer, FAMILIES["santacoder"], 200, 6
+        )
+        cached, uncached = run(engine, prompt, Sampling()), run((fresh, tokenizer), prompt, Sampling())
+        assert cached.items[0].text == uncached.items[0].text
+        assert cached.items[0].logprob == pytest.approx(uncached.items[0].logprob, abs=1e-4)
+
+
+def test_typing_computes_only_what_is_new(engine: Engine) -> None:
+    run(engine, prompt_of(engine, "import numpy as np\nx = np."), Sampling())
+    usage = run(engine, prompt_of(engine, "import numpy as np\nx = np.a"), Sampling()).usage
+    assert usage.prompt_tokens - usage.cached_tokens <= 2
+
+
+def test_streamed_pieces_are_the_text(engine: Engine) -> None:
+    pieces: list[str] = []
+    for seed in range(5):
+        pieces.clear()
+        result = engine[0].complete(
+            prompt_of(engine, "print(", 40),
+            Sampling(temperature=1.5, seed=seed),
+            Control(),
+            lambda index, text: pieces.append(text),
+        )
+        assert "".join(pieces) == result.items[0].text
+        assert all(not piece.endswith("\ufffd") for piece in pieces)
+
+
+def test_stop_is_not_part_of_the_text(engine: Engine) -> None:
+    prompt = prompt_of(engine, "import numpy")
+    text = run(engine, prompt, Sampling()).items[0].text
+    assert text.startswith("as")
+    item = run(engine, prompt, Sampling(stop=("never", "s"))).items[0]
+    assert (item.text, item.finish_reason) == ("a", "stop")
+
+
+def test_the_models_end_tokens_end_the_text(engine: Engine) -> None:
+    """Every sentinel ends a completion, and none is ever part of it."""
+    tokenizer = engine[1]
+    ends = end_ids(tokenizer, FAMILIES["santacoder"], [])
+    assert {tokenizer.id(token) for token in ("<fim-pad>", "<|endoftext|>", "<fim-middle>")} <= ends
+    at_once = Generator(engine[0]._model, tokenizer, frozenset(range(tokenizer.size)))
+    result = run((at_once, tokenizer), prompt_of(engine, "x = 1"), Sampling())
+    assert (result.items[0].text, result.items[0].finish_reason) == ("", "stop")
+
+
+def test_healing_regenerates_the_cut_token(engine: Engine) -> None:
+    tokenizer = engine[1]
+    prompt = fit(Document("import num", ""), tokenizer, None, 200, 8)
+    assert prompt.healed
+    seen = tokenizer.decode(list(prompt.ids)) + tokenizer.decode(tokenizer.encode("num"))
+    assert seen.endswith("num")
+    result = run(engine, prompt, Sampling())
+    assert result.usage.completion_tokens == 8
+    whole = (
+        engine[0]._tokenizer.decode(list(prompt.ids)) + prompt.healed.replace("Ġ", " ") + result.items[0].text
+    )
+    assert whole.startswith("import num")
+
+
+def test_candidates_share_one_prefill(engine: Engine) -> None:
+    result = run(engine, prompt_of(engine, "print("), Sampling(n=3, temperature=1.0, seed=3))
+    again = run(engine, prompt_of(engine, "print("), Sampling(n=3, temperature=1.0, seed=3))
+    assert len({item.text for item in result.items}) > 1
+    assert [i.text for i in result.items] == [i.text for i in again.items]
+    assert again.usage.cached_tokens == again.usage.prompt_tokens - 1
+
+
+def test_cancel_takes_effect_within_one_step(engine: Engine) -> None:
+    steps: list[str] = []
+    control = Control(cancelled=lambda: len(steps) >= 3)
+    with pytest.raises(Cancelled):
+        engine[0].complete(prompt_of(engine, "x = (", 100), Sampling(), control, lambda i, t: steps.append(t))
+    assert len(steps) == 3
+
+
+def test_a_cancelled_prefill_keeps_what_it_computed(engine: Engine) -> None:
+    calls = iter([False, True])
+    prompt = prompt_of(engine, "q1w2e3" * 30)
+    with pytest.raises(Cancelled):
+        run(engine, prompt, Sampling(), Control(cancelled=lambda: next(calls)))
+    assert run(engine, prompt, Sampling(max_new_tokens=1)).usage.cached_tokens >= 128
+
+
+def test_finish_keeps_the_text(engine: Engine) -> None:
+    steps: list[str] = []
+    control = Control(finished=lambda: len(steps) >= 3)
+    result = engine[0].complete(
+        prompt_of(engine, "x = (", 100), Sampling(), control, lambda i, t: steps.append(t)
+    )
+    assert result.items[0].finish_reason == "stop"
+    assert result.items[0].text == "".join(steps)
+
+
+def test_a_failed_step_leaves_no_half_cache(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = prompt_of(engine, "zzz = 1")
+    expected = run(engine, prompt, Sampling()).items[0].text
+    with monkeypatch.context() as patch:
+        patch.setattr(type(engine[0]._model), "forward", lambda *a, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(engine, prompt_of(engine, "yyy = 2"), Sampling())
+    assert run(engine, prompt, Sampling()).items[0].text == expected

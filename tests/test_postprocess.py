@@ -1,0 +1,68 @@
+"""Golden cases: ║ is the cursor in the document, ├…┤ the completion as it goes in."""
+
+from __future__ import annotations
+
+import pytest
+
+from santajupyter.notebook import Document
+from santajupyter.postprocess import clean, finished, place
+
+GOLDEN = [
+    # a line's end: the line
+    ("x = ║", "1\ny = 2", "x = ├1┤"),
+    # mid-line: up to where the suffix takes over
+    ("print(║)", "x, y)", "print(├x, y┤)"),
+    ("print(║)", "x)\nprint(y)", "print(├x┤)"),
+    ("f(g(║))", "x)", "f(g(├x┤))"),
+    ("f(║)", "g(x)", "f(├g(x)┤)"),
+    ("x = [║]", "1, 2]", "x = [├1, 2┤]"),
+    ('open("║")', 'a.txt")', 'open("├a.txt┤")'),
+    ('open("║")', "a.txt", 'open("├a.txt┤")'),
+    ("║ + 1", "x + 1", "├x┤ + 1"),
+    ("for i in ║:", "range(3):", "for i in ├range(3)┤:"),
+    ("if f(║):", "g(x)):", "if f(├g(x)┤):"),
+    # after a line that opens a block: the block
+    (
+        "def f(n):\n    ║",
+        "if n:\n        return 1\n    return 2\n\nf(1)",
+        "├if n:\n        return 1\n    return 2┤",
+    ),
+    ("def f(n):║", "\n    return n\n\nprint(f(1))", "def f(n):├\n    return n┤"),
+    ("if x:║", "\n    y\nelse:\n    z\nw", "if x:├\n    y\nelse:\n    z┤"),
+    ("function f(n) {║", "\n  return n\n}\nf(1)", "function f(n) {├\n  return n\n}┤"),
+    ("if a:\n    if b:\n        ║", "c\n    d\ne", "├c┤"),
+    # nothing worth showing
+    ("x = 1\n║\ny = 2", "y = 2", "├┤"),
+    ("x = ║", "   ", "x = ├┤"),
+    ("x = 1║", "\ny = 2", "x = 1├┤"),
+    # whitespace is kept exactly
+    ("x =║", " 1", "x =├ 1┤"),
+    ("if x:\n  ║", "\ty", "├\ty┤"),
+]
+
+
+@pytest.mark.parametrize(("where", "raw", "shown"), GOLDEN)
+def test_golden(where: str, raw: str, shown: str) -> None:
+    prefix, suffix = where.split("║")
+    spot = place(Document(prefix, suffix))
+    text = clean(raw, spot)
+    line = prefix.rpartition("\n")[2]
+    visible = f"{line if line.strip() else ''}├{text}┤{suffix.partition(chr(10))[0]}"
+    assert visible == shown
+
+
+def test_explicit_generation_ends_at_the_next_paragraph() -> None:
+    spot = place(Document("# add two numbers", ""), "block", "invoke")
+    assert clean("\n\ndef add(a, b):\n    return a + b\n\n\nprint(add(1, 2))", spot) == (
+        "\n\ndef add(a, b):\n    return a + b"
+    )
+
+
+@pytest.mark.parametrize(("where", "raw", "shown"), GOLDEN)
+def test_a_stream_may_stop_when_finished(where: str, raw: str, shown: str) -> None:
+    """What `finished` says of a beginning holds: nothing later changes what is shown."""
+    prefix, suffix = where.split("║")
+    spot = place(Document(prefix, suffix))
+    for length in range(len(raw)):
+        if finished(raw[:length], spot):
+            assert clean(raw[:length], spot) == clean(raw, spot)

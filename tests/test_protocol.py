@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from santajupyter.protocol import BadRequest, CompletionRequest, completion_request, text_request
+
+Body = Callable[..., dict[str, Any]]
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = [
+    "cells active offset language path trigger mode n max_new_tokens temperature top_p seed stop stream client",
+    "prompt suffix model max_tokens echo logprobs best_of",
+]
+
+
+@given(st.dictionaries(st.sampled_from(" ".join(FIELDS).split()), JSON) | JSON)
+def test_any_json_is_a_request_or_a_bad_request(body: object) -> None:
+    for parse in (completion_request, text_request):
+        try:
+            parse(body)
+        except BadRequest as error:
+            assert str(error)
+
+
+def test_defaults(body: Body) -> None:
+    request = completion_request({"cells": [{"source": "x"}], "active": 0, "offset": 1})
+    assert isinstance(request, CompletionRequest)
+    assert (request.language, request.mode, request.sampling.temperature) == ("python", "auto", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"cells": []}, "cells: give at least"),
+        ({"cells": [{"type": "code"}]}, r"cells\[0\].source: missing"),
+        ({"cells": [{"source": "x", "type": "video"}]}, r"cells\[0\].type: must be one of"),
+        ({"active": 1}, "active: must be a whole number from 0 to 0"),
+        ({"offset": 99}, "offset: must be a whole number from 0 to 17"),
+        ({"offset": True}, "offset"),
+        ({"offset": None}, "offset: missing"),
+        ({"cells": [{"source": "\ud83e"}]}, "surrogate"),
+        ({"mode": "all"}, "mode: must be one of line, block, auto"),
+        ({"n": 3}, "n: several candidates need a temperature"),
+        ({"temperature": float("nan")}, "temperature: must lie between 0 and 2"),
+        ({"top_p": 0}, "top_p: must be above 0"),
+        ({"stop": [""]}, "stop: each must be a string"),
+        ({"stop": ["a"] * 17}, "stop: must be a string or a list"),
+        ({"client": "x" * 2000}, "client: at most 1024"),
+        ({"stream": 1}, "stream: must be true or false"),
+    ],
+)
+def test_bad_fields_are_named(body: Body, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        completion_request(body(**change))
+
+
+def test_unknown_fields_are_ignored(body: Body) -> None:
+    """A newer frontend may send more."""
+    assert completion_request(body(variables={"df": "DataFrame"}, future=1)).active == 0
