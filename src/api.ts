@@ -14,11 +14,7 @@ export interface ICompletionRequest extends INotebookContext {
 }
 
 export type ModelState =
-  | 'unloaded'
-  | 'downloading'
-  | 'loading'
-  | 'ready'
-  | 'error';
+  'unloaded' | 'downloading' | 'loading' | 'ready' | 'error';
 
 export interface IProgress {
   phase: string;
@@ -153,7 +149,9 @@ async function readStream(
   let text = '';
   for (;;) {
     const { done, value } = await reader.read();
-    const chunk = done ? decoder.decode() : decoder.decode(value, { stream: true });
+    const chunk = done
+      ? decoder.decode()
+      : decoder.decode(value, { stream: true });
     for (const event of parser.push(chunk)) {
       const reply = readEvent(event);
       if (reply.items) {
@@ -165,7 +163,11 @@ async function readStream(
       }
     }
     if (done) {
-      throw new ServerError(502, 'cut_off', 'The server ended its answer early.');
+      throw new ServerError(
+        502,
+        'cut_off',
+        'The server ended its answer early.'
+      );
     }
   }
 }
