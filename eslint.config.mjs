@@ -18,6 +18,7 @@ export default tseslint.config(
   {
     rules: {
       curly: 'error',
+      '@typescript-eslint/no-extraneous-class': 'off',
       eqeqeq: 'error',
       'no-console': ['error', { allow: ['warn', 'error'] }]
     }

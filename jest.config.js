@@ -1,24 +1,16 @@
 /** JupyterLab's packages are ES modules, which Jest runs only as CommonJS. */
 const esModules = [
-  '@codemirror',
   '@jupyter',
   '@jupyterlab',
-  '@lumino',
-  '@microsoft',
-  '@rjsf',
-  'exenv-es6',
   'lib0',
-  'nanoid',
-  'vscode-ws-jsonrpc',
   'y-protocols',
-  'y-websocket',
   'yjs'
 ].join('|');
 
 module.exports = {
   testEnvironment: 'jsdom',
+  modulePathIgnorePatterns: ['<rootDir>/santajupyter', '<rootDir>/ui-tests'],
   testMatch: ['<rootDir>/src/**/*.spec.ts'],
-  moduleNameMapper: { '\\.(css|svg)$': '<rootDir>/src/__tests__/asset.ts' },
   transform: {
     '\\.[jt]sx?$': [
       'ts-jest',

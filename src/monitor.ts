@@ -3,14 +3,14 @@ import { Poll } from '@lumino/polling';
 
 import { type IStatus, type SantaApi, ServerError } from './api';
 import type { Notices } from './notices';
-import type { IOutcomes } from './provider';
+import type { IServerWatch } from './provider';
 
 const BUSY_INTERVAL = 1000;
 const CALM_INTERVAL = 10000;
 const MAX_PAUSE = 10;
 
 /** Follows the model's state on the server, and how requests go. */
-export class Monitor extends VDomModel implements IOutcomes {
+export class Monitor extends VDomModel implements IServerWatch {
   constructor(
     private readonly _api: SantaApi,
     private readonly _notices: Notices
@@ -27,6 +27,10 @@ export class Monitor extends VDomModel implements IOutcomes {
   /** What the server said last; null before, and where it can't be reached. */
   get status(): IStatus | null {
     return this._status;
+  }
+
+  get serving(): string | null {
+    return this._status?.serving ?? null;
   }
 
   /** Whether the server has no santajupyter; nothing is asked of it then. */

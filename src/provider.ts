@@ -28,8 +28,10 @@ const MAX_REPLIES = 16;
 
 const NOTHING: IInlineCompletionList = { items: [] };
 
-/** Who wants to know how a request went. */
-export interface IOutcomes {
+/** Who knows the server, and is told how each request went. */
+export interface IServerWatch {
+  /** The model that answers now, as far as known. */
+  readonly serving: string | null;
   /** Whether to ask at all now. */
   mayAsk(automatic: boolean): boolean;
   answered(): void;
@@ -42,8 +44,12 @@ export class SantaProvider implements IInlineCompletionProvider {
     private readonly _api: SantaApi,
     private readonly _settings: Settings,
     private readonly _ghosts: Ghosts,
-    private readonly _outcomes: IOutcomes
-  ) {}
+    private readonly _watch: IServerWatch
+  ) {
+    _settings.changed.connect(() => {
+      this._replies = [];
+    });
+  }
 
   readonly name = 'SantaCoder';
   readonly identifier = 'santajupyter:inline';
@@ -71,7 +77,52 @@ export class SantaProvider implements IInlineCompletionProvider {
     const place = requestPlace(widget, request);
     // JupyterLab may call in the middle of the editor's update.
     await Promise.resolve();
-    this._ghosts.tidy(activeEditor(widget));
+    const editor = activeEditor(widget);
+    this._ghosts.tidy(editor);
+    const list = await this._answer(request, context, place, call);
+    if (list.items.length === 0) {
+      // JupyterLab takes the empty list only after this returns.
+      setTimeout(() => this._ghosts.tidy(editor), 0);
+    }
+    return list;
+  }
+
+  /** The whole text to show, each time more of it is there. */
+  async *stream(
+    token: string
+  ): AsyncGenerator<{ response: IInlineCompletionItem }> {
+    const streamed = this._streams.get(token);
+    this._streams.delete(token);
+    if (!streamed) {
+      return;
+    }
+    const { reply, widget, call } = streamed;
+    for (;;) {
+      const isIncomplete = !reply.isDone;
+      const insertText = this._rest(reply, widget, call);
+      if (insertText) {
+        yield { response: { insertText, isIncomplete } };
+      } else if (insertText === null || !isIncomplete) {
+        break;
+      }
+      if (!isIncomplete) {
+        return;
+      }
+      await reply.changed();
+    }
+    if (call === this._call) {
+      // What is shown isn't what the reply came to in the end.
+      this._ghosts.dismiss(activeEditor(widget));
+    }
+  }
+
+  private async _answer(
+    request: CompletionHandler.IRequest,
+    context: IInlineCompletionContext,
+    place: IPlace,
+    call: number
+  ): Promise<IInlineCompletionList> {
+    const { widget } = context;
     const known = this._known(place);
     if (known) {
       const list = await this._list(known, widget, call);
@@ -95,31 +146,6 @@ export class SantaProvider implements IInlineCompletionProvider {
     return this._list(this._ask(request, context, place), widget, call);
   }
 
-  /** The whole text to show, each time more of it is there. */
-  async *stream(
-    token: string
-  ): AsyncGenerator<{ response: IInlineCompletionItem }> {
-    const streamed = this._streams.get(token);
-    this._streams.delete(token);
-    if (!streamed) {
-      return;
-    }
-    const { reply, widget, call } = streamed;
-    while (!reply.isDone) {
-      await reply.changed();
-      const rest = this._rest(reply, widget, call);
-      if (rest) {
-        yield { response: { insertText: rest, isIncomplete: !reply.isDone } };
-      } else if (rest === null) {
-        break;
-      }
-    }
-    if (call === this._call && !this._rest(reply, widget, call)) {
-      // What is shown isn't what the reply came to in the end.
-      this._ghosts.dismiss(activeEditor(widget));
-    }
-  }
-
   private _wanted(widget: Widget, automatic: boolean): boolean {
     const { choices } = this._settings;
     const type = activeType(widget);
@@ -127,12 +153,16 @@ export class SantaProvider implements IInlineCompletionProvider {
       choices.enabled &&
       (choices.automatic || !automatic) &&
       (type === 'code' || (type === 'markdown' && choices.markdown)) &&
-      this._outcomes.mayAsk(automatic)
+      this._watch.mayAsk(automatic)
     );
   }
 
   /** The newest reply on whose way the place is. */
   private _known(place: IPlace): Reply | undefined {
+    if (this._model !== this._watch.serving) {
+      this._model = this._watch.serving;
+      this._replies = [];
+    }
     this._replies = this._replies.filter(
       reply => reply.place.editor === place.editor && isUsable(reply)
     );
@@ -169,11 +199,11 @@ export class SantaProvider implements IInlineCompletionProvider {
   ): Promise<string> {
     try {
       const text = await this._api.complete(body, signal, onText);
-      this._outcomes.answered();
+      this._watch.answered();
       return text;
     } catch (error) {
       if (!signal.aborted) {
-        this._outcomes.failed(error);
+        this._watch.failed(error);
       }
       throw error;
     }
@@ -233,6 +263,7 @@ export class SantaProvider implements IInlineCompletionProvider {
 
   private _call = 0;
   private _current: Reply | null = null;
+  private _model: string | null = null;
   private _replies: Reply[] = [];
   private _streams = new Map<
     string,
