@@ -1,0 +1,205 @@
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+
+import type { INotebookContext } from './context';
+import { EventParser, type IServerEvent } from './events';
+
+/** The body of POST `complete`. */
+export interface ICompletionRequest extends INotebookContext {
+  trigger: 'invoke' | 'automatic';
+  mode: 'auto' | 'line' | 'block';
+  max_new_tokens: number;
+  temperature: number;
+  client: string;
+}
+
+export type ModelState =
+  'unloaded' | 'downloading' | 'loading' | 'ready' | 'error';
+
+export interface IProgress {
+  phase: string;
+  done: number;
+  total: number | null;
+  unit: string;
+}
+
+export interface IModelStatus {
+  state: ModelState;
+  model: string;
+  family: string | null;
+  revision: string | null;
+  device: string | null;
+  dtype: string | null;
+  window: number | null;
+  progress: IProgress | null;
+  error: string | null;
+}
+
+/** What the server says of its models; `serving` names the one that answers now. */
+export interface IStatus extends IModelStatus {
+  serving: string | null;
+  fallback: IModelStatus | null;
+  message: string;
+  allowed_models: string[];
+  version: string;
+}
+
+/** The server's refusal; `retryAfter` is in seconds, 0 where it didn't say. */
+export class ServerError extends Error {
+  constructor(
+    readonly status: number,
+    readonly reason: string,
+    message: string,
+    readonly retryAfter = 0
+  ) {
+    super(message);
+    this.name = 'ServerError';
+  }
+
+  /** Whether the server doesn't know the route at all: santajupyter isn't there. */
+  get isAbsent(): boolean {
+    return this.status === 404 && !this.reason;
+  }
+
+  /** Whether the user needs no word of it: a newer request won, or try later. */
+  get isPassing(): boolean {
+    return [409, 429, 503].includes(this.status);
+  }
+}
+
+/** The only place that knows the server's URLs. */
+export class SantaApi {
+  constructor(private readonly _settings: ServerConnection.ISettings) {}
+
+  /**
+   * The text to insert at the cursor. `onText` gets the whole text so far each
+   * time it grows; the text returned is the one that counts.
+   */
+  async complete(
+    request: ICompletionRequest,
+    signal: AbortSignal,
+    onText: (text: string) => void
+  ): Promise<string> {
+    const response = await this._fetch('complete', {
+      method: 'POST',
+      body: JSON.stringify({ ...request, stream: true }),
+      signal
+    });
+    if (!isEventStream(response)) {
+      return firstText(await response.json());
+    }
+    return readStream(response, onText);
+  }
+
+  status(): Promise<IStatus> {
+    return this._json('status', { method: 'GET' });
+  }
+
+  load(model?: string): Promise<IStatus> {
+    return this._post('load', model ? { model } : {});
+  }
+
+  unload(): Promise<IStatus> {
+    return this._post('unload', {});
+  }
+
+  private _post(route: string, body: object): Promise<IStatus> {
+    return this._json(route, { method: 'POST', body: JSON.stringify(body) });
+  }
+
+  private async _json(route: string, init: RequestInit): Promise<IStatus> {
+    const response = await this._fetch(route, init);
+    return (await response.json()) as IStatus;
+  }
+
+  private async _fetch(route: string, init: RequestInit): Promise<Response> {
+    const url = URLExt.join(this._settings.baseUrl, 'santajupyter', route);
+    const response = await ServerConnection.makeRequest(
+      url,
+      init,
+      this._settings
+    );
+    if (!response.ok) {
+      throw await refusal(response);
+    }
+    return response;
+  }
+}
+
+interface IReply {
+  items?: { text: string }[];
+  message?: string;
+  reason?: string;
+  text?: string;
+  index?: number;
+}
+
+function isEventStream(response: Response): boolean {
+  const type = response.headers.get('Content-Type') ?? '';
+  return type.startsWith('text/event-stream') && response.body !== null;
+}
+
+async function readStream(
+  response: Response,
+  onText: (text: string) => void
+): Promise<string> {
+  const parser = new EventParser();
+  const decoder = new TextDecoder();
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  let text = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    const chunk = done
+      ? decoder.decode()
+      : decoder.decode(value, { stream: true });
+    for (const event of parser.push(chunk)) {
+      const reply = readEvent(event);
+      if (reply.items) {
+        return firstText(reply);
+      }
+      if (reply.index === 0) {
+        text += reply.text ?? '';
+        onText(text);
+      }
+    }
+    if (done) {
+      throw new ServerError(
+        502,
+        'cut_off',
+        'The server ended its answer early.'
+      );
+    }
+  }
+}
+
+function readEvent(event: IServerEvent): IReply {
+  const reply = JSON.parse(event.data) as IReply;
+  if (event.type === 'error') {
+    throw new ServerError(
+      reply.reason === 'superseded' ? 409 : 500,
+      reply.reason ?? '',
+      reply.message ?? ''
+    );
+  }
+  return reply;
+}
+
+function firstText(reply: IReply): string {
+  return reply.items?.[0]?.text ?? '';
+}
+
+async function refusal(response: Response): Promise<ServerError> {
+  let reply: IReply | null = null;
+  try {
+    reply = (await response.json()) as IReply | null;
+  } catch {
+    // A proxy's page, not our server's JSON: the status line has to do.
+  }
+  const retryAfter = Number(response.headers.get('Retry-After') ?? 0);
+  return new ServerError(
+    response.status,
+    reply?.reason ?? '',
+    reply?.message || response.statusText,
+    Number.isFinite(retryAfter) ? retryAfter : 0
+  );
+}

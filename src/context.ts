@@ -1,0 +1,201 @@
+import type { Cell, ICellModel, ICodeCellModel } from '@jupyterlab/cells';
+import type { CodeEditor } from '@jupyterlab/codeeditor';
+import type { CompletionHandler } from '@jupyterlab/completer';
+import { ConsolePanel } from '@jupyterlab/console';
+import { Text } from '@jupyterlab/coreutils';
+import { DocumentWidget } from '@jupyterlab/docregistry';
+import { FileEditor } from '@jupyterlab/fileeditor';
+import { NotebookPanel } from '@jupyterlab/notebook';
+import type { Widget } from '@lumino/widgets';
+
+import { clipped } from './clip';
+
+export interface ICell {
+  type: 'code' | 'markdown' | 'raw';
+  source: string;
+  id?: string;
+  execution_count?: number | null;
+}
+
+/** The cells around a cursor; `offset` counts code points into `cells[active]`. */
+export interface INotebookContext {
+  cells: ICell[];
+  active: number;
+  offset: number;
+  language: string;
+  path: string;
+}
+
+/** A cursor: which editor it is in, and the text on its left and right. */
+export interface IPlace {
+  editor: string;
+  prefix: string;
+  suffix: string;
+}
+
+/**
+ * What the model is told of the document: its live cells, not those on disk,
+ * those far from the cursor left out.
+ */
+export function notebookContext(
+  widget: Widget,
+  request: CompletionHandler.IRequest
+): INotebookContext {
+  return clipped(documentContext(widget, request));
+}
+
+/** The editor that the user types into, null where there is none. */
+export function activeEditor(widget: Widget): CodeEditor.IEditor | null {
+  if (widget instanceof NotebookPanel) {
+    return widget.content.activeCell?.editor ?? null;
+  }
+  if (widget instanceof ConsolePanel) {
+    return widget.console.promptCell?.editor ?? null;
+  }
+  return fileEditor(widget)?.editor ?? null;
+}
+
+/** The type of the cell that the user types into; a file is code. */
+export function activeType(widget: Widget): ICell['type'] {
+  if (widget instanceof NotebookPanel) {
+    return cellType(widget.content.activeCell?.model.type);
+  }
+  return 'code';
+}
+
+/** Where the cursor is now, null while text is selected or no editor is there. */
+export function currentPlace(widget: Widget): IPlace | null {
+  const editor = activeEditor(widget);
+  if (!editor) {
+    return null;
+  }
+  const { start, end } = editor.getSelection();
+  if (start.line !== end.line || start.column !== end.column) {
+    return null;
+  }
+  const text = editor.model.sharedModel.getSource();
+  const cursor = editor.getOffsetAt(editor.getCursorPosition());
+  return {
+    editor: editor.uuid,
+    prefix: text.slice(0, cursor),
+    suffix: text.slice(cursor)
+  };
+}
+
+/** The place that a request was made for. */
+export function requestPlace(
+  widget: Widget,
+  { text, offset }: CompletionHandler.IRequest
+): IPlace {
+  const cursor = Text.charIndexToJsIndex(offset, text);
+  return {
+    editor: activeEditor(widget)?.uuid ?? '',
+    prefix: text.slice(0, cursor),
+    suffix: text.slice(cursor)
+  };
+}
+
+/** A language's plain name from an editor's MIME type: `text/x-ipython` -> `python`. */
+export function mimeLanguage(mimeType: string | undefined): string {
+  const name = (mimeType ?? '')
+    .toLowerCase()
+    .replace(/^(text|application)\//, '')
+    .replace(/^x-/, '')
+    .replace(/src$/, '');
+  return MIME_LANGUAGES[name] ?? name;
+}
+
+const MIME_LANGUAGES: Record<string, string> = {
+  '': 'python',
+  ipython: 'python',
+  ipythongfm: 'markdown',
+  markdown: 'markdown',
+  gfm: 'markdown',
+  rsrc: 'r',
+  sh: 'bash'
+};
+
+function documentContext(
+  widget: Widget,
+  request: CompletionHandler.IRequest
+): INotebookContext {
+  if (widget instanceof NotebookPanel) {
+    return panelContext(widget, request);
+  }
+  if (widget instanceof ConsolePanel) {
+    return consoleContext(widget, request);
+  }
+  return {
+    cells: [{ type: 'code', source: request.text }],
+    active: 0,
+    offset: request.offset,
+    language: mimeLanguage(request.mimeType),
+    path: fileEditor(widget)?.context.path ?? ''
+  };
+}
+
+function panelContext(
+  panel: NotebookPanel,
+  request: CompletionHandler.IRequest
+): INotebookContext {
+  const models = Array.from(panel.content.model?.cells ?? []);
+  return {
+    cells: models.map(modelCell),
+    active: panel.content.activeCellIndex,
+    offset: request.offset,
+    language: notebookLanguage(panel, request.mimeType),
+    path: panel.context.path
+  };
+}
+
+function consoleContext(
+  panel: ConsolePanel,
+  request: CompletionHandler.IRequest
+): INotebookContext {
+  const ran: ICell[] = Array.from(panel.console.cells)
+    .map((cell: Cell) => modelCell(cell.model))
+    .filter(cell => cell.type === 'code');
+  return {
+    cells: [...ran, { type: 'code', source: request.text }],
+    active: ran.length,
+    offset: request.offset,
+    language: mimeLanguage(request.mimeType),
+    path: panel.console.sessionContext.path
+  };
+}
+
+function modelCell(model: ICellModel): ICell {
+  const type = cellType(model.type);
+  return {
+    type,
+    source: model.sharedModel.getSource(),
+    id: model.id,
+    execution_count:
+      type === 'code' ? (model as ICodeCellModel).executionCount : null
+  };
+}
+
+function cellType(type: string | undefined): ICell['type'] {
+  return type === 'markdown' || type === 'raw' ? type : 'code';
+}
+
+/** The kernel's language; a markdown cell's MIME type says nothing of it. */
+function notebookLanguage(
+  panel: NotebookPanel,
+  mimeType: string | undefined
+): string {
+  const model = panel.content.model;
+  const info = model?.getMetadata('language_info') as { name?: string } | null;
+  const spec = model?.getMetadata('kernelspec') as { language?: string } | null;
+  const name = info?.name || spec?.language;
+  if (name) {
+    return name.toLowerCase();
+  }
+  const guess = mimeLanguage(mimeType);
+  return guess === 'markdown' ? 'python' : guess;
+}
+
+function fileEditor(widget: Widget): FileEditor | null {
+  const content = widget instanceof DocumentWidget ? widget.content : widget;
+  return content instanceof FileEditor ? content : null;
+}

@@ -1,0 +1,68 @@
+import type {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import {
+  ICompletionProviderManager,
+  IInlineCompleterFactory
+} from '@jupyterlab/completer';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStatusBar } from '@jupyterlab/statusbar';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { SantaApi } from './api';
+import { addCommands, CommandIDs } from './commands';
+import { Ghosts } from './ghosts';
+import { Monitor } from './monitor';
+import { Notices } from './notices';
+import { SantaProvider } from './provider';
+import { Settings } from './settings';
+import { StatusItem } from './status';
+
+const PLUGIN_ID = 'santajupyter:plugin';
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: PLUGIN_ID,
+  description: 'Suggests code from a model on the computer of your kernels.',
+  autoStart: true,
+  requires: [ICompletionProviderManager],
+  optional: [
+    IInlineCompleterFactory,
+    ISettingRegistry,
+    ITranslator,
+    ICommandPalette,
+    IStatusBar
+  ],
+  // JupyterLab asks for the providers once, as it starts: nothing here may wait.
+  activate: (
+    app: JupyterFrontEnd,
+    manager: ICompletionProviderManager,
+    factory: IInlineCompleterFactory | null,
+    registry: ISettingRegistry | null,
+    translator: ITranslator | null,
+    palette: ICommandPalette | null,
+    statusBar: IStatusBar | null
+  ): void => {
+    const trans = (translator ?? nullTranslator).load('santajupyter');
+    const api = new SantaApi(app.serviceManager.serverSettings);
+    const settings = new Settings(PLUGIN_ID, registry);
+    const monitor = new Monitor(api, new Notices(trans));
+    const ghosts = new Ghosts(factory);
+    manager.registerInlineProvider(
+      new SantaProvider(api, settings, ghosts, monitor)
+    );
+    addCommands(app, palette, monitor, settings, trans);
+    statusBar?.registerStatusItem(PLUGIN_ID, {
+      item: new StatusItem(monitor, trans, () => {
+        void app.commands.execute(CommandIDs.status);
+      }),
+      align: 'right',
+      rank: 900,
+      isActive: () => monitor.status !== null,
+      activeStateChanged: monitor.stateChanged
+    });
+  }
+};
+
+export default plugin;

@@ -1,0 +1,138 @@
+import { VDomModel } from '@jupyterlab/ui-components';
+import { Poll } from '@lumino/polling';
+
+import { type IStatus, type SantaApi, ServerError } from './api';
+import type { Notices } from './notices';
+import type { IServerWatch } from './provider';
+
+const BUSY_INTERVAL = 1000;
+const CALM_INTERVAL = 10000;
+const MAX_PAUSE = 10;
+
+/** Follows the model's state on the server, and how requests go. */
+export class Monitor extends VDomModel implements IServerWatch {
+  constructor(
+    private readonly _api: SantaApi,
+    private readonly _notices: Notices
+  ) {
+    super();
+    this._poll = new Poll({
+      name: 'santajupyter:status',
+      factory: () => this._refresh(),
+      frequency: { interval: CALM_INTERVAL, backoff: true, max: 60000 },
+      standby: 'when-hidden'
+    });
+  }
+
+  /** What the server said last; null before, and where it can't be reached. */
+  get status(): IStatus | null {
+    return this._status;
+  }
+
+  get serving(): string | null {
+    return this._status?.serving ?? null;
+  }
+
+  /** Whether the server has no santajupyter; nothing is asked of it then. */
+  get isAbsent(): boolean {
+    return this._absent;
+  }
+
+  mayAsk(automatic: boolean): boolean {
+    return !this._absent && !(automatic && Date.now() < this._pausedUntil);
+  }
+
+  answered(): void {
+    this._pausedUntil = 0;
+    this._notices.recovered();
+    if (this._status?.state !== 'ready') {
+      this._lookAgain();
+    }
+  }
+
+  failed(error: unknown): void {
+    if (error instanceof ServerError) {
+      this._pausedUntil =
+        Date.now() + 1000 * Math.min(error.retryAfter, MAX_PAUSE);
+      this._absent ||= error.isAbsent;
+    }
+    this._notices.failed(error);
+    this._lookAgain();
+  }
+
+  async load(): Promise<void> {
+    await this._change(this._api.load());
+  }
+
+  async unload(): Promise<void> {
+    await this._change(this._api.unload());
+  }
+
+  override dispose(): void {
+    this._poll.dispose();
+    super.dispose();
+  }
+
+  private async _change(answer: Promise<IStatus>): Promise<void> {
+    try {
+      this._learn(await answer);
+      this._lookAgain();
+    } catch (error) {
+      this._notices.failed(error);
+    }
+  }
+
+  /** Asks for the state now, unless that was just done. */
+  private _lookAgain(): void {
+    if (Date.now() - this._asked > BUSY_INTERVAL && !this._poll.isDisposed) {
+      void this._poll.refresh();
+    }
+  }
+
+  private async _refresh(): Promise<void> {
+    this._asked = Date.now();
+    try {
+      this._learn(await this._api.status());
+    } catch (error) {
+      this._status = null;
+      this.stateChanged.emit();
+      if (error instanceof ServerError && error.isAbsent) {
+        this._giveUp();
+      } else {
+        // The poll asks less and less often then.
+        throw error;
+      }
+    }
+  }
+
+  private _learn(status: IStatus): void {
+    this._status = status;
+    this.stateChanged.emit();
+    this._notices.terms(status);
+    if (status.state === 'error') {
+      this._notices.warn(status.message);
+    }
+    this._setInterval(isBusy(status) ? BUSY_INTERVAL : CALM_INTERVAL);
+  }
+
+  private _setInterval(interval: number): void {
+    if (this._poll.frequency.interval !== interval) {
+      this._poll.frequency = { ...this._poll.frequency, interval };
+    }
+  }
+
+  private _giveUp(): void {
+    this._absent = true;
+    void this._poll.stop();
+  }
+
+  private _absent = false;
+  private _asked = 0;
+  private _pausedUntil = 0;
+  private _poll: Poll;
+  private _status: IStatus | null = null;
+}
+
+function isBusy({ state }: IStatus): boolean {
+  return state === 'downloading' || state === 'loading';
+}

@@ -1,0 +1,293 @@
+import {
+  type CompletionHandler,
+  type IInlineCompletionContext,
+  type IInlineCompletionItem,
+  type IInlineCompletionList,
+  type IInlineCompletionProvider,
+  InlineCompletionTriggerKind
+} from '@jupyterlab/completer';
+import { UUID } from '@lumino/coreutils';
+import type { Widget } from '@lumino/widgets';
+
+import type { SantaApi } from './api';
+import {
+  activeEditor,
+  activeType,
+  currentPlace,
+  type IPlace,
+  notebookContext,
+  requestPlace
+} from './context';
+import type { Ghosts } from './ghosts';
+import { santaIcon } from './icon';
+import { Reply } from './reply';
+import type { Settings } from './settings';
+
+/** Past replies kept to answer from when the user types through or goes back. */
+const MAX_REPLIES = 16;
+
+const NOTHING: IInlineCompletionList = { items: [] };
+
+/** Who knows the server, and is told how each request went. */
+export interface IServerWatch {
+  /** The model that answers now, as far as known. */
+  readonly serving: string | null;
+  /** Whether to ask at all now. */
+  mayAsk(automatic: boolean): boolean;
+  answered(): void;
+  failed(error: unknown): void;
+}
+
+/** JupyterLab's way to our ghost text. */
+export class SantaProvider implements IInlineCompletionProvider {
+  constructor(
+    private readonly _api: SantaApi,
+    private readonly _settings: Settings,
+    private readonly _ghosts: Ghosts,
+    private readonly _watch: IServerWatch
+  ) {
+    _settings.changed.connect(() => {
+      this._replies = [];
+    });
+  }
+
+  readonly name = 'SantaCoder';
+  readonly identifier = 'santajupyter:inline';
+  readonly icon = santaIcon;
+
+  /**
+   * JupyterLab must not wait after a key: `fetch` has to hear of each one to end
+   * the request before and to answer what it knows. The waiting is ours.
+   */
+  readonly schema = {
+    default: {
+      enabled: true,
+      autoFillInMiddle: true,
+      timeout: 15000,
+      debouncerDelay: 0
+    }
+  };
+
+  async fetch(
+    request: CompletionHandler.IRequest,
+    context: IInlineCompletionContext
+  ): Promise<IInlineCompletionList> {
+    const call = ++this._call;
+    const { widget } = context;
+    const place = requestPlace(widget, request);
+    // JupyterLab may call in the middle of the editor's update.
+    await Promise.resolve();
+    const editor = activeEditor(widget);
+    this._ghosts.tidy(editor);
+    const list = await this._answer(request, context, place, call);
+    if (list.items.length === 0) {
+      // JupyterLab takes the empty list only after this returns.
+      setTimeout(() => this._ghosts.tidy(editor), 0);
+    }
+    return list;
+  }
+
+  /** The whole text to show, each time more of it is there. */
+  async *stream(
+    token: string
+  ): AsyncGenerator<{ response: IInlineCompletionItem }> {
+    const streamed = this._streams.get(token);
+    this._streams.delete(token);
+    if (!streamed) {
+      return;
+    }
+    const { reply, widget, call } = streamed;
+    for (;;) {
+      const isIncomplete = !reply.isDone;
+      const insertText = this._rest(reply, widget, call);
+      if (insertText) {
+        yield { response: { insertText, isIncomplete } };
+      } else if (insertText === null || !isIncomplete) {
+        break;
+      }
+      if (!isIncomplete) {
+        return;
+      }
+      await reply.changed();
+    }
+    if (call === this._call) {
+      // What is shown isn't what the reply came to in the end.
+      this._ghosts.dismiss(activeEditor(widget));
+    }
+  }
+
+  private async _answer(
+    request: CompletionHandler.IRequest,
+    context: IInlineCompletionContext,
+    place: IPlace,
+    call: number
+  ): Promise<IInlineCompletionList> {
+    const { widget } = context;
+    const known = this._known(place);
+    if (known) {
+      const list = await this._list(known, widget, call);
+      if (list.items.length > 0) {
+        return list;
+      }
+    }
+    this._current?.abort();
+    const automatic =
+      context.triggerKind === InlineCompletionTriggerKind.Automatic;
+    await this._settings.ready;
+    if (!this._wanted(widget, automatic)) {
+      return NOTHING;
+    }
+    if (automatic) {
+      await sleep(this._settings.choices.delay);
+    }
+    if (call !== this._call || !samePlace(currentPlace(widget), place)) {
+      throw new Superseded();
+    }
+    return this._list(this._ask(request, context, place), widget, call);
+  }
+
+  private _wanted(widget: Widget, automatic: boolean): boolean {
+    const { choices } = this._settings;
+    const type = activeType(widget);
+    return (
+      choices.enabled &&
+      (choices.automatic || !automatic) &&
+      (type === 'code' || (type === 'markdown' && choices.markdown)) &&
+      this._watch.mayAsk(automatic)
+    );
+  }
+
+  /** The newest reply on whose way the place is. */
+  private _known(place: IPlace): Reply | undefined {
+    if (this._model !== this._watch.serving) {
+      this._model = this._watch.serving;
+      this._replies = [];
+    }
+    this._replies = this._replies.filter(
+      reply => reply.place.editor === place.editor && isUsable(reply)
+    );
+    return this._replies.find(reply => reply.rest(place) !== null);
+  }
+
+  private _ask(
+    request: CompletionHandler.IRequest,
+    { widget, triggerKind }: IInlineCompletionContext,
+    place: IPlace
+  ): Reply {
+    const { mode, maxNewTokens, temperature } = this._settings.choices;
+    const body = {
+      ...notebookContext(widget, request),
+      trigger:
+        triggerKind === InlineCompletionTriggerKind.Invoke
+          ? ('invoke' as const)
+          : ('automatic' as const),
+      mode,
+      max_new_tokens: maxNewTokens,
+      temperature,
+      client: `${this._tab}:${widget.id}`
+    };
+    const reply = new Reply(place, (signal, onText) =>
+      this._complete(body, signal, onText)
+    );
+    this._current = reply;
+    this._replies = [reply, ...this._replies].slice(0, MAX_REPLIES);
+    return reply;
+  }
+
+  private async _complete(
+    ...[body, signal, onText]: Parameters<SantaApi['complete']>
+  ): Promise<string> {
+    try {
+      const text = await this._api.complete(body, signal, onText);
+      this._watch.answered();
+      return text;
+    } catch (error) {
+      if (!signal.aborted) {
+        this._watch.failed(error);
+      }
+      throw error;
+    }
+  }
+
+  /** What to show of a reply, as soon as there is something. */
+  private async _list(
+    reply: Reply,
+    widget: Widget,
+    call: number
+  ): Promise<IInlineCompletionList> {
+    for (;;) {
+      const rest = this._rest(reply, widget, call);
+      if (rest === null) {
+        throw new Superseded();
+      }
+      if (rest) {
+        return { items: [this._item(rest, reply, widget, call)] };
+      }
+      if (reply.isDone) {
+        return NOTHING;
+      }
+      await reply.changed();
+    }
+  }
+
+  private _item(
+    insertText: string,
+    reply: Reply,
+    widget: Widget,
+    call: number
+  ): IInlineCompletionItem {
+    if (reply.isDone) {
+      return { insertText };
+    }
+    const token = UUID.uuid4();
+    this._streams.clear();
+    this._streams.set(token, { reply, widget, call });
+    return { insertText, isIncomplete: true, token };
+  }
+
+  /**
+   * What is left of a reply where the cursor is now; null once it must not be
+   * shown: a newer call came, the cursor left its way, or it was ended.
+   */
+  private _rest(reply: Reply, widget: Widget, call: number): string | null {
+    if (call !== this._call || reply.isAborted) {
+      return null;
+    }
+    const place = currentPlace(widget);
+    const rest = place && reply.rest(place);
+    if (rest === null) {
+      reply.abort();
+    }
+    return rest;
+  }
+
+  private _call = 0;
+  private _current: Reply | null = null;
+  private _model: string | null = null;
+  private _replies: Reply[] = [];
+  private _streams = new Map<
+    string,
+    { reply: Reply; widget: Widget; call: number }
+  >();
+  private readonly _tab = UUID.uuid4();
+}
+
+/** Rejects a call of `fetch` that has no answer any more; JupyterLab keeps what it shows. */
+class Superseded extends Error {}
+
+function isUsable(reply: Reply): boolean {
+  return !reply.isAborted && reply.error === null;
+}
+
+function samePlace(now: IPlace | null, then: IPlace): boolean {
+  return (
+    now !== null &&
+    now.editor === then.editor &&
+    now.prefix === then.prefix &&
+    now.suffix === then.suffix
+  );
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, milliseconds));
+}
