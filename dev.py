@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parent
 WINDOWS = os.name == "nt"
 VENV = Path(os.environ.get("SANTAJUPYTER_VENV", ROOT / ".venv")).absolute()
 SCRIPTS = VENV / ("Scripts" if WINDOWS else "bin")
+UI_TESTS = ROOT / "ui-tests"
 LABEXTENSION = ROOT / "santajupyter" / "labextension"
 PIP = ("python", "-m", "pip") if sys.stdout.isatty() else ("python", "-m", "pip", "--quiet")
 
@@ -52,6 +53,13 @@ IN_WHEEL = (
     "*/etc/jupyter/jupyter_server_config.d/santajupyter.json",
 )
 NOT_IN_WHEEL = ("tests/*", "ui-tests/*", "training/*", "santajupyter/labextension/*", "*.map")
+CHROMIUMS = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    r"%ProgramFiles%\Google\Chrome\Application\chrome.exe",
+    r"%LocalAppData%\Google\Chrome\Application\chrome.exe",
+)
 
 
 class DevError(Exception):
@@ -80,15 +88,13 @@ def main(arguments: list[str]) -> int:
 
 def demo(options: list[str]) -> None:
     """Opens a copy of the demo notebook, so that trying things out leaves the repository as it was."""
-    folder = ROOT / "build" / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
-    for notebook in (ROOT / "binder").glob("*.ipynb"):
-        copy = folder / notebook.name
-        if not copy.exists() or copy.stat().st_mtime < notebook.stat().st_mtime:
-            shutil.copy2(notebook, copy)
+    original, copy = ROOT / "binder" / "demo.ipynb", ROOT / "build" / "demo" / "demo.ipynb"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if not copy.exists() or copy.stat().st_mtime < original.stat().st_mtime:
+        shutil.copy2(original, copy)
     options = ["--allow-root", *options] if is_root() else options
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl+C is Jupyter's to answer
-    call("jupyter", "lab", "--LabApp.default_url=/lab/tree/demo.ipynb", *options, cwd=folder)
+    call("jupyter", "lab", "--LabApp.default_url=/lab/tree/demo.ipynb", *options, cwd=copy.parent)
 
 
 def steps_of(commands: tuple[str, ...]) -> Steps:
@@ -105,14 +111,14 @@ def run_steps(steps: Steps) -> int:
         try:
             step()
         except (DevError, OSError, subprocess.CalledProcessError) as error:
-            print(f"\n{error}", flush=True)
+            print(f"\n{error}")
             failed.append(name)
         seconds = time.monotonic() - start
         summary.append(f"  {'FAILED' if name in failed else 'ok':<6} {seconds:7.1f} s  {name}")
         if failed == ["set up"]:
             break
-    print("\n=== summary", *summary, sep="\n")
-    print(f"failed: {', '.join(failed)}" if failed else "everything is fine", flush=True)
+    result = f"failed: {', '.join(failed)}" if failed else "everything is fine"
+    print("\n=== summary", *summary, result, sep="\n")
     return 1 if failed else 0
 
 
@@ -130,10 +136,9 @@ def check_wheel() -> None:
 
 
 def browser_tests() -> None:
-    folder = ROOT / "ui-tests"
-    inputs = [folder / "package.json", folder / "yarn.lock"]
-    once(folder / "node_modules" / ".installed", inputs, lambda: call("jlpm", "install", cwd=folder))
-    call("jlpm", "playwright", "test", cwd=folder, CHROMIUM=chromium(folder))
+    inputs = [UI_TESTS / "package.json", UI_TESTS / "yarn.lock"]
+    once(UI_TESTS / "node_modules" / ".installed", inputs, lambda: call("jlpm", "install", cwd=UI_TESTS))
+    call("jlpm", "playwright", "test", cwd=UI_TESTS, CHROMIUM=chromium())
 
 
 def set_up() -> None:
@@ -141,8 +146,8 @@ def set_up() -> None:
     install()
     if any(LABEXTENSION.glob("static/*.map")):  # a development build, which must not end up in a wheel
         shutil.rmtree(LABEXTENSION)
-    folders = [path for name in ("src", "style", "schema") for path in (ROOT / name).rglob("*")]
-    sources = [*ROOT.glob("*.json"), ROOT / "yarn.lock", *filter(Path.is_file, folders)]
+    patterns = ("*.json", "yarn.lock", "src/**/*", "style/**/*", "schema/**/*")
+    sources = [path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()]
     once(ROOT / "build" / ".labextension", sources, lambda: call("jlpm", "build:prod"), LABEXTENSION)
     call("jupyter-builder", "develop", ".", "--overwrite")
 
@@ -222,7 +227,7 @@ def torch_hint() -> str:
     return "PyTorch could not be installed (see pip's words above). " + why
 
 
-def chromium(ui_tests: Path) -> str:
+def chromium() -> str:
     """The browser for Playwright: `$CHROMIUM`, an installed one, else a new one ("": Playwright's own)."""
     if found := os.environ.get("CHROMIUM") or installed_chromium():
         return found
@@ -231,18 +236,12 @@ def chromium(ui_tests: Path) -> str:
         for command in (("update",), ("install", "--yes", "--no-install-recommends", "chromium")):
             call(*sudo, "apt-get", *command)
         return installed_chromium()
-    call("jlpm", "playwright", "install", "chromium", cwd=ui_tests, PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD="")
+    call("jlpm", "playwright", "install", "chromium", cwd=UI_TESTS, PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD="")
     return ""
 
 
 def installed_chromium() -> str:
-    names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-    if sys.platform == "darwin":
-        names = [f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Chromium", "Google Chrome")]
-    elif WINDOWS:
-        folders = [os.environ.get(name, "") for name in ("ProgramFiles", "ProgramFiles(x86)", "LocalAppData")]
-        names = [str(Path(folder, "Google", "Chrome", "Application", "chrome.exe")) for folder in folders]
-    return next(filter(None, map(shutil.which, names)), "")
+    return next(filter(None, (shutil.which(os.path.expandvars(name)) for name in CHROMIUMS)), "")
 
 
 def is_root() -> bool:
