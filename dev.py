@@ -34,6 +34,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 WINDOWS = os.name == "nt"
 VENV = Path(os.environ.get("SANTAJUPYTER_VENV", ROOT / ".venv")).absolute()
+IS_ROOT = sys.platform != "win32" and os.geteuid() == 0
 SCRIPTS = VENV / ("Scripts" if WINDOWS else "bin")
 UI_TESTS = ROOT / "ui-tests"
 LABEXTENSION = ROOT / "santajupyter" / "labextension"
@@ -92,7 +93,7 @@ def demo(options: list[str]) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     if not copy.exists() or copy.stat().st_mtime < original.stat().st_mtime:
         shutil.copy2(original, copy)
-    options = ["--allow-root", *options] if is_root() else options
+    options = ["--allow-root", *options] if IS_ROOT else options
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl+C is Jupyter's to answer
     call("jupyter", "lab", "--LabApp.default_url=/lab/tree/demo.ipynb", *options, cwd=copy.parent)
 
@@ -232,7 +233,7 @@ def chromium() -> str:
     if found := os.environ.get("CHROMIUM") or installed_chromium():
         return found
     if shutil.which("apt-get") and platform.freedesktop_os_release()["ID"] == "debian":
-        sudo = () if is_root() else ("sudo", "-n")
+        sudo = () if IS_ROOT else ("sudo", "-n")
         for command in (("update",), ("install", "--yes", "--no-install-recommends", "chromium")):
             call(*sudo, "apt-get", *command)
         return installed_chromium()
@@ -242,10 +243,6 @@ def chromium() -> str:
 
 def installed_chromium() -> str:
     return next(filter(None, (shutil.which(os.path.expandvars(name)) for name in CHROMIUMS)), "")
-
-
-def is_root() -> bool:
-    return sys.platform != "win32" and os.geteuid() == 0
 
 
 if __name__ == "__main__":
