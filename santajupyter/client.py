@@ -74,7 +74,7 @@ def _request(server: Server, method: str, path: str, body: Any = None) -> httpx.
             method,
             f"{server.url}santajupyter/{path}",
             json=body,
-            headers={"Authorization": f"token {server.token}"},
+            headers={"Authorization": f"token {server.token}"} if server.token else {},
             timeout=httpx.Timeout(REQUEST_TIMEOUT, connect=CONNECT_TIMEOUT),
             trust_env=not server.local,
         )

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import constants, snapshot_download
@@ -83,7 +83,7 @@ def _read(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrai
     """
     files = _safetensors(folder)
     if not files or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return AutoModelForCausalLM.from_pretrained(  # type: ignore[no-any-return]
+        return AutoModelForCausalLM.from_pretrained(
             folder, config=config, dtype=dtype, trust_remote_code=False, local_files_only=True
         )
     with ExitStack() as stack:
@@ -91,8 +91,8 @@ def _read(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrai
         for file in files:
             opened = stack.enter_context(safe_open(file, "pt", backend="pread"))
             tensors.update({name: opened.get_slice(name) for name in opened.keys()})  # noqa: SIM118
-        kind = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-        return kind.from_pretrained(None, config=config, state_dict=tensors, dtype=dtype)  # type: ignore[no-any-return]
+        kind = cast(type[PreTrainedModel], MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
+        return kind.from_pretrained(None, config=config, state_dict=tensors, dtype=dtype)
 
 
 def _safetensors(folder: Path) -> list[Path]:

