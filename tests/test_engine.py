@@ -52,9 +52,8 @@ async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 async def text_of(engine: EngineProcess, document: Document = HERE) -> str:
     async with engine.complete(document, Sampling(max_new_tokens=5)) as call:
-        async for event in call:
-            pass
-    return str(event["items"][0]["text"])
+        events = [event async for event in call]
+    return str(events[-1]["items"][0]["text"])
 
 
 async def test_state_says_what_runs(start: Start, tiny: Path) -> None:

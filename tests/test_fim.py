@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def test_a_long_notebooks_prompt_keeps_its_beginning_while_typing() -> None:
     """The cut is made in steps: most keystrokes only lengthen the prompt's tail."""
     source = "\n".join(f"x{i} = {i}" for i in range(400))
     starts = [fit(Document(source + "y" * n, "\nz"), TINY, SANTA, 256, 10).ids[:40] for n in range(20)]
-    assert sum(a != b for a, b in zip(starts, starts[1:], strict=False)) <= 1
+    assert sum(a != b for a, b in itertools.pairwise(starts)) <= 1
 
 
 def test_the_suffix_yields_to_the_prefix_but_keeps_its_share() -> None:

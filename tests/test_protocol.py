@@ -17,7 +17,8 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = [
-    "cells active offset language path trigger mode n max_new_tokens temperature top_p seed stop stream client",
+    "cells active offset language path trigger mode n max_new_tokens",
+    "temperature top_p seed stop stream client",
     "prompt suffix model max_tokens echo logprobs best_of",
 ]
 
