@@ -61,9 +61,9 @@ export class ServerError extends Error {
     return this.status === 404 && !this.reason;
   }
 
-  /** Whether the user needs no word of it: a newer request won, or try later. */
+  /** Whether the user needs no word of it: a newer request won, or the next one may do. */
   get isPassing(): boolean {
-    return [409, 429, 503].includes(this.status);
+    return [409, 429, 502, 503].includes(this.status);
   }
 }
 
@@ -175,11 +175,9 @@ async function readStream(
 function readEvent(event: IServerEvent): IReply {
   const reply = JSON.parse(event.data) as IReply;
   if (event.type === 'error') {
-    throw new ServerError(
-      reply.reason === 'superseded' ? 409 : 500,
-      reply.reason ?? '',
-      reply.message ?? ''
-    );
+    const reason = reply.reason ?? '';
+    const status = ['engine', 'internal'].includes(reason) ? 500 : 503;
+    throw new ServerError(status, reason, reply.message ?? '');
   }
   return reply;
 }
