@@ -26,11 +26,11 @@ export interface IProgress {
 export interface IModelStatus {
   state: ModelState;
   model: string;
-  family: string | null;
-  revision: string | null;
-  device: string | null;
-  dtype: string | null;
-  window: number | null;
+  family: string;
+  revision: string;
+  device: string;
+  dtype: string;
+  window: number;
   progress: IProgress | null;
   error: string | null;
 }
@@ -85,7 +85,7 @@ export class SantaApi {
       body: JSON.stringify({ ...request, stream: true }),
       signal
     });
-    if (!isEventStream(response)) {
+    if (isJson(response)) {
       return firstText(await response.json());
     }
     return readStream(response, onText);
@@ -134,9 +134,9 @@ interface IReply {
   index?: number;
 }
 
-function isEventStream(response: Response): boolean {
+function isJson(response: Response): boolean {
   const type = response.headers.get('Content-Type') ?? '';
-  return type.startsWith('text/event-stream') && response.body !== null;
+  return type.startsWith('application/json') || response.body === null;
 }
 
 async function readStream(
