@@ -26,11 +26,11 @@ export interface IProgress {
 export interface IModelStatus {
   state: ModelState;
   model: string;
-  family: string | null;
-  revision: string | null;
-  device: string | null;
-  dtype: string | null;
-  window: number | null;
+  family: string;
+  revision: string;
+  device: string;
+  dtype: string;
+  window: number;
   progress: IProgress | null;
   error: string | null;
 }
@@ -61,9 +61,9 @@ export class ServerError extends Error {
     return this.status === 404 && !this.reason;
   }
 
-  /** Whether the user needs no word of it: a newer request won, or try later. */
+  /** Whether the user needs no word of it: a newer request won, or the next one may do. */
   get isPassing(): boolean {
-    return [409, 429, 503].includes(this.status);
+    return [409, 429, 502, 503].includes(this.status);
   }
 }
 
@@ -85,7 +85,7 @@ export class SantaApi {
       body: JSON.stringify({ ...request, stream: true }),
       signal
     });
-    if (!isEventStream(response)) {
+    if (isJson(response)) {
       return firstText(await response.json());
     }
     return readStream(response, onText);
@@ -134,9 +134,9 @@ interface IReply {
   index?: number;
 }
 
-function isEventStream(response: Response): boolean {
+function isJson(response: Response): boolean {
   const type = response.headers.get('Content-Type') ?? '';
-  return type.startsWith('text/event-stream') && response.body !== null;
+  return type.startsWith('application/json') || response.body === null;
 }
 
 async function readStream(
@@ -175,11 +175,9 @@ async function readStream(
 function readEvent(event: IServerEvent): IReply {
   const reply = JSON.parse(event.data) as IReply;
   if (event.type === 'error') {
-    throw new ServerError(
-      reply.reason === 'superseded' ? 409 : 500,
-      reply.reason ?? '',
-      reply.message ?? ''
-    );
+    const reason = reply.reason ?? '';
+    const status = ['engine', 'internal'].includes(reason) ? 500 : 503;
+    throw new ServerError(status, reason, reply.message ?? '');
   }
   return reply;
 }

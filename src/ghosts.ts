@@ -42,7 +42,10 @@ export class Ghosts {
       const completer = make(options);
       this._completers.add(completer);
       completer.disposed.connect(() => this._completers.delete(completer));
-      tidyOnMove(completer);
+      if (completer.model) {
+        tidyOnMove(completer, completer.model);
+        appendToNothing(completer.model);
+      }
       return completer;
     };
   }
@@ -50,16 +53,25 @@ export class Ghosts {
   private _completers = new Set<InlineCompleter>();
 }
 
-function tidyOnMove(completer: InlineCompleter): void {
-  const { model } = completer;
-  if (!model) {
-    return;
-  }
+/** Ends the completer's ghost when the cursor leaves it. */
+function tidyOnMove(completer: InlineCompleter, model: InlineCompleter.IModel) {
   const handle = model.handleSelectionChange.bind(model);
   model.handleSelectionChange = range => {
     handle(range);
     // When typing moved the cursor, the completer hears of the text after this.
     setTimeout(() => tidy(completer), 0);
+  };
+}
+
+/** Shows a reply too that comes after another provider's failure, which left nothing to append to. */
+function appendToNothing(model: InlineCompleter.IModel) {
+  const append = model.appendCompletions.bind(model);
+  model.appendCompletions = reply => {
+    if (model.completions) {
+      append(reply);
+    } else {
+      model.setCompletions(reply);
+    }
   };
 }
 

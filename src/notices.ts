@@ -34,7 +34,7 @@ export class Notices {
   /** The terms of a BigCode model, once in a browser. */
   terms(status: IStatus): void {
     if (
-      status.state === 'unloaded' ||
+      ['unloaded', 'error'].includes(status.state) ||
       !status.model.startsWith('bigcode/') ||
       localStorage.getItem(TERMS_SEEN)
     ) {

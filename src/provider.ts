@@ -111,6 +111,7 @@ export class SantaProvider implements IInlineCompletionProvider {
     }
     const { reply, widget, call } = streamed;
     for (;;) {
+      const { version } = reply;
       const isIncomplete = !reply.isDone;
       const insertText = this._rest(reply, widget, call);
       if (insertText) {
@@ -121,7 +122,7 @@ export class SantaProvider implements IInlineCompletionProvider {
       if (!isIncomplete) {
         return;
       }
-      await reply.changed();
+      await reply.changed(version);
     }
     if (call === this._call) {
       // What is shown isn't what the reply came to in the end.
@@ -226,6 +227,7 @@ export class SantaProvider implements IInlineCompletionProvider {
     call: number
   ): Promise<IInlineCompletionList> {
     for (;;) {
+      const { version } = reply;
       const rest = this._rest(reply, widget, call);
       if (rest === null) {
         throw new Superseded();
@@ -236,7 +238,7 @@ export class SantaProvider implements IInlineCompletionProvider {
       if (reply.isDone) {
         return NOTHING;
       }
-      await reply.changed();
+      await reply.changed(version);
     }
   }
 

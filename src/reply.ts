@@ -45,9 +45,14 @@ export class Reply {
     return remainder(this.place, this._text, place);
   }
 
-  /** Resolves when the text has changed or ended. */
-  changed(): Promise<void> {
-    return this._done
+  /** How many changes there were. */
+  get version(): number {
+    return this._version;
+  }
+
+  /** Resolves when there is a later version than the one seen, or no more will come. */
+  changed(seen: number): Promise<void> {
+    return this._done || this._version !== seen
       ? Promise.resolve()
       : new Promise(resolve => this._waiting.push(resolve));
   }
@@ -70,6 +75,7 @@ export class Reply {
   }
 
   private _wake(): void {
+    this._version++;
     const waiting = this._waiting;
     this._waiting = [];
     waiting.forEach(resolve => resolve());
@@ -79,6 +85,7 @@ export class Reply {
   private _done = false;
   private _error: unknown = null;
   private _text = '';
+  private _version = 0;
   private _waiting: (() => void)[] = [];
 }
 

@@ -51,8 +51,8 @@ export function statusLabel(status: IStatus, trans: TranslationBundle): string {
   const name = shortName(status.model);
   const state = stateLabel(status, trans);
   const label = state ? trans.__('%1: %2', name, state) : name;
-  const { serving } = status;
-  return serving && serving !== status.model
+  const serving = otherServing(status);
+  return serving
     ? trans.__('%1 (%2 answers)', label, shortName(serving))
     : label;
 }
@@ -75,7 +75,7 @@ export async function showStatus(
     body: ReactWidget.create(<Details status={status} trans={trans} />),
     buttons: [
       ...(status ? [change] : []),
-      Dialog.okButton({ label: trans.__('Close') })
+      Dialog.cancelButton({ label: trans.__('Close') })
     ],
     defaultButton: status ? 1 : 0
   });
@@ -97,7 +97,7 @@ function Details({
   const rows: [string, string | number | null][] = [
     [trans.__('Model'), status.model],
     [trans.__('State'), stateLabel(status, trans) || trans.__('ready')],
-    [trans.__('Answers now'), status.serving],
+    [trans.__('Answers now'), otherServing(status)],
     [trans.__('Device'), status.device],
     [trans.__('Precision'), status.dtype],
     [trans.__('Context window'), status.window],
@@ -145,6 +145,11 @@ function downloadLabel(
   }
   const percent = Math.floor((100 * progress.done) / progress.total);
   return trans.__('downloading %1 %', percent);
+}
+
+/** The model that answers in place of the one chosen, "" if none does. */
+function otherServing({ model, serving }: IStatus): string {
+  return serving && serving !== model ? serving : '';
 }
 
 function shortName(model: string): string {

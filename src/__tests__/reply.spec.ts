@@ -35,10 +35,10 @@ describe('Reply', () => {
       await Promise.resolve();
       return 'bd';
     });
-    await reply.changed();
+    await reply.changed(reply.version);
     expect(reply.rest(place('ab'))).toBe('c');
     while (!reply.isDone) {
-      await reply.changed();
+      await reply.changed(reply.version);
     }
     expect(reply.rest(place('ab'))).toBe('d');
     expect(reply.error).toBeNull();
@@ -46,7 +46,7 @@ describe('Reply', () => {
 
   it('keeps what went wrong', async () => {
     const reply = new Reply(place(''), () => Promise.reject(new Error('no')));
-    await reply.changed();
+    await reply.changed(reply.version);
     expect(reply.isDone).toBe(true);
     expect(reply.error).toEqual(new Error('no'));
   });
@@ -57,7 +57,7 @@ describe('Reply', () => {
       stopped = signal;
       return new Promise(() => undefined);
     });
-    const change = reply.changed();
+    const change = reply.changed(reply.version);
     reply.abort();
     await change;
     expect(stopped).toHaveProperty('aborted', true);

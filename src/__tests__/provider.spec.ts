@@ -1,0 +1,190 @@
+import type { IInlineCompletionContext } from '@jupyterlab/completer';
+import { Signal } from '@lumino/signaling';
+
+import type { SantaApi } from '../api';
+import type { IPlace } from '../context';
+import type { Ghosts } from '../ghosts';
+import { SantaProvider } from '../provider';
+import type { Settings } from '../settings';
+
+const editor = { place: { editor: 'e', prefix: '', suffix: '' } as IPlace };
+
+jest.mock('@jupyterlab/completer', () => ({
+  InlineCompletionTriggerKind: { Invoke: 0, Automatic: 1 }
+}));
+jest.mock('../icon', () => ({ santaIcon: null }));
+jest.mock('../context', () => ({
+  activeEditor: () => null,
+  activeType: () => 'code',
+  currentPlace: () => editor.place,
+  requestPlace: () => editor.place,
+  notebookContext: () => ({ cells: [] })
+}));
+
+type Answer = {
+  signal: AbortSignal;
+  say: (text: string) => void;
+  end: (text: string) => void;
+};
+
+/** A provider whose requests are answered by hand. */
+function setUp() {
+  const asked: Answer[] = [];
+  const api = {
+    complete: (
+      _body: object,
+      signal: AbortSignal,
+      say: (text: string) => void
+    ) => new Promise<string>(end => asked.push({ signal, say, end }))
+  };
+  const owner = {};
+  const settings = {
+    ready: Promise.resolve(),
+    changed: new Signal(owner),
+    choices: { enabled: true, automatic: true, delay: 0, markdown: false }
+  };
+  const ghosts = { tidy: jest.fn(), dismiss: jest.fn() };
+  const watch = {
+    serving: 'santa-mini',
+    mayAsk: () => true,
+    answered: jest.fn(),
+    failed: jest.fn()
+  };
+  const provider = new SantaProvider(
+    api as unknown as SantaApi,
+    settings as unknown as Settings,
+    ghosts as unknown as Ghosts,
+    watch
+  );
+  return { asked, ghosts, provider, settings, watch };
+}
+
+/** As JupyterLab does it when the text has become `prefix`. */
+function type(provider: SantaProvider, prefix: string, triggerKind = 1) {
+  editor.place = { ...editor.place, prefix };
+  const context = { widget: { id: 'w' }, triggerKind };
+  return provider.fetch(
+    { text: prefix, offset: 0 },
+    context as IInlineCompletionContext
+  );
+}
+
+const pause = () => new Promise(resolve => setTimeout(resolve, 5));
+
+describe('SantaProvider', () => {
+  it('shows the first piece, then the whole text so far', async () => {
+    const { asked, provider } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].say('[1');
+    const [item] = (await list).items;
+    expect(item).toMatchObject({ insertText: '[1', isIncomplete: true });
+    const stream = provider.stream(item.token ?? '');
+    await stream.next();
+    asked[0].say('[1, 2');
+    expect((await stream.next()).value.response.insertText).toBe('[1, 2');
+    asked[0].end('[1, 2]');
+    expect((await stream.next()).value.response).toEqual({
+      insertText: '[1, 2]',
+      isIncomplete: false
+    });
+    expect((await stream.next()).done).toBe(true);
+  });
+
+  it('answers typing through, and back, without a request', async () => {
+    const { asked, provider } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].end('[1, 2]');
+    await list;
+    expect((await type(provider, 'x = [1')).items).toEqual([
+      { insertText: ', 2]' }
+    ]);
+    expect((await type(provider, 'x = ')).items).toEqual([
+      { insertText: '[1, 2]' }
+    ]);
+    expect(asked.length).toBe(1);
+  });
+
+  it('streams what is left when the user types while text comes', async () => {
+    const { asked, provider } = setUp();
+    const first = type(provider, 'x = ');
+    await pause();
+    asked[0].say('[1, 2');
+    const old = provider.stream((await first).items[0].token ?? '');
+    const [item] = (await type(provider, 'x = [1')).items;
+    expect(item.insertText).toBe(', 2');
+    const stream = provider.stream(item.token ?? '');
+    await stream.next();
+    asked[0].end('[1, 2]');
+    expect((await stream.next()).value.response.insertText).toBe(', 2]');
+    expect((await old.next()).done).toBe(true);
+    expect(asked.length).toBe(1);
+  });
+
+  it('ends the request before, and tells nothing of it', async () => {
+    const { asked, provider } = setUp();
+    const first = type(provider, 'x = ');
+    await pause();
+    const second = type(provider, 'x = y');
+    await expect(first).rejects.toThrow();
+    await pause();
+    expect(asked[0].signal.aborted).toBe(true);
+    asked[0].say('[1, 2]');
+    asked[1].end('es');
+    expect((await second).items).toEqual([{ insertText: 'es' }]);
+  });
+
+  it('shows nothing where the cursor is no more', async () => {
+    const { asked, ghosts, provider } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    editor.place = { ...editor.place, prefix: 'x =', suffix: ' ' };
+    asked[0].say('[1');
+    await expect(list).rejects.toThrow();
+    expect(asked[0].signal.aborted).toBe(true);
+    editor.place.suffix = '';
+    expect(ghosts.dismiss).not.toHaveBeenCalled();
+  });
+
+  it('takes back what the reply did not come to', async () => {
+    const { asked, ghosts, provider } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].say('[1');
+    const stream = provider.stream((await list).items[0].token ?? '');
+    await stream.next();
+    asked[0].end('');
+    expect((await stream.next()).done).toBe(true);
+    expect(ghosts.dismiss).toHaveBeenCalled();
+  });
+
+  it('asks only when it may', async () => {
+    const { asked, provider, settings, watch } = setUp();
+    settings.choices.automatic = false;
+    expect((await type(provider, 'a')).items).toEqual([]);
+    const list = type(provider, 'a', 0);
+    await pause();
+    asked[0].end('bc');
+    expect((await list).items).toEqual([{ insertText: 'bc' }]);
+    settings.choices.enabled = false;
+    expect((await type(provider, 'b', 0)).items).toEqual([]);
+    settings.choices.enabled = true;
+    watch.mayAsk = () => false;
+    expect((await type(provider, 'c', 0)).items).toEqual([]);
+    expect(asked.length).toBe(1);
+  });
+
+  it('asks again once another model answers', async () => {
+    const { asked, provider, watch } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].end('1');
+    await list;
+    watch.serving = 'bigcode/gpt_bigcode-santacoder';
+    const again = type(provider, 'x = ');
+    await pause();
+    asked[1].end('2');
+    expect((await again).items).toEqual([{ insertText: '2' }]);
+  });
+});
