@@ -1,0 +1,80 @@
+"""The docs name everything that can be set, and their examples work."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from santajupyter.extension import SantaApp
+from santajupyter.fim import FAMILIES
+from santajupyter.protocol import completion_request, text_request
+
+ROOT = Path(__file__).parents[1]
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+REST = (ROOT / "docs" / "rest.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(SantaApp.class_own_traits(config=True)))
+def test_every_trait_is_documented_with_its_default(name: str) -> None:
+    trait = SantaApp.class_own_traits(config=True)[name]
+    assert trait.help
+    row = re.search(rf"^\| `{name}` +\| ([^|]*)\|", CONFIGURATION, re.MULTILINE)
+    assert row, f"docs/configuration.md lacks {name}"
+    default = trait.default()
+    assert row[1].strip().startswith(f"`{default}`" if default not in ("", []) else "empty")
+
+
+def test_every_setting_is_documented() -> None:
+    schema = json.loads((ROOT / "schema" / "plugin.json").read_text("utf-8"))
+    rows = dict(re.findall(r"^\| ([^|`]+?) +\| ([^|]+?) +\|", CONFIGURATION, re.MULTILINE))
+    for setting in schema["properties"].values():
+        default = setting["default"]
+        shown = (
+            {True: "on", False: "off"}[default] if isinstance(default, bool) else str(default).capitalize()
+        )
+        assert rows.get(setting["title"]) == shown, setting["title"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_is_documented(name: str) -> None:
+    assert f"`{name}`" in CONFIGURATION
+
+
+def test_the_example_requests_are_good() -> None:
+    example = json.loads(re.findall(r"```json\n(.*?)```", REST, re.DOTALL)[0])
+    request = completion_request(example)
+    assert request.offset == len(request.cells[1].source)
+    curl = re.search(r"-d '(.*)'", REST)
+    assert curl
+    assert text_request(json.loads(curl[1])).suffix
+
+
+async def test_the_example_answers_have_the_real_fields(
+    jp_fetch: Any, body: Callable[..., dict[str, Any]]
+) -> None:
+    answer, status = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", REST, re.DOTALL)[1:3])
+    response = await jp_fetch("santajupyter", "complete", method="POST", body=json.dumps(body()))
+    assert keys(json.loads(response.body)) == keys(answer)
+    response = await jp_fetch("santajupyter", "status")
+    assert json.loads(response.body).keys() == status.keys()
+
+
+def keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: keys(inner) for name, inner in value.items()}
+    return [keys(value[0])] if isinstance(value, list) else None
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere(page: str) -> None:
+    file = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)", file.read_text("utf-8")):
+        if "://" not in target:
+            assert (file.parent / target).exists(), target
