@@ -1,8 +1,16 @@
 import { Notification } from '@jupyterlab/apputils';
-import { nullTranslator } from '@jupyterlab/translation';
+import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { type IStatus, ServerError } from '../api';
 import { Notices } from '../notices';
+
+jest.mock('@jupyterlab/apputils', () => ({
+  Notification: { warning: jest.fn() }
+}));
+jest.mock('@jupyterlab/services', () => ({ ServerConnection: {} }));
+
+const trans = { __: (text: string) => text } as TranslationBundle;
+const warning = jest.mocked(Notification.warning);
 
 const broken = {
   state: 'error',
@@ -13,14 +21,11 @@ const broken = {
 
 describe('Notices', () => {
   let notices: Notices;
-  let warning: jest.SpyInstance;
 
   beforeEach(() => {
-    notices = new Notices(nullTranslator.load('santajupyter'));
-    warning = jest.spyOn(Notification, 'warning').mockReturnValue('');
+    notices = new Notices(trans);
+    warning.mockClear();
   });
-
-  afterEach(() => warning.mockRestore());
 
   it('tells of a broken model once while the built-in one answers', () => {
     // Each answer made the same trouble news again, at every look at the status.
