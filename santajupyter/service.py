@@ -20,7 +20,7 @@ from .protocol import Completion, CompletionRequest, Item, Sampling, TextRequest
 BUILT_IN = "santa-mini"
 MODELS = Path(__file__).parent / "models"
 # A request waits this long for a model that is on its way before it is told to come back.
-LOAD_WAIT = 10.0
+LOAD_WAIT = 30.0
 # A model that couldn't be loaded is tried again on the next use after this.
 RETRY_LOAD = 600.0
 
@@ -221,16 +221,22 @@ class CompletionService:
         engine = await self._available_engine()
         queue_ms = 0.0
         shown = [_Shown(place) for _ in range(sampling.n)]
-        async with (engine.warm if warm else engine.complete)(where, sampling) as call:
-            async for event in call:
-                if event["event"] == "started":
-                    queue_ms = 1000 * (time.perf_counter() - begun)
-                elif event["event"] == "delta":
-                    new = shown[event["index"]].add(event["text"])
-                    if new:
-                        await on_delta(event["index"], new)
-                    if all(candidate.finished for candidate in shown):
-                        call.finish()
+        try:
+            async with (engine.warm if warm else engine.complete)(where, sampling) as call:
+                async for event in call:
+                    if event["event"] == "started":
+                        queue_ms = 1000 * (time.perf_counter() - begun)
+                    elif event["event"] == "delta":
+                        new = shown[event["index"]].add(event["text"])
+                        if new:
+                            await on_delta(event["index"], new)
+                        if all(candidate.finished for candidate in shown):
+                            call.finish()
+        except EngineUnavailable:
+            if call.started:
+                raise
+            # It died before it looked at this request: the next one will.
+            return await self._run(where, sampling, place, on_delta, warm)
         return self._completion(engine, event, queue_ms, place)
 
     def _completion(

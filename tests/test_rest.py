@@ -243,6 +243,14 @@ async def test_a_dead_worker_takes_nothing_with_it(
     assert code == 200, answer
 
 
+async def test_a_request_to_a_worker_just_killed_is_answered(ask: Any, body: Body, jp_serverapp: Any) -> None:
+    """Between a worker's death and the server's noticing, requests got the dead one's 503."""
+    await ask("warm", body())
+    os.kill(engine_pid(jp_serverapp), getattr(signal, "SIGKILL", signal.SIGTERM))
+    code, answer = await ask("complete", body())
+    assert code == 200, answer
+
+
 async def test_load_only_what_is_allowed(ask: Any, tiny: Path) -> None:
     code, answer = await ask("load", {"model": "/etc"})
     assert (code, answer["reason"]) == (403, "not-allowed")

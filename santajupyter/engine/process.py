@@ -70,6 +70,7 @@ class Call:
         self._events: asyncio.Queue[Message] = asyncio.Queue()
         self._open = True
         self._finishing = False
+        self.started = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,6 +84,7 @@ class Call:
         """``started``, ``delta`` … and ``done``. Raises EngineUnavailable, RequestFailed."""
         while self._open:
             message = await self._events.get()
+            self.started = self.started or message["event"] == "started"
             if message["event"] in ("done", "failed", "died"):
                 self._open = False
             if message["event"] == "failed":
