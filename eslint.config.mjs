@@ -29,5 +29,10 @@ export default tseslint.config(
       globals: { module: 'writable', process: 'readonly', require: 'readonly' }
     },
     rules: { '@typescript-eslint/no-require-imports': 'off' }
+  },
+  {
+    // Scripts for Node that also hold functions for the page.
+    files: ['benchmarks/*.mjs'],
+    rules: { 'no-undef': 'off', 'no-console': 'off' }
   }
 );

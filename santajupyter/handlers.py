@@ -135,9 +135,7 @@ class CompleteHandler(SantaHandler):
     @authorized
     async def post(self) -> None:
         completion = await self.reply(self._complete())
-        if completion and self._streaming:
-            await self.send_event(completion.to_json())
-        elif completion:
+        if completion and not self._streaming:
             self.finish(json.dumps(completion.to_json()))
 
     async def _complete(self) -> Completion:
@@ -148,7 +146,8 @@ class CompleteHandler(SantaHandler):
                 await self.send_event({"index": index, "text": text})
 
         completion = await self.service.complete(request, on_delta)
-        self._streaming = self._streaming or request.stream
+        if request.stream:
+            await self.send_event(completion.to_json())
         return completion
 
 
@@ -212,32 +211,15 @@ class TextCompletionHandler(OpenAIHandler):
             "object": "text_completion",
             "created": int(time.time()),
         }
-        completion = await self.reply(self._complete())
-        if completion is None:
-            return
-        choices = [
-            {"index": i, "text": item.text, "finish_reason": item.finish_reason, "logprobs": None}
-            for i, item in enumerate(completion.items)
-        ]
-        usage = {
-            "prompt_tokens": completion.usage.prompt_tokens,
-            "completion_tokens": completion.usage.completion_tokens,
-            "total_tokens": completion.usage.prompt_tokens + completion.usage.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": completion.usage.cached_tokens},
-        }
-        whole = {**self._head, "model": completion.model, "choices": choices, "usage": usage}
-        if not self._streaming:
-            self.finish(json.dumps(whole))
-            return
-        # The texts went out as deltas; what is left to say is why they ended.
-        await self.send_event({**whole, "choices": [{**choice, "text": ""} for choice in choices]})
-        await self.send_event("[DONE]")
+        answer = await self.reply(self._complete())
+        if answer and not self._streaming:
+            self.finish(json.dumps(answer))
 
-    async def _complete(self) -> Completion:
+    async def _complete(self) -> dict[str, Any]:
         request = text_request(self.body())
         if request.model and not self.service.serves(request.model):
             raise UnknownModel(
-                f"model: {request.model} is not loaded here; see v1/models, and POST load to switch"
+                f"model: {request.model} is not held here; see v1/models, and POST load to switch"
             )
 
         async def on_delta(index: int, text: str) -> None:
@@ -246,8 +228,31 @@ class TextCompletionHandler(OpenAIHandler):
                 await self.send_event({**self._head, "model": request.model, "choices": [choice]})
 
         completion = await self.service.complete_text(request, on_delta)
-        self._streaming = self._streaming or request.stream
-        return completion
+        answer = {**self._head, **_openai(completion)}
+        if request.stream:
+            # The texts went out as deltas; what is left to say is why they ended.
+            ends = [{**choice, "text": ""} for choice in answer["choices"]]
+            await self.send_event({**answer, "choices": ends})
+            await self.send_event("[DONE]")
+        return answer
+
+
+def _openai(completion: Completion) -> dict[str, Any]:
+    """The parts of OpenAI's answer that depend on the completion."""
+    usage = completion.usage
+    return {
+        "model": completion.model,
+        "choices": [
+            {"index": i, "text": item.text, "finish_reason": item.finish_reason, "logprobs": None}
+            for i, item in enumerate(completion.items)
+        ],
+        "usage": {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        },
+    }
 
 
 def _answer_to(error: Exception) -> tuple[int, str, float]:

@@ -12,6 +12,7 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { SantaApi } from './api';
+import { watchBlankLines } from './blanklines';
 import { addCommands, CommandIDs } from './commands';
 import { Ghosts } from './ghosts';
 import { Monitor } from './monitor';
@@ -49,9 +50,16 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const settings = new Settings(PLUGIN_ID, registry);
     const monitor = new Monitor(api, new Notices(trans));
     const ghosts = new Ghosts(factory);
-    manager.registerInlineProvider(
-      new SantaProvider(api, settings, ghosts, monitor)
-    );
+    const provider = new SantaProvider(api, settings, ghosts, monitor);
+    manager.registerInlineProvider(provider);
+    if (factory) {
+      watchBlankLines(factory, () => {
+        const widget = app.shell.currentWidget;
+        if (widget) {
+          provider.unasked(() => manager.inline?.invoke(widget.id));
+        }
+      });
+    }
     addCommands(app, palette, monitor, settings, trans);
     statusBar?.registerStatusItem(PLUGIN_ID, {
       item: new StatusItem(monitor, trans, () => {

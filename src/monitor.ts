@@ -117,9 +117,7 @@ export class Monitor extends VDomModel implements IServerWatch {
     this._status = status;
     this.stateChanged.emit();
     this._notices.terms(status);
-    if (status.state === 'error') {
-      this._notices.warn(status.message);
-    }
+    this._notices.model(status);
     this._setInterval(isBusy(status) ? BUSY_INTERVAL : CALM_INTERVAL);
   }
 

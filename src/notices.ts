@@ -11,24 +11,32 @@ const TERMS_SEEN = 'santajupyter:terms-seen';
 export class Notices {
   constructor(private readonly _trans: TranslationBundle) {}
 
-  /** One notice per trouble: silent while the same one lasts. */
-  warn(message: string): void {
-    if (message && message !== this._last) {
-      this._last = message;
-      Notification.warning(message, { autoClose: 10000 });
+  /** The configured model can't be used: told once, until it has been ready again. */
+  model(status: IStatus): void {
+    if (status.state === 'ready') {
+      this._modelError = null;
+    } else if (status.error && status.error !== this._modelError) {
+      this._modelError = status.error;
+      warn(status.message);
     }
   }
 
-  /** A request failed; what passes by itself is no news. */
+  /** A request failed: told once, until one succeeds; what passes by itself is no news. */
   failed(error: unknown): void {
-    if (error instanceof ServerError && !error.isPassing && !error.isAbsent) {
-      this.warn(this._trans.__('No code completion: %1', error.message));
+    if (
+      error instanceof ServerError &&
+      !error.isPassing &&
+      !error.isAbsent &&
+      error.message !== this._requestError
+    ) {
+      this._requestError = error.message;
+      warn(this._trans.__('No code completion: %1', error.message));
     }
   }
 
-  /** All is well again, so that the next trouble is news. */
+  /** A request succeeded, so that the next failure is news. */
   recovered(): void {
-    this._last = '';
+    this._requestError = null;
   }
 
   /** The terms of a BigCode model, once in a browser. */
@@ -60,5 +68,10 @@ export class Notices {
     );
   }
 
-  private _last = '';
+  private _modelError: string | null = null;
+  private _requestError: string | null = null;
+}
+
+function warn(message: string): void {
+  Notification.warning(message, { autoClose: 10000 });
 }

@@ -76,16 +76,29 @@ export class SantaProvider implements IInlineCompletionProvider {
     const call = ++this._call;
     const { widget } = context;
     const place = requestPlace(widget, request);
+    const automatic =
+      this._unasked ||
+      context.triggerKind === InlineCompletionTriggerKind.Automatic;
     // JupyterLab may call in the middle of the editor's update.
     await Promise.resolve();
     const editor = activeEditor(widget);
     this._ghosts.tidy(editor);
-    const list = await this._answer(request, context, place, call);
+    const list = await this._answer(request, widget, automatic, place, call);
     if (list.items.length === 0) {
       // JupyterLab takes the empty list only after this returns.
       setTimeout(() => this._ghosts.tidy(editor), 0);
     }
     return list;
+  }
+
+  /** Runs `invoke`, JupyterLab's command, as if typing had asked: the user didn't. */
+  unasked(invoke: () => void): void {
+    this._unasked = true;
+    try {
+      invoke();
+    } finally {
+      this._unasked = false;
+    }
   }
 
   /** The whole text to show, each time more of it is there. */
@@ -120,11 +133,11 @@ export class SantaProvider implements IInlineCompletionProvider {
 
   private async _answer(
     request: CompletionHandler.IRequest,
-    context: IInlineCompletionContext,
+    widget: Widget,
+    automatic: boolean,
     place: IPlace,
     call: number
   ): Promise<IInlineCompletionList> {
-    const { widget } = context;
     const known = this._known(place);
     if (known) {
       const list = await this._list(known, widget, call);
@@ -133,8 +146,6 @@ export class SantaProvider implements IInlineCompletionProvider {
       }
     }
     this._current?.abort();
-    const automatic =
-      context.triggerKind === InlineCompletionTriggerKind.Automatic;
     await this._settings.ready;
     if (!this._wanted(widget, automatic)) {
       return NOTHING;
@@ -145,7 +156,8 @@ export class SantaProvider implements IInlineCompletionProvider {
     if (call !== this._call || !samePlace(currentPlace(widget), place)) {
       throw new Superseded();
     }
-    return this._list(this._ask(request, context, place), widget, call);
+    const reply = this._ask(request, widget, automatic, place);
+    return this._list(reply, widget, call);
   }
 
   private _wanted(widget: Widget, automatic: boolean): boolean {
@@ -173,16 +185,14 @@ export class SantaProvider implements IInlineCompletionProvider {
 
   private _ask(
     request: CompletionHandler.IRequest,
-    { widget, triggerKind }: IInlineCompletionContext,
+    widget: Widget,
+    automatic: boolean,
     place: IPlace
   ): Reply {
     const { mode, maxNewTokens, temperature } = this._settings.choices;
     const body = {
       ...notebookContext(widget, request),
-      trigger:
-        triggerKind === InlineCompletionTriggerKind.Invoke
-          ? ('invoke' as const)
-          : ('automatic' as const),
+      trigger: automatic ? ('automatic' as const) : ('invoke' as const),
       mode,
       max_new_tokens: maxNewTokens,
       temperature,
@@ -274,6 +284,7 @@ export class SantaProvider implements IInlineCompletionProvider {
     { reply: Reply; widget: Widget; call: number }
   >();
   private readonly _tab = UUID.uuid4();
+  private _unasked = false;
 }
 
 /** Rejects a call of `fetch` that has no answer any more; JupyterLab keeps what it shows. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -164,6 +165,20 @@ def test_the_worker_ends_with_its_parent(tiny: Path) -> None:
     assert worker.stdin
     worker.stdin.close()
     assert worker.wait(30) == 0
+
+
+def test_a_failed_worker_leaves_cleanly(tmp_path: Path) -> None:
+    """Python's own exit died in "Fatal Python error: _enter_buffered_busy" while a thread read stdin."""
+    load = {"op": "load", "folder": str(tmp_path), "revision": ""}
+    with subprocess.Popen(
+        [sys.executable, "-m", "santajupyter.engine.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
+        assert worker.stdin
+        assert worker.stdout
+        worker.stdin.write(json.dumps(load).encode() + b"\n")
+        worker.stdin.flush()
+        states = [json.loads(line)["state"] for line in worker.stdout]
+        assert (states, worker.wait(30)) == (["loading", "error"], 0)
 
 
 def test_importing_the_package_imports_no_torch() -> None:

@@ -170,7 +170,8 @@ def _downloaded(model: str, revision: str, on_progress: Progress) -> Path:
             )
         )
     except (OSError, ValueError) as error:
-        raise ModelUnavailable(f"it can't be downloaded from the hub: {_first_line(error)}") from error
+        reason = _first_line(error.__cause__ or error)
+        raise ModelUnavailable(f"it can't be downloaded from the hub: {reason}") from error
     missing = _missing(folder)
     if missing:
         raise ModelUnavailable(f"its hub repository has no {missing}")
@@ -187,5 +188,5 @@ def _check_disk(needed: int) -> None:
         )
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -43,7 +43,7 @@ def main() -> None:
         engine = _Engine(options, out)
     except ModelUnavailable as error:
         out.send(event="state", state="error", error=str(error), progress=None)
-        return
+        os._exit(0)  # an ordinary exit fails while the inbox's thread is waiting for stdin
     while True:
         engine.answer(inbox.get(), inbox)
 
