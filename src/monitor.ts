@@ -8,6 +8,8 @@ import type { IServerWatch } from './provider';
 const BUSY_INTERVAL = 1000;
 const CALM_INTERVAL = 10000;
 const MAX_PAUSE = 10;
+/** Time in which a request has reached the server and its model begins to load. */
+const ARRIVAL = 300;
 
 /** Follows the model's state on the server, and how requests go. */
 export class Monitor extends VDomModel implements IServerWatch {
@@ -40,6 +42,12 @@ export class Monitor extends VDomModel implements IServerWatch {
 
   mayAsk(automatic: boolean): boolean {
     return !this._absent && !(automatic && Date.now() < this._pausedUntil);
+  }
+
+  asked(): void {
+    if (this._status?.state !== 'ready') {
+      setTimeout(() => this._lookAgain(), ARRIVAL);
+    }
   }
 
   answered(): void {

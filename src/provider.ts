@@ -34,6 +34,7 @@ export interface IServerWatch {
   readonly serving: string | null;
   /** Whether to ask at all now. */
   mayAsk(automatic: boolean): boolean;
+  asked(): void;
   answered(): void;
   failed(error: unknown): void;
 }
@@ -208,6 +209,7 @@ export class SantaProvider implements IInlineCompletionProvider {
   private async _complete(
     ...[body, signal, onText]: Parameters<SantaApi['complete']>
   ): Promise<string> {
+    this._watch.asked();
     try {
       const text = await this._api.complete(body, signal, onText);
       this._watch.answered();

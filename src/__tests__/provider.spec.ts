@@ -47,6 +47,7 @@ function setUp() {
   const watch = {
     serving: 'santa-mini',
     mayAsk: () => true,
+    asked: jest.fn(),
     answered: jest.fn(),
     failed: jest.fn()
   };

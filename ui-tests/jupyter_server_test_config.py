@@ -1,0 +1,10 @@
+"""The server of the browser tests: an open JupyterLab with the built-in model, on a port of its own."""
+
+from jupyterlab.galata import configure_jupyter_server
+
+configure_jupyter_server(c)  # noqa: F821
+c.ServerApp.port = 18889  # noqa: F821
+c.ServerApp.allow_root = True  # noqa: F821
+c.ServerApp.log_level = "ERROR"  # noqa: F821
+c.LabApp.log_level = "ERROR"  # noqa: F821
+c.SantaApp.model = "santa-mini"  # noqa: F821

@@ -1,0 +1,33 @@
+const baseConfig = require('@jupyterlab/galata/lib/playwright-config');
+
+const URL = 'http://localhost:18889';
+
+module.exports = {
+  ...baseConfig,
+  reporter: 'list',
+  workers: 1,
+  retries: 0,
+  timeout: 120_000,
+  use: {
+    ...baseConfig.use,
+    baseURL: URL,
+    // Both want a video encoder that only Playwright's own browsers bring.
+    video: 'off',
+    trace: 'off',
+    launchOptions: {
+      executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+      args: [
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+        '--no-first-run'
+      ]
+    }
+  },
+  webServer: {
+    command: 'jupyter lab --config jupyter_server_test_config.py',
+    url: `${URL}/lab`,
+    timeout: 120_000,
+    reuseExistingServer: false
+  }
+};

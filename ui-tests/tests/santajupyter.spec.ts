@@ -1,0 +1,152 @@
+import { expect, type IJupyterLabPageFixture, test } from '@jupyterlab/galata';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+
+const GHOST =
+  '.jp-GhostText:not(.jp-GhostText-lineSpacer):not(.jp-GhostText-letterSpacer)';
+
+test.describe('with the built-in model', () => {
+  test.beforeEach(({ page }) => openCell(page));
+
+  test('the status bar names it', async ({ page }) => {
+    const item = page.locator('.santa-StatusItem');
+    await expect(item).toContainText('santa-mini');
+    await item.getByRole('button').click();
+    const dialog = page.locator('.jp-Dialog');
+    await expect(dialog).toContainText('santa-mini');
+    await dialog.getByRole('button', { name: 'Close' }).click();
+  });
+
+  test("ghost text at a line's end goes in with Tab as shown", async ({
+    page
+  }) => {
+    await page.keyboard.type('import numpy as n');
+    await acceptGhost(page);
+  });
+
+  test('ghost text in mid-line goes in between', async ({ page }) => {
+    await page.keyboard.type('import numpy as   # arrays');
+    await moveLeft(page, '  # arrays'.length);
+    await page.keyboard.type('n');
+    await acceptGhost(page);
+  });
+
+  test('an emoji before the cursor moves nothing', async ({ page }) => {
+    await page.keyboard.type("hat = '🎅🎄'; pi = 3");
+    await page.keyboard.press('Enter');
+    await page.keyboard.type("s = '🎅'; import numpy as n");
+    await acceptGhost(page);
+  });
+
+  test('typing what the ghost says leaves its rest', async ({ page }) => {
+    await page.keyboard.type('for i in ra');
+    const ghost = await ghostText(page);
+    const requests = countRequests(page);
+    await page.keyboard.type(ghost[0]);
+    await expect(page.locator(GHOST)).toHaveText(ghost.slice(1), {
+      useInnerText: true
+    });
+    expect(requests()).toBe(0);
+    await acceptGhost(page);
+  });
+
+  test('Tab indents again once the cursor left the ghost', async ({ page }) => {
+    await page.keyboard.type('import numpy as n');
+    await ghostText(page);
+    await page.keyboard.press('Home');
+    await expect(page.locator(GHOST)).toHaveCount(0);
+    await page.keyboard.press('Tab');
+    expect(await source(page)).toBe('    import numpy as n');
+  });
+
+  test('a cell with %%santa generate fills a new one below', async ({
+    page
+  }) => {
+    await page.notebook.setCell(0, 'code', '%load_ext santajupyter');
+    await page.notebook.runCell(0, true);
+    await page.notebook.setCell(1, 'code', '%%santa generate\ndef add(a, b):');
+    await page.notebook.runCell(1, true);
+    await expect
+      .poll(() => page.notebook.getCellTextInput(2))
+      .toMatch(/^def add\(a, b\):[^]*\S/);
+  });
+});
+
+test.describe('without santajupyter at the server', () => {
+  test.use({ autoGoto: false });
+
+  test('it is asked once and never again', async ({ page }) => {
+    let asked = 0;
+    await page.route(/\/santajupyter\/(status|complete)/, route => {
+      asked++;
+      return route.fulfill({ status: 404, json: { message: 'Not Found' } });
+    });
+    await page.goto();
+    await expect.poll(() => asked).toBe(1);
+    await openCell(page);
+    await page.keyboard.type('import numpy as n', { delay: 50 });
+    await page.waitForTimeout(1000);
+    expect(asked).toBe(1);
+    await expect(page.locator('.santa-StatusItem')).toBeHidden();
+  });
+});
+
+/** A new notebook with the cursor in an empty second cell. */
+async function openCell(page: IJupyterLabPageFixture): Promise<void> {
+  await page.notebook.createNew();
+  await page.notebook.setCell(0, 'code', 'import os');
+  await page.notebook.addCell('code', '');
+  await page.notebook.enterCellEditingMode(1);
+  await page.waitForSelector('.jp-mod-completer-enabled');
+}
+
+/** Accepts the ghost; the cell is then exactly before + ghost + after. */
+async function acceptGhost(page: IJupyterLabPageFixture): Promise<void> {
+  const ghost = await ghostText(page);
+  const [before, after] = await aroundCursor(page);
+  await page.keyboard.press('Tab');
+  await expect.poll(() => source(page)).toBe(before + ghost + after);
+}
+
+/** The ghost's text once all of it is there. */
+async function ghostText(page: IJupyterLabPageFixture): Promise<string> {
+  const ghost = page.locator(GHOST);
+  await expect(ghost).toHaveText(/\S/, { timeout: 30_000 });
+  await expect(page.locator('.jp-GhostText-streamingIndicator')).toHaveCount(0);
+  return ghost.innerText();
+}
+
+async function moveLeft(
+  page: IJupyterLabPageFixture,
+  times: number
+): Promise<void> {
+  for (let i = 0; i < times; i++) {
+    await page.keyboard.press('ArrowLeft');
+  }
+}
+
+/** Counts the completions asked for from now on. */
+function countRequests(page: IJupyterLabPageFixture): () => number {
+  let count = 0;
+  page.on('request', request => {
+    count += request.url().includes('/santajupyter/complete') ? 1 : 0;
+  });
+  return () => count;
+}
+
+async function source(page: IJupyterLabPageFixture): Promise<string> {
+  return (await aroundCursor(page)).join('');
+}
+
+/** The active cell's text left and right of the cursor. */
+function aroundCursor(page: IJupyterLabPageFixture): Promise<[string, string]> {
+  return page.evaluate(() => {
+    const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
+    const editor = panel.content.activeCell?.editor;
+    if (!editor) {
+      throw new Error('No cell is being edited.');
+    }
+    const text = editor.model.sharedModel.getSource();
+    const cursor = editor.getOffsetAt(editor.getCursorPosition());
+    return [text.slice(0, cursor), text.slice(cursor)];
+  });
+}
