@@ -15,7 +15,9 @@ module.exports = {
     video: 'off',
     trace: 'off',
     launchOptions: {
-      executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+      // Empty: the browser that Playwright itself installed.
+      executablePath:
+        (process.env.CHROMIUM ?? '/usr/bin/chromium') || undefined,
       args: [
         '--disable-background-networking',
         '--disable-component-update',
