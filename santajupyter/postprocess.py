@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from .notebook import Document
 
 CLOSERS = ")]}\"'`"
-OPENS_BLOCK = re.compile(r"[:{(\[]\s*(#.*|//.*)?$")
+# A compound statement's colon or a brace; not a bracket, whose call mostly ends on its own line.
+OPENS_BLOCK = re.compile(
+    r"(^\s*(async|case|class|def|elif|else|except|finally|for|if|match|try|while|with)\b.*:|\{)\s*(#.*|//.*)?$"
+)
 CONTINUATIONS = ("elif", "else", "except", "finally", "case", "catch")
 CONTINUES_STATEMENT = re.compile(rf"({'|'.join(CONTINUATIONS)})\b|[)\]}}]")
 

@@ -21,6 +21,8 @@ GOLDEN = [
     ("║ + 1", "x + 1", "├x┤ + 1"),
     ("for i in ║:", "range(3):", "for i in ├range(3)┤:"),
     ("if f(║):", "g(x)):", "if f(├g(x)┤):"),
+    ("n = Counter(║", "words)\nprint(n)", "n = Counter(├words)┤"),
+    ("x[1:║", "2]\ny", "x[1:├2]┤"),
     # after a line that opens a block: the block
     (
         "def f(n):\n    ║",
