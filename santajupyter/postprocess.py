@@ -49,6 +49,27 @@ def place(document: Document, mode: str = "auto", trigger: str = "automatic") ->
     return Place(left=left, right=right, below=below, block=block)
 
 
+class Stream:
+    """What a user sees of one candidate while it streams."""
+
+    def __init__(self, place: Place | None) -> None:
+        self._place = place
+        self._raw = self._visible = ""
+        self.finished = False
+
+    def add(self, delta: str) -> str:
+        """Take the next piece of raw text; return what it adds to the visible text."""
+        self._raw += delta
+        if self._place is None:
+            return delta
+        self.finished = finished(self._raw, self._place)
+        visible = clean(self._raw, self._place)
+        if not visible.startswith(self._visible):
+            return ""
+        new, self._visible = visible[len(self._visible) :], visible
+        return new
+
+
 def clean(text: str, place: Place) -> str:
     """What may be shown of ``text``; "" when nothing in it is worth showing."""
     for rule in RULES:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import quantiles
 from typing import Any
 
 from . import __version__, postprocess
-from .engine import EngineProcess, EngineUnavailable, ModelStatus
+from .engine import EngineProcess, EngineUnavailable
 from .notebook import Document, document
 from .protocol import Completion, CompletionRequest, Item, Sampling, TextRequest, Timings, Usage
+from .status import Statistics, sentence
 
 BUILT_IN = "santa-mini"
 MODELS = Path(__file__).parent / "models"
@@ -60,21 +59,6 @@ class Settings:
     request_timeout: float = 60.0
 
 
-@dataclass
-class _Statistics:
-    requests: int = 0
-    completed: int = 0
-    cancelled: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=200))
-
-    def to_json(self) -> dict[str, Any]:
-        counts = {name: value for name, value in vars(self).items() if name != "latencies"}
-        return {**counts, "latency_ms": _percentiles(self.latencies)}
-
-
 class CompletionService:
     """The configured model with the built-in one to stand in for it. Use from one event loop."""
 
@@ -85,7 +69,7 @@ class CompletionService:
         self._background: set[asyncio.Task[None]] = set()
         self._tasks: dict[object, asyncio.Task[Completion]] = {}
         self._superseded: set[asyncio.Task[Completion]] = set()
-        self._statistics = _Statistics()
+        self._statistics = Statistics()
         self._idle: asyncio.TimerHandle | None = None
         self._failed_at = 0.0
         self._primary = self._engine(settings.model)
@@ -107,7 +91,7 @@ class CompletionService:
             **asdict(self._primary.status),
             "serving": serving.status.model if serving else None,
             "fallback": asdict(fallback) if fallback and fallback.state != "unloaded" else None,
-            "message": _message(self._primary.status, fallback if serving is self._fallback else None),
+            "message": sentence(self._primary.status, fallback if serving is self._fallback else None),
             "allowed_models": self.allowed_models,
             "busy": len(self._tasks),
             "stats": self._statistics.to_json(),
@@ -220,7 +204,7 @@ class CompletionService:
         begun = time.perf_counter()
         engine = await self._available_engine()
         queue_ms = 0.0
-        shown = [_Shown(place) for _ in range(sampling.n)]
+        shown = [postprocess.Stream(place) for _ in range(sampling.n)]
         try:
             async with (engine.warm if warm else engine.complete)(where, sampling) as call:
                 async for event in call:
@@ -294,7 +278,7 @@ class CompletionService:
         if engine is None:
             broken = self._primary.status.state == "error"
             raise EngineUnavailable(
-                _message(self._primary.status, None), "error" if broken else "loading", 60 if broken else 2
+                sentence(self._primary.status, None), "error" if broken else "loading", 60 if broken else 2
             )
         return engine
 
@@ -310,7 +294,7 @@ class CompletionService:
         status = self._primary.status
         if status.state == "error" and not self._failed_at:
             self._failed_at = time.monotonic()
-            self._log.warning("santajupyter: %s", _message(status, None))
+            self._log.warning("santajupyter: %s", sentence(status, None))
         if status.state == "ready":
             self._watch_idleness()
         changed, self._changed = self._changed, asyncio.Event()
@@ -343,27 +327,6 @@ class CompletionService:
         task.add_done_callback(self._background.discard)
 
 
-class _Shown:
-    """What a user sees of one candidate while it streams."""
-
-    def __init__(self, place: postprocess.Place | None) -> None:
-        self._place = place
-        self._raw = self._visible = ""
-        self.finished = False
-
-    def add(self, delta: str) -> str:
-        """Take the next piece of raw text; return what it adds to the visible text."""
-        self._raw += delta
-        if self._place is None:
-            return delta
-        self.finished = postprocess.finished(self._raw, self._place)
-        visible = postprocess.clean(self._raw, self._place)
-        if not visible.startswith(self._visible):
-            return ""
-        new, self._visible = visible[len(self._visible) :], visible
-        return new
-
-
 async def _ignore(index: int, text: str) -> None:
     return None
 
@@ -374,30 +337,3 @@ def _model_path(model: str) -> str:
         return str(MODELS / BUILT_IN)
     folder = Path(model).expanduser()
     return str(folder.resolve()) if folder.is_dir() else model
-
-
-def _message(status: ModelStatus, stand_in: ModelStatus | None) -> str:
-    """The state in a plain sentence or two."""
-    model = status.model
-    if status.state == "ready":
-        return f"{model} is ready on {status.device}."
-    if status.state == "unloaded":
-        return f"{model} is not loaded; it loads on first use."
-    if status.state == "error":
-        said = f"{model} can't be used: {status.error}."
-    elif status.state == "downloading" and status.progress and status.progress["total"]:
-        done, total = status.progress["done"], status.progress["total"]
-        said = f"Downloading {model}: {100 * done // total} % of {total / 1e9:.2f} GB."
-    else:
-        said = f"Loading {model}."
-    if stand_in:
-        rest = "instead" if status.state == "error" else "until then"
-        said += f" The built-in model {stand_in.model} answers {rest}."
-    return said
-
-
-def _percentiles(latencies: Sequence[float]) -> dict[str, float]:
-    if len(latencies) < 2:
-        return {"n": len(latencies)}
-    cuts = quantiles(latencies, n=20, method="inclusive")
-    return {"n": len(latencies), "p50": round(cuts[9], 1), "p95": round(cuts[18], 1)}
