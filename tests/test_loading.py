@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub.constants
 import pytest
@@ -18,8 +14,7 @@ from transformers import AutoModelForCausalLM
 from santajupyter.engine.loading import ModelUnavailable, end_ids, load, locate
 
 from .checkpoint import make_checkpoint
-
-COMMIT = "0123456789" * 4
+from .hub import hub_with
 
 
 def nothing(done: int, total: int) -> None:
@@ -98,69 +93,14 @@ def test_unknown_device_is_a_sentence(tiny: Path) -> None:
         load(tiny, "gpu", "auto")
 
 
-class Hub(BaseHTTPRequestHandler):
-    """The parts of the hub's API that a download uses."""
-
-    folder: Path
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        path = self.path.split("?")[0]
-        files = [file for file in sorted(self.folder.iterdir()) if file.is_file()]
-        if path.startswith("/api/models/me/tiny/tree/"):
-            self.answer(
-                [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": digest(f)} for f in files]
-            )
-        elif path.startswith("/api/models/me/tiny"):
-            self.answer({"id": "me/tiny", "sha": COMMIT, "siblings": [{"rfilename": f.name} for f in files]})
-        elif path.startswith("/me/tiny/resolve/") and (self.folder / path.rsplit("/", 1)[1]).is_file():
-            file = self.folder / path.rsplit("/", 1)[1]
-            self.answer(file.read_bytes(), {"ETag": f'"{digest(file)}"', "X-Repo-Commit": COMMIT})
-        else:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-    def answer(self, body: Any, headers: dict[str, str] | None = None) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(200)
-        for name, value in {**(headers or {}), "Content-Length": str(len(data))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-def digest(file: Path) -> str:
-    return hashlib.sha1(file.read_bytes()).hexdigest()
-
-
 @pytest.fixture
 def hub(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A hub on this machine that has me/tiny."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("TinyHub", (Hub,), {"folder": tiny}))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    for name, value in {
-        "ENDPOINT": endpoint,
-        "HF_HUB_OFFLINE": False,
-        "HF_HUB_CACHE": str(tmp_path / "cache"),
-    }.items():
-        monkeypatch.setattr(huggingface_hub.constants, name, value)
-    monkeypatch.setattr(
-        huggingface_hub.constants,
-        "HUGGINGFACE_CO_URL_TEMPLATE",
-        endpoint + "/{repo_id}/resolve/{revision}/{filename}",
-    )
-    yield endpoint
-    server.shutdown()
-    server.server_close()
+    with hub_with(tiny) as endpoint:
+        values = {"ENDPOINT": endpoint, "HF_HUB_OFFLINE": False, "HF_HUB_CACHE": str(tmp_path / "cache")}
+        values["HUGGINGFACE_CO_URL_TEMPLATE"] = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        for name, value in values.items():
+            monkeypatch.setattr(huggingface_hub.constants, name, value)
+        yield endpoint
 
 
 def test_download_counts_bytes_and_the_next_use_needs_no_hub(

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
+from .hub import hub_with
+
 Body = Callable[..., dict[str, Any]]
 Answer = tuple[int, dict[str, Any]]
 MODELS = Path(__file__).parents[1] / "santajupyter" / "models"
@@ -327,6 +329,41 @@ class TestNoModel:
         assert answer["message"].startswith(
             "nobody/nothing can't be used: it can't be downloaded from the hub"
         )
+
+
+class TestDownload:
+    """From a hub to the first answer, with the bytes counted on the way."""
+
+    @pytest.fixture
+    def santa_config(self) -> dict[str, Any]:
+        return {"model": "me/tiny"}
+
+    async def test_progress(
+        self, ask: Any, body: Body, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with hub_with(tiny, pause=2.0) as endpoint:
+            for name, value in {
+                "HF_ENDPOINT": endpoint,
+                "HF_HUB_OFFLINE": "0",
+                "HF_HOME": str(tmp_path),
+            }.items():
+                monkeypatch.setenv(name, value)
+            answer = asyncio.create_task(ask("complete", body()))
+            seen = []
+            while not answer.done():
+                _, status = await ask("status")
+                seen.append((status["state"], status["progress"], status["message"]))
+                await asyncio.sleep(0.05)
+        assert (await answer)[0] == 200
+        progress = [progress for state, progress, _ in seen if state == "downloading"]
+        size = sum((tiny / name).stat().st_size for name in tiny_files(tiny))
+        assert {p["total"] for p in progress} == {size}
+        assert any(0 < p["done"] < size for p in progress)
+        assert any(message.startswith("Downloading me/tiny: ") for _, _, message in seen)
+
+
+def tiny_files(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if file.suffix in (".json", ".safetensors")]
 
 
 @pytest.mark.skipif(not (MODELS / "santa-mini").is_dir(), reason="santa-mini is not built yet")

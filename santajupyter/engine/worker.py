@@ -164,9 +164,10 @@ class _Engine:
 
         def report(done: int, total: int) -> None:
             nonlocal last
-            if done < total and time.monotonic() - last < PROGRESS_INTERVAL:
-                return
-            last = time.monotonic()
+            if 0 < done < total:
+                if time.monotonic() - last < PROGRESS_INTERVAL:
+                    return
+                last = time.monotonic()
             progress = {"phase": "downloading", "done": done, "total": total, "unit": "B"}
             self._out.send(event="state", state="downloading", progress=progress)
 
