@@ -73,8 +73,7 @@ class SantaHandler(APIHandler):
         except Exception as error:
             status, reason, retry_after = _answer_to(error)
             if status == 500:
-                # The type and place, not the message: that could hold a piece of the prompt.
-                self.log.error("santajupyter: %s", type(error).__name__, exc_info=reason == "internal")
+                self.log.error("santajupyter: %s", error, exc_info=reason == "internal")
             await self._fail(status, reason, _message(error, status), retry_after)
         return None
 

@@ -17,6 +17,7 @@ import queue
 import sys
 import threading
 import time
+import traceback
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
@@ -128,8 +129,9 @@ class _Engine:
         except self._cancelled:
             self._out.send(event="cancelled", id=number)
         except Exception as error:
-            # Out of memory on a GPU leaves the process usable; what else fails here is our bug,
-            # and its message (never the prompt) is for the server's log.
+            # Out of memory on a GPU leaves the process usable; what else fails here is our bug.
+            # The traceback, which holds no prompt, goes to the server's log by way of stderr.
+            traceback.print_exc()
             self._out.send(event="failed", id=number, message=f"{type(error).__name__}: {error}"[:500])
         inbox.cancelled.discard(number)
         inbox.finished.discard(number)
