@@ -204,7 +204,7 @@ def example(chunk: Chunk, words: Words, rng: np.random.Generator) -> Chunk:
         return chunk
     for _ in range(4):  # a cursor in a comment asks for nothing, if there's code to be had
         start, stop, after = middle(chunk.ids, words, rng)
-        if chunk.weights[start] == 1:
+        if start < len(chunk.ids) and chunk.weights[start] == 1:
             break
     before, between, behind = (
         Chunk(chunk.ids[a:b], chunk.weights[a:b]) for a, b in ((0, start), (start, stop), (stop, after))
