@@ -49,7 +49,9 @@ VENDORED = re.compile(
 EXAMPLES = re.compile(r"(^|/)(examples?|example_\w+|galler\w*|tutorials?|docs?|demos?|notebooks?)/")
 GALLERY_BREAK = re.compile(r"^\s*#\s?%%|^#{20,}\s*$")
 RULER = re.compile(r"^\s*([=\-~^\"'#*+.])\1{2,}\s*$")
-CODE_DIRECTIVE = re.compile(r"^(\s*)\.\. (?:ipython|code-block|code|sourcecode|jupyter-execute)::\s*(i?python3?)?\s*$")
+CODE_DIRECTIVE = re.compile(
+    r"^(\s*)\.\. (?:ipython|code-block|code|sourcecode|jupyter-execute)::\s*(i?python3?)?\s*$"
+)
 PROMPT = re.compile(r"^\s*(?:In \[\d+\]: |\.{3,}: ?)")
 
 
@@ -189,7 +191,7 @@ def declared_licence(archive: Path) -> str:
             if RESTRICTED.search(declared) or not PERMISSIVE.search(declared):
                 return ""
             short = meta.get("License-Expression") or (classifiers or [text])[-1].rpartition(":: ")[2]
-            return " ".join(str(short).split())[:60]
+            return re.split(r"[,.]? Copyright", " ".join(str(short).split()))[0][:40]
     return ""
 
 
@@ -273,8 +275,9 @@ def rst_cells(source: str) -> list[Cell]:
             continue
         cells += doctest_cells("\n".join(prose))
         prose, block = [], []
-        for line in lines:  # noqa: B007, PLW2901
-            if line.startswith("```") if fence else line.strip() and not line[len(directive[1]) :].startswith(" "):
+        depth = directive[1] + " " if directive else ""
+        for line in lines:
+            if line.startswith("```") if fence else line.strip() and not line.startswith(depth):
                 break
             block.append(line)
         else:

@@ -11,6 +11,7 @@ Most chunks are shown as the engine will ask: suffix first, then prefix and midd
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import time
@@ -36,6 +37,7 @@ DECAY_FROM = 0.65
 SPM_SHARE, PSM_SHARE = 0.65, 0.10
 PROSE_WEIGHT = 0.3
 LIBRARY_SHARE = 0.35
+PROBES = 96
 FINAL_KINDS = ("notebook", "gallery", "doc")
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -56,7 +58,7 @@ class Words:
 
     @staticmethod
     def of(tokenizer: Tokenizer) -> Words:
-        names = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
+        names = [tokenizer.id_to_token(i) or "" for i in range(tokenizer.get_vocab_size())]
         ids = {name: names.index(name) for name in SPECIAL}
         return Words(
             prefix=ids[PREFIX],
@@ -96,9 +98,8 @@ def run(args: argparse.Namespace) -> None:
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
     words = Words.of(tokenizer)
     documents = load(args.work / "train.jsonl", tokenizer, words)
-    probe = [chunk.ids for kind in FINAL_KINDS for chunk in load(args.work / "valid.jsonl", tokenizer, words)[kind]]
-    probe = [piece for ids in probe for piece in np.split(ids, range(WINDOW, len(ids), WINDOW))][:96]
-    model = new_model(*args.size, words)
+    probe = probe_pieces(load(args.work / "valid.jsonl", tokenizer, words))
+    model = new_model(words, *args.size)
     optimizers = new_optimizers(model)
     state = {"step": 0, "tokens": 0, "elapsed": 0.0}
     checkpoint = args.work / "checkpoint.pt"
@@ -143,7 +144,8 @@ def run(args: argparse.Namespace) -> None:
         if state["elapsed"] - saved > 60 * args.save_every:
             saved = state["elapsed"]
             save(checkpoint, model, optimizers, state)
-            print(f"step {state['step']} valid bits/byte {bits_per_byte(model, probe, words):.4f}", flush=True)
+            bits = bits_per_byte(model, probe, words)
+            print(f"step {state['step']} valid bits/byte {bits:.4f}", flush=True)
     save(checkpoint, model, optimizers, state)
     (args.work / "curve.json").write_text(
         json.dumps({**state, "valid_bits_per_byte": bits_per_byte(model, probe, words)}), encoding="utf-8"
@@ -161,6 +163,12 @@ def load(path: Path, tokenizer: Tokenizer, words: Words) -> dict[str, list[Chunk
         ids = np.array(encoding.ids, dtype=np.int64)
         found.setdefault(document["kind"], []).append(Chunk(ids, prose_weights(ids, words)))
     return {kind: found.get(kind, []) for kind in (*FINAL_KINDS, "doctest", "library")}
+
+
+def probe_pieces(documents: dict[str, list[Chunk]]) -> list[Ids]:
+    """The first windows of the held-back notebooks, enough for a figure and quick to run."""
+    wholes = [chunk.ids for kind in FINAL_KINDS for chunk in documents[kind]]
+    return [piece for ids in wholes for piece in np.split(ids, range(WINDOW, len(ids), WINDOW))][:PROBES]
 
 
 def prose_weights(ids: Ids, words: Words) -> Floats:
@@ -271,8 +279,8 @@ def step(
     return float(loss.detach())
 
 
-def new_model(width: int, layers: int, heads: int, words: Words) -> GPTBigCodeForCausalLM:
-    config = GPTBigCodeConfig(
+def new_model(words: Words, width: int, layers: int, heads: int) -> GPTBigCodeForCausalLM:
+    config = GPTBigCodeConfig(  # type: ignore[call-arg]
         vocab_size=len(words.lengths),
         n_positions=WINDOW,
         n_embd=width,
@@ -307,17 +315,19 @@ def new_optimizers(model: GPTBigCodeForCausalLM) -> list[torch.optim.Optimizer]:
 def bits_per_byte(model: GPTBigCodeForCausalLM, pieces: list[Ids], words: Words) -> float:
     """On whole windows, left to right, comments included: the one figure to compare runs by."""
     nats = octets = 0.0
-    model.eval()
+    model.train(False)
     for ids in pieces:
         row = torch.from_numpy(np.concatenate([[words.end], ids]))[None]
         logits = model(row[:, :-1][:, :WINDOW], use_cache=False).logits.float()
         nats += float(functional.cross_entropy(logits[0], row[0, 1:][:WINDOW], reduction="sum"))
         octets += float(words.lengths[ids].sum())
-    model.train()
+    model.train(True)
     return nats / max(octets, 1.0) / math.log(2)
 
 
-def save(path: Path, model: GPTBigCodeForCausalLM, optimizers: list[torch.optim.Optimizer], state: Any) -> None:
+def save(
+    path: Path, model: GPTBigCodeForCausalLM, optimizers: list[torch.optim.Optimizer], state: Any
+) -> None:
     part = path.with_suffix(".part")
     everything = {
         "state": dict(state),
@@ -340,9 +350,7 @@ def resume(path: Path, model: GPTBigCodeForCausalLM, optimizers: list[torch.opti
 def _cut(document: Chunk, size: int, offset: int) -> list[Chunk]:
     """Pieces of at most ``size`` tokens; a first one of ``offset`` moves the cuts from epoch to epoch."""
     borders = [0, *range(offset or size, len(document.ids), size), len(document.ids)]
-    return [
-        Chunk(document.ids[a:b], document.weights[a:b]) for a, b in zip(borders, borders[1:], strict=False) if b > a
-    ]
+    return [Chunk(document.ids[a:b], document.weights[a:b]) for a, b in itertools.pairwise(borders) if b > a]
 
 
 def _join(sentinels: list[int], *parts: Chunk | int) -> Chunk:
