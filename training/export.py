@@ -13,8 +13,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .evaluate import from_checkpoint
 from .tokenizer import WORK
 
