@@ -1,0 +1,1 @@
+"""How santa-mini, the built-in model, is made: see README.md."""

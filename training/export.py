@@ -1,0 +1,139 @@
+"""The trained checkpoint as ``santajupyter/models/santa-mini``: weights, config, tokenizer, model card.
+
+The card is written from what the other steps measured, so that its figures are never older than
+the weights beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from .evaluate import from_checkpoint
+from .tokenizer import WORK
+
+TARGET = Path(__file__).parents[1] / "santajupyter" / "models" / "santa-mini"
+
+CARD = """\
+# santa-mini
+
+The code completion model that comes with santajupyter, for when SantaCoder can't be had or isn't
+loaded yet. It has SantaCoder's architecture (GPTBigCode, multi-query attention), special tokens and
+fill-in-the-middle formats at a fraction of the size: {parameters:.1f} M parameters, {vocabulary} tokens,
+a window of {window} tokens. It offers the rest of a line of Python in a notebook, and no more.
+
+## Use
+Suffix first, `<fim-prefix><fim-suffix>` suffix `<fim-middle>` prefix, and with token healing: leave the
+prefix's last token off and let the answer begin with its text (`heal_tokens` in `config.json`). A
+token on the way to that text counts too: spaces before a word belong partly to the word. Loads
+with transformers as `GPTBigCodeForCausalLM`.
+
+## How good it is
+{test_places} random cursor places (at least three characters into a line of code) in notebooks of seaborn and
+statsmodels, of which training saw nothing; greedy; the rest of the line. The more confident a
+completion (the mean log-probability of its tokens), the better; show only those above a threshold.
+
+{table}
+
+{bits:.2f} bits a byte on held-back packages (comments included, left to right). Chance moves the
+shares by about {noise:.0f} points, those of the smaller groups by more. One run, one seed.
+
+## Limits
+Small and trained on little: it copies names well and knows the everyday calls of the scientific
+Python libraries, but not what a program means. What it writes is machine-generated, may be wrong
+or insecure, and may by chance repeat lines of the sources below. Python only.
+
+## Data
+Notebooks, galleries, documentation, doctests and a little library code out of the source archives
+of {count} packages, each under a permissive licence by its own metadata, deduplicated; lines with e-mail
+addresses and files with what looks like a secret were left out. {tokens:.1f} M tokens
+in {minutes:.0f} minutes on two shared cores.
+
+{data}
+
+The weights are under santajupyter's licence, BSD-3-Clause.
+
+## Make it again
+`training/README.md` in the source repository; versions and hashes are in `training/packages.txt`.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--target", type=Path, default=TARGET)
+    args = parser.parse_args()
+    export(args.work, args.target)
+    for path in sorted(args.target.iterdir()):
+        print(f"{path.stat().st_size:>10} {path}")
+
+
+def export(work: Path, target: Path) -> None:
+    """Only the four files; the weights as fp16."""
+    target.mkdir(parents=True, exist_ok=True)
+    model = from_checkpoint(work)
+    model.half()  # type: ignore[no-untyped-call]
+    model.save_pretrained(target)
+    (target / "generation_config.json").unlink(missing_ok=True)
+    config = json.loads((target / "config.json").read_text(encoding="utf-8"))
+    config["heal_tokens"] = True
+    (target / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    shutil.copyfile(work / "tokenizer.json", target / "tokenizer.json")
+    (target / "README.md").write_text(card(work, config, model.num_parameters()), encoding="utf-8")
+
+
+def card(work: Path, config: dict[str, Any], parameters: int) -> str:
+    """The model card; figures not measured yet are left as dashes."""
+    test = _read(work / "evaluation-test.json")
+    run = _read(work / "curve.json")
+    places = test.get("places", 0)
+    trained = [row for row in _licences(work) if row[0] == "train" and row[3] != "refused"]
+    return CARD.format(
+        parameters=parameters / 1e6,
+        vocabulary=f"{config['vocab_size']:,}",
+        window=config["n_positions"],
+        test_places=places or "-",
+        table=_table(test),
+        bits=run.get("valid_bits_per_byte", float("nan")),
+        noise=100 * (0.25 / max(places, 1)) ** 0.5 * 1.4,
+        count=len(trained),
+        tokens=run.get("tokens", 0) / 1e6,
+        minutes=run.get("elapsed", 0) / 60,
+        data=_by_licence(trained),
+    )
+
+
+def _table(figures: dict[str, Any]) -> str:
+    rows = ["| most confident | mean log-probability >= | exact | first word right |", "|---|---|---|---|"]
+    for name, shown in figures.items():
+        if isinstance(shown, dict):
+            rows.append(
+                f"| {name} | {shown['logprob >=']:.2f} | {shown['exact']:.1%} | {shown['first word']:.1%} |"
+            )
+    return "\n".join(rows)
+
+
+def _by_licence(rows: list[list[str]]) -> str:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for _, name, version, licence, *_rest in rows:
+        groups[licence].append(f"{name} {version}")
+    return "\n".join(f"- {licence}: {', '.join(sorted(groups[licence]))}." for licence in sorted(groups))
+
+
+def _licences(work: Path) -> list[list[str]]:
+    path = work / "licences.tsv"
+    return (
+        [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+if __name__ == "__main__":
+    main()
