@@ -142,7 +142,7 @@ def download(name: str, version: str | None, folder: Path) -> Path:
         if pattern.fullmatch(path.name):
             return path
     command = create_command("download")
-    assert isinstance(command, DownloadCommand)  # noqa: S101
+    assert isinstance(command, DownloadCommand)
     options, _ = command.parse_args(["--no-binary", ":all:", "--no-deps", name])
     with command.main_context():
         session = command.get_default_session(options)

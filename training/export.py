@@ -76,7 +76,7 @@ def export(work: Path, target: Path) -> None:
     """Only the four files; the weights as fp16."""
     target.mkdir(parents=True, exist_ok=True)
     model = from_checkpoint(work)
-    model.half()  # type: ignore[no-untyped-call]
+    model.half()
     model.save_pretrained(target)
     (target / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
