@@ -108,7 +108,8 @@ class CompletionService:
         place = postprocess.place(where, request.mode, request.trigger)
         stops = request.sampling.stop if place.block else ("\n", *request.sampling.stop)
         sampling = replace(request.sampling, stop=stops)
-        return await self._admit(request.client, self._run(where, sampling, place, on_delta))
+        unasked = request.trigger == "automatic"
+        return await self._admit(request.client, self._run(where, sampling, place, on_delta, unasked=unasked))
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
@@ -199,10 +200,16 @@ class CompletionService:
         place: postprocess.Place | None,
         on_delta: OnDelta,
         warm: bool = False,
+        unasked: bool = False,
     ) -> Completion:
-        """One request in the engine that answers now. ``place`` None: no rules."""
+        """One request in the engine that answers now. ``place`` None: no rules.
+
+        What nobody asked for and the model itself doubts isn't shown; so nothing of it is
+        streamed either, which a model small enough to have that threshold is fast enough for.
+        """
         begun = time.perf_counter()
         engine = await self._available_engine()
+        floor = engine.status.min_logprob if unasked else None
         queue_ms = 0.0
         shown = [postprocess.Stream(place) for _ in range(sampling.n)]
         try:
@@ -212,7 +219,7 @@ class CompletionService:
                         queue_ms = 1000 * (time.perf_counter() - begun)
                     elif event["event"] == "delta":
                         new = shown[event["index"]].add(event["text"])
-                        if new:
+                        if new and floor is None:
                             await on_delta(event["index"], new)
                         if all(candidate.finished for candidate in shown):
                             call.finish()
@@ -220,17 +227,24 @@ class CompletionService:
             if call.started:
                 raise
             # It died before it looked at this request: the next one will.
-            return await self._run(where, sampling, place, on_delta, warm)
-        return self._completion(engine, event, queue_ms, place)
+            return await self._run(where, sampling, place, on_delta, warm, unasked)
+        return self._completion(engine, event, queue_ms, place, floor)
 
     def _completion(
-        self, engine: EngineProcess, done: dict[str, Any], queue_ms: float, place: postprocess.Place | None
+        self,
+        engine: EngineProcess,
+        done: dict[str, Any],
+        queue_ms: float,
+        place: postprocess.Place | None,
+        floor: float | None,
     ) -> Completion:
         usage = Usage(**done["usage"])
         timings = Timings(queue_ms, done["prefill_ms"], done["decode_ms"])
         items = [Item(**item) for item in done["items"]]
         if place:
             items = [replace(item, text=postprocess.clean(item.text, place)) for item in items]
+        if floor is not None:
+            items = [item if item.logprob >= floor else replace(item, text="") for item in items]
         statistics = self._statistics
         statistics.completed += 1
         statistics.prompt_tokens += usage.prompt_tokens

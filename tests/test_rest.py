@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
+from .checkpoint import make_checkpoint
 from .hub import hub_with
 
 Body = Callable[..., dict[str, Any]]
@@ -314,6 +315,19 @@ class TestLimits:
         while (await ask("status"))[1]["state"] == "ready":
             assert time.monotonic() - begun < 20
             await asyncio.sleep(0.1)
+
+
+class TestDoubt:
+    """A model may have a log-probability below which it isn't worth interrupting anyone."""
+
+    @pytest.fixture
+    def santa_config(self, tmp_path: Path) -> dict[str, Any]:
+        return {"model": str(make_checkpoint(tmp_path / "shy", min_logprob=-1e-6))}
+
+    async def test_what_is_doubted_comes_only_when_asked_for(self, ask: Any, body: Body) -> None:
+        _, unasked = await ask("complete", body("x = (\n", mode="block", trigger="automatic"))
+        _, asked = await ask("complete", body("x = (\n", mode="block", trigger="invoke"))
+        assert (unasked["items"][0]["text"], asked["items"][0]["text"] != "") == ("", True)
 
 
 class TestNoModel:

@@ -78,6 +78,7 @@ def test_from_archives_to_a_model_that_transformers_loads(
     run("train", monkeypatch, *work, "--steps", "6", "--size", "32", "2", "2")
     run("train", monkeypatch, *work, "--steps", "9", "--size", "32", "2", "2")
     assert json.loads((tmp_path / "curve.json").read_text(encoding="utf-8"))["step"] == 9
+    run("evaluate", monkeypatch, *work, "--places", "4", "--split", "valid")
     run("evaluate", monkeypatch, *work, "--places", "4")
     figures = json.loads((tmp_path / "evaluation-test.json").read_text(encoding="utf-8"))
     assert figures["places"] == 4
@@ -103,6 +104,7 @@ def check_logits(work: Path) -> None:
     assert [tokenizer.id_to_token(size - 5 + i) for i in range(5)] == list(SPECIAL)
     config = json.loads((work / "model" / "config.json").read_text(encoding="utf-8"))
     assert config["heal_tokens"] is True
+    assert config["min_logprob"] < 0
     assert config["bos_token_id"] == config["eos_token_id"] == size - 5
     loaded = AutoModelForCausalLM.from_pretrained(work / "model", dtype=torch.float32).train(False)
     trained = from_checkpoint(work).train(False)

@@ -1,9 +1,9 @@
 """How often santa-mini is right: seeded cursor places in notebooks of packages never trained on.
 
 At each place at least three characters of a code line stand before the cursor; the model sees the
-cells around it and completes the line, suffix first and with token healing, greedily. Counted are
-lines that are exactly right and those whose first word is, all of them and the most confident ones,
-for the engine shows ghost text only above a confidence.
+cells around it and completes the line through the engine's own code, greedily. Counted are lines
+that are exactly right and those whose first word is, all of them and the most confident ones: what
+the model is less sure of than its most confident third is not shown while typing.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ import torch
 from tokenizers import Tokenizer
 from transformers import GPTBigCodeForCausalLM
 
-from .tokenizer import MIDDLE, PREFIX, SUFFIX, WORK
+from santajupyter.engine.generate import Control, Generator
+from santajupyter.fim import FAMILIES, CodeTokenizer, end_ids, fit
+from santajupyter.notebook import Document
+from santajupyter.protocol import Item, Sampling
+
+from .tokenizer import WORK
 from .train import WINDOW, Words, new_model
 
 PLACES = 400
 MAX_NEW_TOKENS = 48
-SUFFIX_SHARE = 4
 MIN_TYPED = 3
-CHARACTERS = 16 * WINDOW  # more text than any window holds
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,6 @@ class Place:
     truth: str
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A completed line and the mean natural log-probability of its tokens."""
-
-    text: str
-    logprob: float
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
@@ -56,13 +51,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, default=0, help="print so many of the places")
     args = parser.parse_args()
-    tokenizer = Tokenizer.from_file(str((args.model or args.work) / "tokenizer.json"))
-    tokenizer.encode_special_tokens = True
+    tokenizer = CodeTokenizer.from_folder(args.model or args.work)
     model = from_export(args.model) if args.model else from_checkpoint(args.work)
+    generator = Generator(model.train(False), tokenizer, end_ids(tokenizer, FAMILIES["santacoder"], []))
     cursors = places(args.work / f"{args.split}.jsonl", args.places, args.seed)
-    texts = token_texts(tokenizer)
-    model.train(False)
-    answers = [complete(model, tokenizer, texts, place) for place in cursors]
+    answers = [complete(generator, tokenizer, place) for place in cursors]
     for place, answer in list(zip(cursors, answers, strict=True))[: args.show]:
         print(f"{place.prefix[-60:]!r} -> {answer.text!r} ({answer.logprob:.2f}), was {place.truth!r}")
     figures = score(cursors, answers)
@@ -89,55 +82,21 @@ def places(path: Path, count: int, seed: int) -> list[Place]:
     return found
 
 
-@torch.inference_mode()
-def complete(
-    model: GPTBigCodeForCausalLM, tokenizer: Tokenizer, texts: Sequence[str], place: Place
-) -> Answer:
-    """The rest of the line, greedily, the token that the cursor cuts made anew (token healing)."""
-    ids, healed = prompt(tokenizer, place)
-    new = list[int]()
-    logprobs = list[float]()
-    written, step, past = "", torch.tensor([ids]), None
-    while len(new) < MAX_NEW_TOKENS and "\n" not in written[len(healed) :]:
-        output = model(step, past_key_values=past, use_cache=True)
-        scores = output.logits[0, -1].float().log_softmax(-1)
-        rest = healed[len(written) :]
-        if rest:
-            scores = torch.where(torch.tensor([_heals(text, rest) for text in texts]), scores, -torch.inf)
-        best = int(scores.argmax())
-        logprobs.append(float(scores[best]))
-        if not texts[best]:
-            break
-        new.append(best)
-        written = tokenizer.decode(new)
-        step, past = torch.tensor([[best]]), output.past_key_values
-    line = written[len(healed) :].partition("\n")[0]
-    return Answer(line, sum(logprobs) / max(1, len(logprobs)))
+def complete(generator: Generator, tokenizer: CodeTokenizer, place: Place) -> Item:
+    """The rest of the line, greedily, as the engine writes it."""
+    document = Document(place.prefix, place.suffix)
+    prompt = fit(document, tokenizer, FAMILIES["santacoder"], WINDOW, MAX_NEW_TOKENS, heal=True)
+    sampling = Sampling(max_new_tokens=MAX_NEW_TOKENS, stop=("\n",))
+    return generator.complete(prompt, sampling, Control(), lambda index, text: None).items[0]
 
 
-def prompt(tokenizer: Tokenizer, place: Place) -> tuple[list[int], str]:
-    """SPM within the window, its last token left off, and that token's text to begin the answer with."""
-    suffix = tokenizer.encode(place.suffix[:CHARACTERS]).ids[: WINDOW // SUFFIX_SHARE]
-    room = WINDOW - MAX_NEW_TOKENS - len(suffix) - 3
-    prefix = tokenizer.encode(place.prefix[-CHARACTERS:]).ids[-room:]
-    sentinel = tokenizer.get_vocab()
-    head = [sentinel[PREFIX], sentinel[SUFFIX], *suffix, sentinel[MIDDLE]]
-    healed = tokenizer.decode(prefix[-1:])
-    return (head + prefix, "") if "\N{REPLACEMENT CHARACTER}" in healed else (head + prefix[:-1], healed)
-
-
-def token_texts(tokenizer: Tokenizer) -> list[str]:
-    """Every token as text, "" for the special ones."""
-    return [tokenizer.decode([i], skip_special_tokens=True) for i in range(tokenizer.get_vocab_size())]
-
-
-def score(cursors: Sequence[Place], answers: Sequence[Answer]) -> dict[str, object]:
+def score(cursors: Sequence[Place], answers: Sequence[Item]) -> dict[str, object]:
     """Shares of exact lines and right first words, whole and by confidence with its threshold."""
     order = sorted(range(len(answers)), key=lambda i: -answers[i].logprob)
     exact = [answers[i].text.rstrip() == cursors[i].truth.rstrip() for i in order]
     word = [_first_word(answers[i].text) == _first_word(cursors[i].truth) for i in order]
     figures: dict[str, object] = {"places": len(order)}
-    for name, share in (("all", 1.0), ("half", 0.5), ("quarter", 0.25), ("tenth", 0.1)):
+    for name, share in (("all", 1.0), ("half", 0.5), ("third", 1 / 3), ("quarter", 0.25), ("tenth", 0.1)):
         size = max(1, round(share * len(order)))
         figures[name] = {
             "logprob >=": round(answers[order[size - 1]].logprob, 3),
@@ -159,11 +118,6 @@ def from_checkpoint(work: Path) -> GPTBigCodeForCausalLM:
     model = new_model(words, config["n_embd"], config["n_layer"], config["n_head"])
     model.load_state_dict(saved["model"])
     return model
-
-
-def _heals(token: str, rest: str) -> bool:
-    """Whether a token may stand where ``rest`` must come back: beyond it or on the way to it."""
-    return token.startswith(rest) or (token != "" and rest.startswith(token))
 
 
 def _first_word(text: str) -> str:

@@ -34,7 +34,11 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """What a model's process says of itself. ``progress``: {phase, done, total, unit} while downloading."""
+    """What a model's process says of itself.
+
+    ``progress``: {phase, done, total, unit} while downloading. ``min_logprob``: the mean natural
+    log-probability that a completion needs to be worth showing unasked, where the model has one.
+    """
 
     model: str
     revision: str = ""
@@ -43,6 +47,7 @@ class ModelStatus:
     device: str = ""
     dtype: str = ""
     window: int = 0
+    min_logprob: float | None = None
     progress: Mapping[str, Any] | None = None
     error: str | None = None
 

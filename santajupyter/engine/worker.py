@@ -116,6 +116,7 @@ class _Engine:
             device=_device_name(model.device),
             dtype=str(model.dtype).removeprefix("torch."),
             window=self._window,
+            min_logprob=getattr(config, "min_logprob", None),
         )
 
     def answer(self, message: Message, inbox: _Inbox) -> None:
