@@ -48,6 +48,12 @@ class SantaApp(ExtensionApp):
         help="'spm' puts the suffix before the prefix, so that a keystroke only lengthens the prompt; 'psm' "
         "the other way round. 'auto': 'spm' where the family was trained on it.",
     ).tag(config=True)
+    cache_bytes = Int(
+        256 * 2**20,
+        min=0,
+        help="How much of the model's device memory its prompt cache may fill, in bytes: the more, the more "
+        "notebooks and places in them go on without being read again. The newest prompt is always kept.",
+    ).tag(config=True)
     allowed_models = List(
         Unicode(),
         help="The models that a request to 'load' may switch to; empty: 'model' and 'fallback_model'.",

@@ -52,6 +52,7 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     prompt_order: str = "auto"
+    cache_bytes: int = 256 * 2**20
     allowed_models: tuple[str, ...] = ()
     fallback_model: str = BUILT_IN
     idle_unload: float = 0.0
@@ -264,6 +265,7 @@ class CompletionService:
             "device": s.device if own else "cpu",
             "dtype": s.dtype if own else "auto",
             "prompt_order": s.prompt_order,
+            "cache_bytes": s.cache_bytes,
         }
         return EngineProcess(options, self._on_change, self._log)
 

@@ -31,9 +31,8 @@ def start(jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Start]:
 
     async def begin(folder: Path) -> EngineProcess:
         options = {"model": "tiny", "folder": str(folder), "revision": "", "family": "", "device": "cpu"}
-        engine = EngineProcess(
-            {**options, "dtype": "auto", "prompt_order": "auto"}, lambda: None, logging.getLogger("test")
-        )
+        fixed = {"dtype": "auto", "prompt_order": "auto", "cache_bytes": 2**20}
+        engine = EngineProcess({**options, **fixed}, lambda: None, logging.getLogger("test"))
         engines.append(engine)
         engine.start()
         await until(lambda: engine.status.state in ("ready", "error"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -13,6 +14,7 @@ from transformers.generation.logits_process import TemperatureLogitsWarper, TopP
 
 from ..fim import CodeTokenizer, Prompt
 from ..protocol import Item, Sampling, Usage
+from .promptcache import Entry, PromptCache
 
 # A cancelled prefill ends within one chunk.
 CHUNK = {"cpu": 128}
@@ -55,23 +57,31 @@ class _Candidate:
 
 
 class Generator:
-    """A model with its tokenizer and the keys and values of the last prompt.
+    """A model with its tokenizer and its prompt cache of ``cache_bytes``.
 
     Knows nothing of FIM or notebooks. One caller at a time.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: CodeTokenizer, ends: frozenset[int]):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: CodeTokenizer,
+        ends: frozenset[int],
+        cache_bytes: int = 256 * 2**20,
+    ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._ends = ends
         self._vocabulary = tokenizer.size
         self._chunk = CHUNK.get(model.device.type, GPU_CHUNK)
-        self._forget()
+        self._prompts = PromptCache(model.config, cache_bytes)
 
     @torch.inference_mode()
     def warm(self, prompt: Prompt, control: Control) -> Usage:
         """Compute the prompt's keys and values, generate nothing. Raises Cancelled."""
-        _, cached = self._prefill(list(prompt.ids), control)
+        with self._entry(prompt) as entry:
+            cached = len(entry.ids)
+            self._prefill(entry, prompt, control)
         return Usage(len(prompt.ids), cached, 0)
 
     @torch.inference_mode()
@@ -81,9 +91,11 @@ class Generator:
         Raises Cancelled within one decode step or one chunk of prefill.
         """
         begun = time.perf_counter()
-        logits, cached = self._prefill(list(prompt.ids), control)
-        prefilled = time.perf_counter()
-        candidates = self._decode(logits, prompt, sampling, control, on_delta)
+        with self._entry(prompt) as entry:
+            cached = len(entry.ids)
+            logits = self._prefill(entry, prompt, control)
+            prefilled = time.perf_counter()
+            candidates = self._decode(entry, logits, prompt, sampling, control, on_delta)
         decoded = time.perf_counter()
         return Result(
             items=tuple(Item(c.text, c.finish_reason, c.logprob / max(1, len(c.ids))) for c in candidates),
@@ -92,33 +104,44 @@ class Generator:
             decode_ms=1000 * (decoded - prefilled),
         )
 
-    def _forget(self) -> None:
-        self._cache, self._ids = DynamicCache(config=self._model.config), list[int]()
+    @contextmanager
+    def _entry(self, prompt: Prompt) -> Iterator[Entry]:
+        """The prompt's entry in the cache; lost if a step fails, kept if one is only cancelled."""
+        entry = self._prompts.take(prompt.ids)
+        try:
+            yield entry
+        except Cancelled:
+            self._prompts.keep(entry)
+            raise
+        self._prompts.keep(entry)
 
-    def _prefill(self, ids: list[int], control: Control) -> tuple[torch.Tensor, int]:
-        """Logits [1, vocabulary] after the last id, and how many ids the cache had already."""
-        common = min(_common_length(self._ids, ids), len(ids) - 1)
-        if common < len(self._ids):
-            self._cache.crop(common - len(self._ids))
-        self._ids = self._ids[:common]
+    def _prefill(self, entry: Entry, prompt: Prompt, control: Control) -> torch.Tensor:
+        """Logits [1, vocabulary] after the prompt's last id, with all of its ids in the entry."""
         logits = torch.empty(0)
-        for start in range(common, len(ids), self._chunk):
+        for start in range(len(entry.ids), len(prompt.ids), self._chunk):
             if control.cancelled():
                 raise Cancelled
-            logits = self._step(self._cache, [ids[start : start + self._chunk]])
-            self._ids.extend(ids[start : start + self._chunk])
-        return logits, common
+            chunk = prompt.ids[start : start + self._chunk]
+            logits = self._step(entry.kv, [chunk])
+            entry.ids.extend(chunk)
+        return logits
 
     def _decode(
-        self, logits: torch.Tensor, prompt: Prompt, sampling: Sampling, control: Control, on_delta: OnDelta
+        self,
+        entry: Entry,
+        logits: torch.Tensor,
+        prompt: Prompt,
+        sampling: Sampling,
+        control: Control,
+        on_delta: OnDelta,
     ) -> list[_Candidate]:
         skip = len(self._tokenizer.decode(sorted(self._tokenizer.ids_of([prompt.healed]))))
         candidates = [_Candidate(prompt.healed, skip) for _ in range(sampling.n)]
         pick = _picker(sampling, self._model.device)
-        cache = self._cache
+        kv = entry.kv
         if sampling.n > 1:
-            cache = copy.deepcopy(cache)
-            cache.batch_repeat_interleave(sampling.n)
+            kv = copy.deepcopy(kv)
+            kv.batch_repeat_interleave(sampling.n)
             logits = logits.repeat(sampling.n, 1)
         for _ in range(prompt.max_new_tokens):
             if control.cancelled():
@@ -131,22 +154,18 @@ class Generator:
                     _emit(candidate, index, on_delta, sampling.stop)
             if all(c.finish_reason for c in candidates) or control.finished():
                 break
-            logits = self._step(cache, [[token] for token in tokens])
-            if cache is self._cache:
-                self._ids.append(tokens[0])
+            logits = self._step(kv, [[token] for token in tokens])
+            if kv is entry.kv:
+                entry.ids.append(tokens[0])
         for index, candidate in enumerate(candidates):
             candidate.finish_reason = candidate.finish_reason or ("stop" if control.finished() else "length")
             _emit(candidate, index, on_delta, ())
         return candidates
 
-    def _step(self, cache: DynamicCache, rows: list[list[int]]) -> torch.Tensor:
-        """Logits [rows, vocabulary] after the rows' last ids. When it fails, the cache is forgotten."""
-        try:
-            ids = torch.tensor(rows, device=self._model.device)
-            out = self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        except BaseException:
-            self._forget()
-            raise
+    def _step(self, kv: DynamicCache, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Logits [rows, vocabulary] after the rows' last ids."""
+        ids = torch.tensor(rows, device=self._model.device)
+        out = self._model(input_ids=ids, past_key_values=kv, use_cache=True, logits_to_keep=1)
         logits: torch.Tensor = out.logits[:, -1]
         return logits
 
@@ -194,10 +213,6 @@ def _stop_begun(text: str, stops: Sequence[str]) -> int:
     return next(
         (n for n in range(min(longest, len(text)), 0, -1) if any(s.startswith(text[-n:]) for s in stops)), 0
     )
-
-
-def _common_length(a: Sequence[int], b: Sequence[int]) -> int:
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _picker(sampling: Sampling, device: torch.device) -> Callable[[torch.Tensor], list[int]]:

@@ -123,7 +123,7 @@ class EngineProcess:
     """A model in a process of its own. Use from one event loop; ``on_change`` follows every new state."""
 
     def __init__(
-        self, options: Mapping[str, str], on_change: Callable[[], None], log: logging.Logger
+        self, options: Mapping[str, Any], on_change: Callable[[], None], log: logging.Logger
     ) -> None:
         self._options = dict(options)
         self._log = log

@@ -1,6 +1,7 @@
 """The model's own process: JSON lines in on stdin, JSON lines out on stdout.
 
-In:  {"op": "load", model, folder, revision, family, device, dtype, prompt_order}, once, first;
+In:  {"op": "load", model, folder, revision, family, device, dtype, prompt_order,
+     cache_bytes}, once, first;
      {"op": "complete" | "warm", id, prefix, suffix, sampling: {...}};
      {"op": "cancel" | "finish", id}: stop; finish keeps what is there.
 Out: {"event": "state", state, ...}: fields of ModelStatus that changed;
@@ -108,7 +109,7 @@ class _Engine:
         self._heal = bool(getattr(config, "heal_tokens", False))
         self._window = min(MAX_WINDOW, getattr(config, "max_position_embeddings", None) or MAX_WINDOW)
         ends = end_ids(self._tokenizer, self._family, model_end_ids(folder, model))
-        self._generator = Generator(model, self._tokenizer, ends)
+        self._generator = Generator(model, self._tokenizer, ends, options["cache_bytes"])
         out.send(
             event="state",
             state="ready",
