@@ -20,8 +20,8 @@ from .notebook import Document
 
 # The suffix may take this share of the window when the prefix would fill it all.
 SUFFIX_SHARE = 1 / 4
-# A too long prefix is cut in steps of this share of its room, so that the prompt's
-# beginning, and with it the prompt cache, stays the same for many keystrokes.
+# What is too long is cut in steps of this share of the room, so that all but the prompt's
+# end, and with it the prompt cache, stays the same for many keystrokes.
 CUT_SHARE = 1 / 8
 # No tokenizer here has code with more characters a token: what is further away than
 # this can't reach the window and needn't be tokenized.
@@ -193,8 +193,8 @@ def fit(
     room = window - new - len(bos) - (3 if infill else 0)
     prefix = tokenizer.encode(_near_end(document.prefix, room))
     suffix = tokenizer.encode(document.suffix[: room * MAX_CHARS_PER_TOKEN]) if infill else []
-    suffix = suffix[: max(int(room * SUFFIX_SHARE), room - len(prefix))]
-    prefix = _last(prefix, room - len(suffix))
+    suffix = _first(suffix, room, room - len(prefix))
+    prefix = _last(tokenizer, prefix, room - len(suffix))
     if not infill or family is None:
         healed, prefix = _heal(tokenizer, prefix)
         return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed)
@@ -215,12 +215,27 @@ def _near_end(text: str, room: int) -> str:
     return text[text.find("\n", start) + 1 or start :]
 
 
-def _last(ids: list[int], room: int) -> list[int]:
+def _first(ids: list[int], room: int, left: int) -> list[int]:
+    """The suffix's beginning, in what the prefix left of the room, a whole number of steps, or its share."""
+    if len(ids) <= left:
+        return ids
+    step = max(1, int(room * CUT_SHARE))
+    return ids[: max(int(room * SUFFIX_SHARE), left // step * step)]
+
+
+def _last(tokenizer: CodeTokenizer, ids: list[int], room: int) -> list[int]:
+    """The prefix's end, a whole number of steps taken off; then on to a line, after a blank one if any."""
     excess = len(ids) - room
     if excess <= 0:
         return ids
     step = max(1, int(room * CUT_SHARE))
-    return ids[math.ceil(excess / step) * step :]
+    start = math.ceil(excess / step) * step
+    places = range(start, min(start + step, len(ids)))
+    # Two tokens: few tokenizers have one for two newlines. One that goes on with the indentation of the
+    # next line is passed over, so that where it can the prompt begins with a statement of the top level.
+    before = {at: tokenizer.decode(ids[max(0, at - 2) : at]) for at in places}
+    borders = (at for end in ("\n\n", "\n") for at in places if before[at].endswith(end))
+    return ids[next(borders, start) :]
 
 
 def _heal(tokenizer: CodeTokenizer, prefix: list[int]) -> tuple[str, list[int]]:

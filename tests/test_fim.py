@@ -89,6 +89,30 @@ def test_a_long_notebooks_prompt_keeps_its_beginning_while_typing() -> None:
     assert sum(a != b for a, b in itertools.pairwise(starts)) <= 1
 
 
+@pytest.mark.parametrize("order", ["psm", "spm"])
+@pytest.mark.parametrize("lines", [10, 30, 300])
+def test_typing_in_a_full_window_only_lengthens_the_prefix(order: str, lines: int) -> None:
+    """Wherever the cursor is, the cuts of prefix and suffix stay where they are."""
+    above, below = ("\n".join(f"{x}{i} = {i}" for i in range(n)) for x, n in (("a", lines), ("b", 300)))
+    prompts = [fit(Document(above + "y " * n, "\n" + below), TINY, SANTA, 512, 10, order) for n in range(20)]
+    splits = [(prompt.ids.index(SUF), prompt.ids.index(MID)) for prompt in prompts]
+    if order == "spm":
+        kept = [prompt.ids[: mid + 20] for prompt, (_, mid) in zip(prompts, splits, strict=True)]
+    else:
+        kept = [prompt.ids[:20] + prompt.ids[suf:] for prompt, (suf, _) in zip(prompts, splits, strict=True)]
+    assert sum(a != b for a, b in itertools.pairwise(kept)) <= 1
+
+
+@pytest.mark.parametrize(("separator", "begins"), [("\n\n", "x"), ("\n", "x"), (" + ", "")])
+def test_a_cut_prefix_begins_with_a_statement(separator: str, begins: str) -> None:
+    source = "y = 1\n" + separator.join(f"x{i} = {i}\ny = 2" for i in range(300))
+    for more in range(40):
+        prompt = fit(Document(source + " + 1" * more, ""), TINY, SANTA, 256, 10)
+        text = TINY.decode(prompt.ids)
+        assert text.startswith(begins) or (separator == "\n" and text.startswith("y = 2"))
+        assert 256 * 0.7 < len(prompt.ids) <= 246
+
+
 def test_the_suffix_yields_to_the_prefix_but_keeps_its_share() -> None:
     prompt = fit(Document("a b c\n" * 100, "\nd e f" * 100), TINY, SANTA, 200, 20, order="psm")
     suffix_length = len(prompt.ids) - prompt.ids.index(SUF) - 2
