@@ -19,6 +19,10 @@ OPENS_BLOCK = re.compile(
 )
 CONTINUATIONS = ("elif", "else", "except", "finally", "case", "catch")
 CONTINUES_STATEMENT = re.compile(rf"({'|'.join(CONTINUATIONS)})\b|[)\]}}]")
+# A unit of 2 to 60 characters, four times and more, up to the end; "0, 0, 0, 0" is still a list's beginning.
+LOOP = re.compile(r"(.{2,60}?)\1{3,}\Z", re.DOTALL)
+LOOP_LENGTH = 16
+LOOP_REACH = 400
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,15 @@ def _block_length(lines: list[str], place: Place) -> tuple[int, bool]:
     return kept, False
 
 
+def _loops(text: str, place: Place) -> str:
+    """A model that says the same over and over to the end has lost the thread: back to the line before."""
+    tail = text[-LOOP_REACH:]
+    loop = LOOP.search(tail)
+    if not loop or len(loop[0]) < LOOP_LENGTH:
+        return text
+    return text[: len(text) - len(tail) + loop.start() + 1].rpartition("\n")[0]
+
+
 def _repeats_below(text: str, place: Place) -> str:
     """A completion that is the next line over again says nothing."""
     following = next((line for line in place.below.split("\n") if line.strip()), "")
@@ -163,6 +176,7 @@ def _indent(line: str) -> int:
 RULES: tuple[Callable[[str, Place], str], ...] = (
     _end_of_line,
     _end_of_block,
+    _loops,
     _repeats_right,
     _repeats_below,
     _only_space,

@@ -33,6 +33,11 @@ GOLDEN = [
     ("if x:║", "\n    y\nelse:\n    z\nw", "if x:├\n    y\nelse:\n    z┤"),
     ("function f(n) {║", "\n  return n\n}\nf(1)", "function f(n) {├\n  return n\n}┤"),
     ("if a:\n    if b:\n        ║", "c\n    d\ne", "├c┤"),
+    # a model that has lost the thread
+    ("print(║", 'f"' + "\\n" * 20, "print(├┤"),
+    ("x = ║", "a / len(b)" + " / len(b)" * 6, "x = ├┤"),
+    ("x = ║", "[0, 0, 0, 0, 0, 0, 0, 0]", "x = ├[0, 0, 0, 0, 0, 0, 0, 0]┤"),
+    ("def f():║", "\n    a\n    b" + "\n    import pandas as pd" * 5, "def f():├\n    a\n    b┤"),
     # nothing worth showing
     ("x = 1\n║\ny = 2", "y = 2", "├┤"),
     ("x = ║", "   ", "x = ├┤"),

@@ -31,14 +31,14 @@ test.describe('with the built-in model', () => {
   });
 
   test('an emoji before the cursor moves nothing', async ({ page }) => {
-    await page.keyboard.type("hat = '🎅🎄'; pi = 3");
+    await page.keyboard.type("hat = '🎅🎄'");
     await page.keyboard.press('Enter');
-    await page.keyboard.type("s = '🎅'; import numpy as n");
+    await page.keyboard.type('import numpy as n');
     await acceptGhost(page);
   });
 
   test('typing what the ghost says leaves its rest', async ({ page }) => {
-    await page.keyboard.type('for i in ra');
+    await page.keyboard.type('import matplotlib.p');
     const ghost = await ghostText(page);
     const requests = countRequests(page);
     await page.keyboard.type(ghost[0]);
@@ -50,10 +50,11 @@ test.describe('with the built-in model', () => {
   });
 
   test('the line that Enter makes gets ghost text', async ({ page }) => {
-    await page.keyboard.type('import numpy as np', { delay: 20 });
+    const line = 'import matplotlib.pyplot as plt';
+    await page.keyboard.type(line, { delay: 20 });
     await page.keyboard.press('Enter');
     await acceptGhost(page);
-    expect(await source(page)).toMatch(/^import numpy as np\n\S/);
+    expect(await source(page)).toMatch(new RegExp(`^${line}\\n\\S`));
   });
 
   test('Tab indents again once the cursor left the ghost', async ({ page }) => {
