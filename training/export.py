@@ -35,7 +35,7 @@ of the completions on the validation packages reached; what is below it isn't sh
 
 ## How good it is
 {test_places} random cursor places (at least three characters into a line of code) in notebooks of seaborn and
-statsmodels, of which training saw nothing; greedy; the rest of the line. The more confident a
+statsmodels, no file of which was trained on; greedy; the rest of the line. The more confident a
 completion (the mean log-probability of its tokens), the better.
 
 {table}
