@@ -138,7 +138,7 @@ async def test_stop_gives_all_memory_back(start: Start, tiny: Path) -> None:
     pid = engine.pid
     await engine.stop()
     assert engine.status.state == "unloaded"
-    with pytest.raises(ProcessLookupError):
+    with pytest.raises(OSError):  # ProcessLookupError, on Windows another
         os.kill(pid or 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""The magics in a real kernel that a real server started."""
+"""A real server in its own process, and the magics in a real kernel that it started."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,31 +50,39 @@ class Session:
 
 @pytest.fixture(scope="module")
 def session(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    folder = tmp_path_factory.mktemp("server")
     runtime = tmp_path_factory.mktemp("runtime")
-    port = free_port()
-    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(runtime), "IPYTHONDIR": str(folder / "ipython")}
-    arguments = ["--no-browser", "--allow-root", f"--port={port}", f"--IdentityProvider.token={TOKEN}"]
-    arguments += [f"--SantaApp.model={tiny}", "--SantaApp.fallback_model=", "--ServerApp.base_url=/user/me/"]
-    arguments += ["--ServerApp.jpserver_extensions={'santajupyter': True}", f"--ServerApp.root_dir={folder}"]
-    log = (folder / "log").open("w")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "jupyter_server", *arguments], env=environment, stdout=log, stderr=log
-    )
-    url = f"http://127.0.0.1:{port}/user/me/"
-    try:
-        until_up(url, folder / "log")
-        kernel = post(url + "api/kernels", {"name": "python3"})["id"]
+    with server(tiny, tmp_path_factory.mktemp("server"), runtime) as url:
+        kernel = request(url + "api/kernels", {"name": "python3"})["id"]
         client = BlockingKernelClient(connection_file=str(runtime / f"kernel-{kernel}.json"))
         client.load_connection_file()
         client.start_channels()
         client.wait_for_ready(60)
         yield Session(url, client)
         client.stop_channels()
-    finally:
-        server.terminate()
-        server.wait(20)
-        log.close()
+
+
+@contextmanager
+def server(model: Path, folder: Path, runtime: Path, *options: str) -> Iterator[str]:
+    """The base URL of a Jupyter server in a process of its own."""
+    port = free_port()
+    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(runtime), "IPYTHONDIR": str(folder / "ipython")}
+    arguments = ["--no-browser", "--allow-root", f"--port={port}", f"--IdentityProvider.token={TOKEN}"]
+    arguments += [f"--SantaApp.model={model}", "--SantaApp.fallback_model=", "--ServerApp.base_url=/user/me/"]
+    arguments += ["--ServerApp.jpserver_extensions={'santajupyter': True}", f"--ServerApp.root_dir={folder}"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyter_server", *arguments, *options],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        url = f"http://127.0.0.1:{port}/user/me/"
+        try:
+            until_up(url, folder / "log")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(20)
 
 
 def free_port() -> int:
@@ -82,10 +91,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+def request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     headers = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=30) as response:
+    asked = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)
+    with urllib.request.urlopen(asked, timeout=30) as response:
         return dict(json.load(response))
 
 
@@ -97,6 +106,16 @@ def until_up(url: str, log: Path) -> None:
         except OSError:
             time.sleep(0.1)
     raise AssertionError(log.read_text())
+
+
+def test_preload_needs_no_first_use(tiny: Path, tmp_path: Path) -> None:
+    with server(tiny, tmp_path, tmp_path, "--SantaApp.preload=True") as url:
+        for _ in range(300):
+            state = request(url + "santajupyter/status")["state"]
+            if state != "loading":
+                break
+            time.sleep(0.1)
+    assert state == "ready"
 
 
 def test_the_extension_loads_without_torch(session: Session) -> None:
