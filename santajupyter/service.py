@@ -72,7 +72,8 @@ class CompletionService:
         self._superseded: set[asyncio.Task[Completion]] = set()
         self._statistics = Statistics()
         self._idle: asyncio.TimerHandle | None = None
-        self._failed_at = 0.0
+        self._broken = False
+        self._retry_at = 0.0
         self._primary = self._engine(settings.model)
         self._fallback = self._engine(settings.fallback_model) if settings.fallback_model else None
         if self._fallback and _model_path(settings.fallback_model) == _model_path(settings.model):
@@ -139,7 +140,7 @@ class CompletionService:
         if model and model != self._primary.status.model:
             await self._primary.stop()
             self._primary = self._engine(model)
-        self._failed_at = 0.0
+        self._retry_at = 0.0
         self._start()
 
     async def unload(self) -> None:
@@ -257,13 +258,14 @@ class CompletionService:
     def _engine(self, model: str) -> EngineProcess:
         s = self._settings
         own = model == s.model
+        stands_in = model == s.fallback_model and not own
         options = {
             "model": model,
             "folder": _model_path(model),
             "revision": s.revision if own else "",
             "family": s.family if own else "",
-            "device": s.device if own else "cpu",
-            "dtype": s.dtype if own else "auto",
+            "device": "cpu" if stands_in else s.device,
+            "dtype": "auto" if stands_in else s.dtype,
             "prompt_order": s.prompt_order,
             "cache_bytes": s.cache_bytes,
         }
@@ -277,9 +279,7 @@ class CompletionService:
 
     def _start(self) -> None:
         """Start what should run: the configured model, and until it is ready the one that stands in."""
-        failed = self._primary.status.state == "error"
-        if not failed or time.monotonic() - self._failed_at > RETRY_LOAD:
-            self._failed_at = 0.0
+        if self._primary.status.state != "error" or time.monotonic() >= self._retry_at:
             self._primary.start()
         if self._fallback and self._primary.status.state != "ready":
             self._fallback.start()
@@ -308,9 +308,10 @@ class CompletionService:
 
     def _on_change(self) -> None:
         status = self._primary.status
-        if status.state == "error" and not self._failed_at:
-            self._failed_at = time.monotonic()
+        if status.state == "error" and not self._broken:
+            self._retry_at = time.monotonic() + RETRY_LOAD
             self._log.warning("santajupyter: %s", sentence(status, None))
+        self._broken = status.state == "error"
         if status.state == "ready":
             self._watch_idleness()
         changed, self._changed = self._changed, asyncio.Event()

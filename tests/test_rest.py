@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -343,6 +344,14 @@ class TestNoModel:
         assert answer["message"].startswith(
             "nobody/nothing can't be used: it can't be downloaded from the hub"
         )
+
+    async def test_load_tries_again_at_once(self, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a machine that had just started, the clock's zero was taken for a failure a moment ago."""
+        clock = SimpleNamespace(monotonic=lambda: 5.0, perf_counter=time.perf_counter)
+        monkeypatch.setattr("santajupyter.service.time", clock)
+        for _ in range(2):
+            assert (await ask("load", {}))[1]["state"] == "loading"
+            assert (await ready(ask))["state"] == "error"
 
 
 class TestDownload:
