@@ -219,6 +219,8 @@ class EngineProcess:
             return
         if message["event"] == "state":
             fields = {name: value for name, value in message.items() if name != "event"}
+            if message["state"] == "error":
+                self._drop_process()  # it is about to exit, and start() may come before that
             self._set_status(replace(self.status, **fields))
             return
         over = message["event"] in ("done", "failed", "cancelled")
@@ -231,11 +233,7 @@ class EngineProcess:
     def _on_exit(self, process: subprocess.Popen[bytes]) -> None:
         if process is not self._process:
             return
-        self._process = None
-        self._outbox.put(None)
-        self._fail_calls()
-        if self.status.state == "error":
-            return
+        self._drop_process()
         what = f"The model's process ended unexpectedly (exit code {process.returncode})"
         self._log.warning("santajupyter: %s", what)
         if self._restarts < MAX_RESTARTS:
@@ -253,6 +251,11 @@ class EngineProcess:
                     error=what + f" {MAX_RESTARTS + 1} times in a row",
                 )
             )
+
+    def _drop_process(self) -> None:
+        self._process = None
+        self._outbox.put(None)
+        self._fail_calls()
 
     def _fail_calls(self) -> None:
         calls, self._calls = self._calls, {}
