@@ -74,8 +74,14 @@ class Stream:
         return new
 
 
-def clean(text: str, place: Place) -> str:
-    """What may be shown of ``text``; "" when nothing in it is worth showing."""
+def clean(text: str, place: Place, cut_off: bool = False) -> str:
+    """What may be shown of ``text``; "" when nothing in it is worth showing.
+
+    ``cut_off``: the model hadn't ended; of a block, only whole lines are worth accepting then.
+    """
+    whole, _, _ = text.rpartition("\n")
+    if cut_off and place.block and whole.strip():
+        text = whole
     for rule in RULES:
         text = rule(text, place)
     return text

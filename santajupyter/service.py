@@ -244,7 +244,8 @@ class CompletionService:
         timings = Timings(queue_ms, done["prefill_ms"], done["decode_ms"])
         items = [Item(**item) for item in done["items"]]
         if place:
-            items = [replace(item, text=postprocess.clean(item.text, place)) for item in items]
+            texts = [postprocess.clean(item.text, place, item.finish_reason == "length") for item in items]
+            items = [replace(item, text=text) for item, text in zip(items, texts, strict=True)]
         if floor is not None:
             items = [item if item.logprob >= floor else replace(item, text="") for item in items]
         statistics = self._statistics

@@ -58,6 +58,14 @@ def test_golden(where: str, raw: str, shown: str) -> None:
     assert visible == shown
 
 
+def test_a_block_that_was_cut_off_ends_with_a_whole_line() -> None:
+    """Accepted with Tab, half a line broke the cell."""
+    spot = place(Document("def f(n):\n    ", ""))
+    assert clean("if n:\n        return 1\n    x = [n for", spot, cut_off=True) == "if n:\n        return 1"
+    assert clean("return [n for", spot, cut_off=True) == "return [n for"
+    assert clean("x = [n for", place(Document("", "")), cut_off=True) == "x = [n for"
+
+
 def test_explicit_generation_ends_at_the_next_paragraph() -> None:
     spot = place(Document("# add two numbers", ""), "block", "invoke")
     assert clean("\n\ndef add(a, b):\n    return a + b\n\n\nprint(add(1, 2))", spot) == (
