@@ -10,9 +10,11 @@ import {
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import type { Widget } from '@lumino/widgets';
 
 import { SantaApi } from './api';
 import { watchBlankLines } from './blanklines';
+import { activeEditor } from './context';
 import { addCommands, CommandIDs } from './commands';
 import { Ghosts } from './ghosts';
 import { Monitor } from './monitor';
@@ -52,14 +54,31 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const ghosts = new Ghosts(factory);
     const provider = new SantaProvider(api, settings, ghosts, monitor);
     manager.registerInlineProvider(provider);
+    const suggest = (widget: Widget | null) => {
+      if (widget) {
+        provider.unasked(() => manager.inline?.invoke(widget.id));
+      }
+    };
     if (factory) {
-      watchBlankLines(factory, () => {
-        const widget = app.shell.currentWidget;
-        if (widget) {
-          provider.unasked(() => manager.inline?.invoke(widget.id));
-        }
-      });
+      watchBlankLines(factory, () => suggest(app.shell.currentWidget));
     }
+    let serving: string | null = null;
+    monitor.stateChanged.connect(() => {
+      if (monitor.serving === serving) {
+        return;
+      }
+      serving = monitor.serving;
+      const widget = app.shell.currentWidget;
+      // The model that was waited for may know what the one before it didn't.
+      if (
+        serving &&
+        widget &&
+        activeEditor(widget)?.hasFocus() &&
+        provider.isUnanswered(widget)
+      ) {
+        suggest(widget);
+      }
+    });
     addCommands(app, palette, monitor, settings, trans);
     statusBar?.registerStatusItem(PLUGIN_ID, {
       item: new StatusItem(monitor, trans, () => {

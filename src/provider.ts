@@ -91,6 +91,19 @@ export class SantaProvider implements IInlineCompletionProvider {
     return list;
   }
 
+  /** Whether the last request was made for where the cursor still is, and got no text. */
+  isUnanswered(widget: Widget): boolean {
+    const reply = this._current;
+    const place = currentPlace(widget);
+    return (
+      reply !== null &&
+      place !== null &&
+      reply.isDone &&
+      !reply.isAborted &&
+      reply.rest(place) === ''
+    );
+  }
+
   /** Runs `invoke`, JupyterLab's command, as if typing had asked: the user didn't. */
   unasked(invoke: () => void): void {
     this._unasked = true;

@@ -1,5 +1,6 @@
 import type { IInlineCompletionContext } from '@jupyterlab/completer';
 import { Signal } from '@lumino/signaling';
+import type { Widget } from '@lumino/widgets';
 
 import type { SantaApi } from '../api';
 import type { IPlace } from '../context';
@@ -174,6 +175,21 @@ describe('SantaProvider', () => {
     watch.mayAsk = () => false;
     expect((await type(provider, 'c', 0)).items).toEqual([]);
     expect(asked.length).toBe(1);
+  });
+
+  it('knows where the cursor rests without an answer', async () => {
+    // What the built-in model had nothing to say to was never asked of the one it stood in for.
+    const { asked, provider } = setUp();
+    const widget = { id: 'w' } as Widget;
+    expect(provider.isUnanswered(widget)).toBe(false);
+    const list = type(provider, 'x = ');
+    await pause();
+    expect(provider.isUnanswered(widget)).toBe(false);
+    asked[0].end('');
+    await list;
+    expect(provider.isUnanswered(widget)).toBe(true);
+    editor.place = { ...editor.place, prefix: 'y = ' };
+    expect(provider.isUnanswered(widget)).toBe(false);
   });
 
   it('asks again once another model answers', async () => {
