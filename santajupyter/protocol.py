@@ -15,7 +15,6 @@ from typing import Any
 CELL_TYPES = ("code", "markdown", "raw")
 TRIGGERS = ("invoke", "automatic")
 MODES = ("line", "block", "auto")
-FINISH_REASONS = ("stop", "length")
 MAX_NEW_TOKENS = 1024
 MAX_CANDIDATES = 8
 MAX_STOPS = 16
