@@ -38,9 +38,10 @@ class SantaApp(ExtensionApp):
         help="Where the model runs: 'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1', 'mps'.",
     ).tag(config=True)
     dtype = Enum(
-        ["auto", "float16", "bfloat16", "float32"],
+        ["auto", "float16", "bfloat16", "float32", "int8"],
         "auto",
-        help="The weights' number format. 'auto': float16 on a GPU, bfloat16 on a CPU (float32 if small).",
+        help="The weights' number format. 'auto': float16 on a GPU; on a CPU int8 for SantaCoder's "
+        "architecture, bfloat16 for others, float32 for small models. 'int8' is for the former alone.",
     ).tag(config=True)
     prompt_order = Enum(
         list(ORDERS),
@@ -53,6 +54,13 @@ class SantaApp(ExtensionApp):
         min=0,
         help="How much of the model's device memory its prompt cache may fill, in bytes: the more, the more "
         "notebooks and places in them go on without being read again. The newest prompt is always kept.",
+    ).tag(config=True)
+    prompt_lookup = Int(
+        4,
+        min=0,
+        max=16,
+        help="How many tokens to guess at a time from where the last ones stood before. A wrong guess costs "
+        "little, a right one saves a step, and the output is that of plain greedy decoding. 0: none.",
     ).tag(config=True)
     allowed_models = List(
         Unicode(),

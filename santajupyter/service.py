@@ -53,6 +53,7 @@ class Settings:
     dtype: str = "auto"
     prompt_order: str = "auto"
     cache_bytes: int = 256 * 2**20
+    prompt_lookup: int = 4
     allowed_models: tuple[str, ...] = ()
     fallback_model: str = BUILT_IN
     idle_unload: float = 0.0
@@ -215,7 +216,8 @@ class CompletionService:
         queue_ms = 0.0
         shown = [postprocess.Stream(place) for _ in range(sampling.n)]
         try:
-            async with (engine.warm if warm else engine.complete)(where, sampling) as call:
+            call = engine.warm(where, sampling) if warm else engine.complete(where, sampling, unasked)
+            async with call:
                 async for event in call:
                     if event["event"] == "started":
                         queue_ms = 1000 * (time.perf_counter() - begun)
@@ -269,6 +271,7 @@ class CompletionService:
             "dtype": "auto" if stands_in else s.dtype,
             "prompt_order": s.prompt_order,
             "cache_bytes": s.cache_bytes,
+            "prompt_lookup": s.prompt_lookup,
         }
         return EngineProcess(options, self._on_change, self._log)
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from santajupyter.engine.generate import Cancelled, Control, Generator, Result
-from santajupyter.engine.loading import load
+from santajupyter.engine.generate import Cancelled, Completer, Control, Result, _picker
+from santajupyter.engine import bigcode, causallm
 from santajupyter.fim import FAMILIES, CodeTokenizer, Prompt, end_ids, fit
 from santajupyter.notebook import Document
 from santajupyter.protocol import Sampling
 
-Engine = tuple[Generator, CodeTokenizer]
+Engine = tuple[Completer, CodeTokenizer]
 
 
-@pytest.fixture(scope="module")
-def engine(tiny: Path) -> Engine:
+@pytest.fixture(scope="module", params=["transformers", "openvino"])
+def engine(tiny: Path, request: pytest.FixtureRequest) -> Engine:
     tokenizer = CodeTokenizer.from_folder(tiny)
-    return Generator(load(tiny, "cpu", "float32"), tokenizer, frozenset()), tokenizer
+    by_openvino = request.param == "openvino"
+    model = bigcode.load(tiny, "float32") if by_openvino else causallm.load(tiny, "cpu", "float32")
+    return Completer(model, tokenizer, frozenset()), tokenizer
 
 
 def run(engine: Engine, prompt: Prompt, sampling: Sampling, control: Control | None = None) -> Result:
@@ -34,7 +37,7 @@ def prompt_of(engine: Engine, text: str, new: int = 12) -> Prompt:
 
 def test_greedy_equals_transformers(engine: Engine, tiny: Path) -> None:
     prompt = prompt_of(engine, "def fibonacci(n):\n    if")
-    model = load(tiny, "cpu", "float32")
+    model = causallm.load(tiny, "cpu", "float32").module
     ids = torch.tensor([prompt.ids])
     logits_end = engine[1].size
     expected: list[int] = []
@@ -52,7 +55,7 @@ def test_cached_equals_uncached(engine: Engine, texts: list[str]) -> None:
     """Whatever was asked before, the same prompt gives the same text and the same probability."""
     tokenizer = engine[1]
     for text in texts:
-        fresh = Generator(engine[0]._model, tokenizer, frozenset())
+        fresh = Completer(engine[0]._model, tokenizer, frozenset())
         prompt = fit(
             Document("import numpy as np\n" + text, "\nx"), tokenizer, FAMILIES["santacoder"], 200, 6
         )
@@ -94,7 +97,7 @@ def test_the_models_end_tokens_end_the_text(engine: Engine) -> None:
     tokenizer = engine[1]
     ends = end_ids(tokenizer, FAMILIES["santacoder"], [])
     assert {tokenizer.id(token) for token in ("<fim-pad>", "<|endoftext|>", "<fim-middle>")} <= ends
-    at_once = Generator(engine[0]._model, tokenizer, frozenset(range(tokenizer.size)))
+    at_once = Completer(engine[0]._model, tokenizer, frozenset(range(tokenizer.size)))
     result = run((at_once, tokenizer), prompt_of(engine, "x = 1"), Sampling())
     assert (result.items[0].text, result.items[0].finish_reason) == ("", "stop")
 
@@ -151,7 +154,41 @@ def test_a_failed_step_leaves_no_half_cache(engine: Engine, monkeypatch: pytest.
     prompt = prompt_of(engine, "zzz = 1")
     expected = run(engine, prompt, Sampling()).items[0].text
     with monkeypatch.context() as patch:
-        patch.setattr(type(engine[0]._model), "forward", lambda *a, **k: 1 / 0)
+        patch.setattr(engine[0]._model, "step", lambda *a, **k: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(engine, prompt_of(engine, "yyy = 2"), Sampling())
     assert run(engine, prompt, Sampling()).items[0].text == expected
+
+
+def test_guessing_changes_nothing(engine: Engine) -> None:
+    """Greedy decoding with prompt lookup gives what it gives without, in fewer steps where text repeats."""
+    model, tokenizer = engine[0]._model, engine[1]
+    steps = {0: 0, 4: 0}
+    for text in ("for i in range(10):\n    print(i)\n" * 3, "x = (", "import numpy as np\n" * 5):
+        found = []
+        for lookup in steps:
+            fresh = Completer(model, tokenizer, frozenset(), lookup=lookup)
+            work = fresh.completing(prompt_of(engine, text, 60), Sampling(), Control(), lambda i, t: None)
+            while True:
+                try:
+                    next(work)
+                    steps[lookup] += 1
+                except StopIteration as done:
+                    found.append(done.value)
+                    break
+            assert fresh.prompts._entries[0].kv.length == len(fresh.prompts._entries[0].ids)
+        plain, guessed = found
+        assert guessed.items[0].text == plain.items[0].text
+        assert guessed.items[0].logprob == pytest.approx(plain.items[0].logprob, abs=1e-4)
+        assert guessed.usage.completion_tokens == plain.usage.completion_tokens
+    assert steps[4] < steps[0]
+
+
+def test_top_p_and_temperature_sample_as_they_say() -> None:
+    """Frequencies of 4,000 draws; only the likeliest two of three are within top_p."""
+    pick = _picker(Sampling(temperature=0.5, top_p=0.9, seed=1))
+    logits = np.log(np.array([0.1, 0.4, 0.5]))
+    drawn = [pick(logits) for _ in range(4000)]
+    shares = [sum(token == i for token, _ in drawn) / 4000 for i in range(3)]
+    assert shares == pytest.approx([0, 16 / 41, 25 / 41], abs=0.03)
+    assert drawn[0][1] == pytest.approx(np.log([0.1, 0.4, 0.5][drawn[0][0]]))

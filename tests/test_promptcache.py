@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,16 +13,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import (
-    DynamicCache,
     GPTBigCodeConfig,
     GPTBigCodeForCausalLM,
-    PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
 
-from santajupyter.engine import generate
-from santajupyter.engine.generate import Cancelled, Control, Generator
+from santajupyter.engine import bigcode, generate
+from santajupyter.engine.causallm import CausalLM, LayersKV
+from santajupyter.engine.generate import Cancelled, Completer, Control
+from santajupyter.engine.model import Model
 from santajupyter.engine.promptcache import Entry, PromptCache
 from santajupyter.fim import CodeTokenizer, Prompt
 from santajupyter.protocol import Sampling
@@ -31,16 +32,22 @@ TOKEN_BYTES = 2 * 2 * 8 * 4
 TRACES = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def multi_query() -> GPTBigCodeForCausalLM:
+def multi_query() -> CausalLM:
     sizes: dict[str, Any] = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512}
     config = GPTBigCodeConfig(vocab_size=400, initializer_range=0.4, tie_word_embeddings=False, **sizes)
     torch.manual_seed(0)
     model = GPTBigCodeForCausalLM(config)
     model.eval()
-    return model
+    return CausalLM(model)
 
 
-def sliding_window() -> Qwen2ForCausalLM:
+def by_openvino() -> bigcode.BigCode:
+    with tempfile.TemporaryDirectory() as folder:
+        multi_query().module.save_pretrained(folder)
+        return bigcode.load(Path(folder), "float32")
+
+
+def sliding_window() -> CausalLM:
     """A full layer, then one that forgets all but the last 39 tokens: half of it could be cropped."""
     sizes: dict[str, Any] = {
         "vocab_size": 400,
@@ -59,12 +66,18 @@ def sliding_window() -> Qwen2ForCausalLM:
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(config)
     model.eval()
-    return model
+    return CausalLM(model)
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(generate.CHUNK, "cpu", 8)
+    original = Completer.__init__
+
+    def init(self: Completer, model: Model, *args: Any) -> None:
+        original(self, model, *args)
+        model.chunk = 8
+
+    monkeypatch.setattr(Completer, "__init__", init)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,25 +94,25 @@ def tokenizer(tiny: Path) -> CodeTokenizer:
     return CodeTokenizer.from_folder(tiny)
 
 
-@pytest.fixture(scope="module", params=[multi_query, sliding_window])
-def model(request: pytest.FixtureRequest) -> PreTrainedModel:
-    built: PreTrainedModel = request.param()
+@pytest.fixture(scope="module", params=[multi_query, by_openvino, sliding_window])
+def model(request: pytest.FixtureRequest) -> Model:
+    built: Model = request.param()
     return built
 
 
 @pytest.fixture
-def generator(tokenizer: CodeTokenizer) -> Generator:
-    return Generator(multi_query(), tokenizer, frozenset())
+def generator(tokenizer: CodeTokenizer) -> Completer:
+    return Completer(multi_query(), tokenizer, frozenset())
 
 
 def run(
-    generator: Generator, ids: list[int], new: int = 5, control: Control | None = None, n: int = 1
+    generator: Completer, ids: list[int], new: int = 5, control: Control | None = None, n: int = 1
 ) -> generate.Result:
     prompt, sampling = Prompt(tuple(ids), new), Sampling(n=n)
     return generator.complete(prompt, sampling, control or Control(), lambda index, text: None)
 
 
-def cached(generator: Generator, ids: list[int]) -> int:
+def cached(generator: Completer, ids: list[int]) -> int:
     return generator.warm(Prompt(tuple(ids), 1), Control()).cached_tokens
 
 
@@ -114,19 +127,25 @@ def document(number: int, length: int = 80) -> list[int]:
     return [*range(10), *((number * 37 + i * i) % 300 for i in range(length - 10))]
 
 
-def entries(generator: Generator) -> list[Entry]:
-    return generator._prompts._entries
+def entries(generator: Completer) -> list[Entry]:
+    return generator.prompts._entries
 
 
-def check_entries(generator: Generator) -> None:
+def check_entries(generator: Completer) -> None:
     """Each entry's keys and values are those of its ids, computed in one go."""
+    model = generator._model
     for entry in entries(generator):
-        fresh = DynamicCache(config=generator._model.config)
-        with torch.inference_mode():
-            generator._model(input_ids=torch.tensor([entry.ids]), past_key_values=fresh)
-        assert entry.kv.get_seq_length() == len(entry.ids)
-        for kept, right in zip(entry.kv, fresh, strict=True):
-            torch.testing.assert_close(kept[:2], right[:2], atol=1e-4, rtol=1e-4)
+        fresh = model.empty()
+        model.step(fresh, [entry.ids])
+        assert entry.kv.length == len(entry.ids)
+        for kept, right in zip(layers(entry.kv), layers(fresh), strict=True):
+            torch.testing.assert_close(kept, right, atol=1e-4, rtol=1e-4)
+
+
+def layers(kv: Any) -> list[torch.Tensor]:
+    if isinstance(kv, bigcode.RowsKV):
+        return [torch.from_numpy(rows) for rows in kv.rows()]
+    return [tensor for layer in kv.layers for tensor in layer[:2]]
 
 
 step = st.tuples(
@@ -140,9 +159,9 @@ step = st.tuples(
 @TRACES
 @given(trace=st.lists(step, min_size=1, max_size=8), budget=st.sampled_from([0, 20_000, 2**28]))
 def test_nothing_changes_what_comes_out(
-    model: PreTrainedModel, tokenizer: CodeTokenizer, trace: list[tuple[str, int, str, int]], budget: int
+    model: Model, tokenizer: CodeTokenizer, trace: list[tuple[str, int, str, int]], budget: int
 ) -> None:
-    generator = Generator(model, tokenizer, frozenset(), budget)
+    generator = Completer(model, tokenizer, frozenset(), budget)
     documents = [document(number, 20 + 30 * number) for number in range(3)]
     offered: list[int] = []
     for action, number, edit, amount in trace:
@@ -157,7 +176,7 @@ def test_nothing_changes_what_comes_out(
         elif action == "fail":
             fail(generator, ids, after_steps=amount % 8)
         else:
-            fresh = Generator(model, tokenizer, frozenset())
+            fresh = Completer(model, tokenizer, frozenset())
             n = 3 if action == "candidates" else 1
             result, expected = run(generator, ids, n=n), run(fresh, ids, n=n)
             for item, right in zip(result.items, expected.items, strict=True):
@@ -181,9 +200,9 @@ def edited(ids: list[int], edit: str, amount: int, offered: list[int]) -> list[i
     return ids
 
 
-def fail(generator: Generator, ids: list[int], after_steps: int) -> None:
+def fail(generator: Completer, ids: list[int], after_steps: int) -> None:
     """The forward pass runs a few times, then fails with the first layer done and the second not."""
-    layers = next(m for m in generator._model.modules() if isinstance(m, torch.nn.ModuleList))
+    model = generator._model
     count = 0
 
     def hook(*_: object) -> None:
@@ -192,15 +211,22 @@ def fail(generator: Generator, ids: list[int], after_steps: int) -> None:
         if count > after_steps:
             raise MemoryError
 
-    handle = layers[1].register_forward_pre_hook(hook)
+    if isinstance(model, CausalLM):
+        second = next(m for m in model.module.modules() if isinstance(m, torch.nn.ModuleList))[1]
+        undo = second.register_forward_pre_hook(hook).remove
+    else:
+        assert isinstance(model, bigcode.BigCode)
+        infer = model._request.infer
+        request = SimpleNamespace(infer=lambda *a, **k: (hook(), infer(*a, **k))[1])
+        model._request, undo = request, lambda kept=model._request: setattr(model, "_request", kept)
     try:
         with pytest.raises(MemoryError):
             run(generator, ids, new=40)
     finally:
-        handle.remove()
+        undo()
 
 
-def test_two_notebooks_in_turn_both_stay_warm(generator: Generator) -> None:
+def test_two_notebooks_in_turn_both_stay_warm(generator: Completer) -> None:
     first, second = document(1), document(2)
     assert cached(generator, first) == 0
     assert cached(generator, second) == 10
@@ -210,7 +236,7 @@ def test_two_notebooks_in_turn_both_stay_warm(generator: Generator) -> None:
     assert len(entries(generator)) == 2
 
 
-def test_two_places_in_a_notebook_both_stay_warm(generator: Generator) -> None:
+def test_two_places_in_a_notebook_both_stay_warm(generator: Completer) -> None:
     """The suffix last, as most models want it."""
     text = document(1, 200)
     places = [[*text[:50], 301, *text[50:], 302], [*text[:150], 301, *text[150:], 302]]
@@ -220,7 +246,7 @@ def test_two_places_in_a_notebook_both_stay_warm(generator: Generator) -> None:
 
 
 @pytest.mark.parametrize("suffix", [0, 120])
-def test_typing_and_deleting_go_on_in_one_entry(generator: Generator, suffix: int) -> None:
+def test_typing_and_deleting_go_on_in_one_entry(generator: Completer, suffix: int) -> None:
     """Also where a suffix after the cursor is most of the prompt."""
     end = document(3, suffix) if suffix else []
     text = document(1)
@@ -230,7 +256,7 @@ def test_typing_and_deleting_go_on_in_one_entry(generator: Generator, suffix: in
     assert len(entries(generator)) == 1
 
 
-def test_what_was_generated_needs_no_computing(generator: Generator) -> None:
+def test_what_was_generated_needs_no_computing(generator: Completer) -> None:
     text = document(1)
     run(generator, text, new=20)
     made = entries(generator)[0].ids[len(text) :]
@@ -238,7 +264,7 @@ def test_what_was_generated_needs_no_computing(generator: Generator) -> None:
     assert cached(generator, [*text, *made, 4]) == len(text) + len(made)
 
 
-def test_a_long_deletion_can_be_undone(generator: Generator) -> None:
+def test_a_long_deletion_can_be_undone(generator: Completer) -> None:
     text = document(1)
     cached(generator, text)
     assert cached(generator, text[:40]) == 39
@@ -247,7 +273,7 @@ def test_a_long_deletion_can_be_undone(generator: Generator) -> None:
 
 def test_the_least_recently_used_go_first(tokenizer: CodeTokenizer) -> None:
     texts = [[number] * 100 for number in range(4)]
-    generator = Generator(multi_query(), tokenizer, frozenset(), 320 * TOKEN_BYTES)
+    generator = Completer(multi_query(), tokenizer, frozenset(), 320 * TOKEN_BYTES)
     for text in texts[:3]:
         cached(generator, text)
     cached(generator, texts[0])
@@ -257,14 +283,14 @@ def test_the_least_recently_used_go_first(tokenizer: CodeTokenizer) -> None:
 
 
 def test_the_newest_is_kept_whatever_it_takes(tokenizer: CodeTokenizer) -> None:
-    generator = Generator(multi_query(), tokenizer, frozenset(), 0)
+    generator = Completer(multi_query(), tokenizer, frozenset(), 0)
     for number in (1, 2):
         run(generator, document(number))
         assert len(entries(generator)) == 1
         assert cached(generator, document(number)) == 79
 
 
-def test_a_failed_step_costs_only_its_own_entry(generator: Generator) -> None:
+def test_a_failed_step_costs_only_its_own_entry(generator: Completer) -> None:
     first, second = document(1), document(2)
     cached(generator, first)
     cached(generator, second)
@@ -274,7 +300,7 @@ def test_a_failed_step_costs_only_its_own_entry(generator: Generator) -> None:
 
 
 def test_a_full_sliding_window_is_only_continued(tokenizer: CodeTokenizer) -> None:
-    generator = Generator(sliding_window(), tokenizer, frozenset())
+    generator = Completer(sliding_window(), tokenizer, frozenset())
     text = document(1)
     assert cached(generator, text) == 0
     assert cached(generator, [*text, 5]) == len(text)
@@ -283,10 +309,11 @@ def test_a_full_sliding_window_is_only_continued(tokenizer: CodeTokenizer) -> No
 
 def test_other_layers_are_counted_and_never_cut() -> None:
     """Layers of a recurrent model keep their states in dicts and have no positions."""
-    config = multi_query().config
-    kv, cache = DynamicCache(config=config), PromptCache(config, 0)
-    layers: list[Any] = kv.layers
-    layers[:] = [SimpleNamespace(states={0: torch.zeros(10), 1: None})]
+    model = multi_query()
+    kv, cache = model.empty(), PromptCache(model.empty, 0)
+    assert isinstance(kv, LayersKV)
+    each: list[Any] = kv.layers.layers
+    each[:] = [SimpleNamespace(states={0: torch.zeros(10), 1: None}, get_seq_length=lambda: 3)]
     entry = Entry(kv, [1, 2, 3], 3)
     cache.keep(entry)
     assert entry.size == 40

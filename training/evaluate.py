@@ -20,7 +20,8 @@ import torch
 from tokenizers import Tokenizer
 from transformers import GPTBigCodeForCausalLM
 
-from santajupyter.engine.generate import Control, Generator
+from santajupyter.engine.causallm import CausalLM
+from santajupyter.engine.generate import Completer, Control
 from santajupyter.fim import FAMILIES, CodeTokenizer, end_ids, fit
 from santajupyter.notebook import Document
 from santajupyter.protocol import Item, Sampling
@@ -53,7 +54,9 @@ def main() -> None:
     args = parser.parse_args()
     tokenizer = CodeTokenizer.from_folder(args.model or args.work)
     model = from_export(args.model) if args.model else from_checkpoint(args.work)
-    generator = Generator(model.train(False), tokenizer, end_ids(tokenizer, FAMILIES["santacoder"], []))
+    generator = Completer(
+        CausalLM(model.train(False)), tokenizer, end_ids(tokenizer, FAMILIES["santacoder"], [])
+    )
     cursors = places(args.work / f"{args.split}.jsonl", args.places, args.seed)
     answers = [complete(generator, tokenizer, place) for place in cursors]
     for place, answer in list(zip(cursors, answers, strict=True))[: args.show]:
@@ -82,7 +85,7 @@ def places(path: Path, count: int, seed: int) -> list[Place]:
     return found
 
 
-def complete(generator: Generator, tokenizer: CodeTokenizer, place: Place) -> Item:
+def complete(generator: Completer, tokenizer: CodeTokenizer, place: Place) -> Item:
     """The rest of the line, greedily, as the engine writes it."""
     document = Document(place.prefix, place.suffix)
     prompt = fit(document, tokenizer, FAMILIES["santacoder"], WINDOW, MAX_NEW_TOKENS, heal=True)

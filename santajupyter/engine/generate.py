@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-import torch
-from transformers import DynamicCache, PreTrainedModel
-from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
+import numpy as np
+import numpy.typing as npt
 
 from ..fim import CodeTokenizer, Prompt
 from ..protocol import Item, Sampling, Usage
+from .model import Logits, Model
 from .promptcache import Entry, PromptCache
 
-# A cancelled prefill ends within one chunk.
-CHUNK = {"cpu": 128}
-GPU_CHUNK = 512
+# Guessed tokens checked in one step. Five rows cost 1.1 times one row here (see benchmarks/).
+LOOKUP = 4
 
+Row = npt.NDArray[np.float64]
+Pick = Callable[[Row], tuple[int, float]]
 OnDelta = Callable[[int, str], None]
+T = TypeVar("T")
+# What is done step by step, so that others can have a turn in between.
+Work = Generator[None, None, T]
+
+
+def run(work: Work[T]) -> T:
+    """Do all of it; returns its result."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
 class Cancelled(Exception):
@@ -56,46 +70,56 @@ class _Candidate:
     finish_reason: str = ""
 
 
-class Generator:
+class Completer:
     """A model with its tokenizer and its prompt cache of ``cache_bytes``.
 
-    Knows nothing of FIM or notebooks. One caller at a time.
+    Knows nothing of FIM or notebooks. Use from one thread; several works may be in progress, one
+    step of each at a time.
     """
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: Model,
         tokenizer: CodeTokenizer,
         ends: frozenset[int],
         cache_bytes: int = 256 * 2**20,
+        lookup: int = LOOKUP,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._ends = ends
         self._vocabulary = tokenizer.size
-        self._chunk = CHUNK.get(model.device.type, GPU_CHUNK)
-        self._prompts = PromptCache(model.config, cache_bytes)
+        self._lookup = lookup
+        self.prompts = PromptCache(model.empty, cache_bytes)
 
-    @torch.inference_mode()
     def warm(self, prompt: Prompt, control: Control) -> Usage:
         """Compute the prompt's keys and values, generate nothing. Raises Cancelled."""
+        return run(self.warming(prompt, control))
+
+    def complete(self, prompt: Prompt, sampling: Sampling, control: Control, on_delta: OnDelta) -> Result:
+        """As ``completing``, in one go."""
+        return run(self.completing(prompt, sampling, control, on_delta))
+
+    def warming(self, prompt: Prompt, control: Control) -> Work[Usage]:
+        """Work that computes the prompt's keys and values. Raises Cancelled."""
         with self._entry(prompt) as entry:
             cached = len(entry.ids)
-            self._prefill(entry, prompt, control)
+            yield from self._prefill(entry, prompt, control)
         return Usage(len(prompt.ids), cached, 0)
 
-    @torch.inference_mode()
-    def complete(self, prompt: Prompt, sampling: Sampling, control: Control, on_delta: OnDelta) -> Result:
-        """Generate ``sampling.n`` candidates; ``on_delta(index, text)`` as text becomes certain.
+    def completing(
+        self, prompt: Prompt, sampling: Sampling, control: Control, on_delta: OnDelta
+    ) -> Work[Result]:
+        """Work that generates ``sampling.n`` candidates; ``on_delta(index, text)`` for what is certain.
 
         Raises Cancelled within one decode step or one chunk of prefill.
         """
         begun = time.perf_counter()
         with self._entry(prompt) as entry:
             cached = len(entry.ids)
-            logits = self._prefill(entry, prompt, control)
+            logits = yield from self._prefill(entry, prompt, control)
             prefilled = time.perf_counter()
-            candidates = self._decode(entry, logits, prompt, sampling, control, on_delta)
+            candidates = yield from self._decode(entry, logits, prompt, sampling, control, on_delta)
         decoded = time.perf_counter()
         return Result(
             items=tuple(Item(c.text, c.finish_reason, c.logprob / max(1, len(c.ids))) for c in candidates),
@@ -107,77 +131,97 @@ class Generator:
     @contextmanager
     def _entry(self, prompt: Prompt) -> Iterator[Entry]:
         """The prompt's entry in the cache; lost if a step fails, kept if one is only cancelled."""
-        entry = self._prompts.take(prompt.ids)
+        entry = self.prompts.take(prompt.ids)
         try:
             yield entry
         except Cancelled:
-            self._prompts.keep(entry)
+            self.prompts.keep(entry)
             raise
-        self._prompts.keep(entry)
+        self.prompts.keep(entry)
 
-    def _prefill(self, entry: Entry, prompt: Prompt, control: Control) -> torch.Tensor:
-        """Logits [1, vocabulary] after the prompt's last id, with all of its ids in the entry."""
-        logits = torch.empty(0)
-        for start in range(len(entry.ids), len(prompt.ids), self._chunk):
+    def _prefill(self, entry: Entry, prompt: Prompt, control: Control) -> Work[Logits]:
+        """Logits [1, 1, vocabulary] after the prompt's last id, with all of its ids in the entry."""
+        logits: Logits = np.empty(0, np.float32)
+        for start in range(len(entry.ids), len(prompt.ids), self._model.chunk):
             if control.cancelled():
                 raise Cancelled
-            chunk = prompt.ids[start : start + self._chunk]
-            logits = self._step(entry.kv, [chunk])
+            chunk = prompt.ids[start : start + self._model.chunk]
+            logits = self._model.step(entry.kv, [chunk])
             entry.ids.extend(chunk)
+            yield
         return logits
 
     def _decode(
         self,
         entry: Entry,
-        logits: torch.Tensor,
+        logits: Logits,
         prompt: Prompt,
         sampling: Sampling,
         control: Control,
         on_delta: OnDelta,
-    ) -> list[_Candidate]:
+    ) -> Work[list[_Candidate]]:
+        """Token by token; with one greedy candidate, guesses are checked in the same step.
+
+        A guess is kept where it is what greedy decoding picks, so the output is the same without it.
+        """
         skip = len(self._tokenizer.decode(sorted(self._tokenizer.ids_of([prompt.healed]))))
         candidates = [_Candidate(prompt.healed, skip) for _ in range(sampling.n)]
-        pick = _picker(sampling, self._model.device)
-        kv = entry.kv
-        if sampling.n > 1:
-            kv = copy.deepcopy(kv)
-            kv.batch_repeat_interleave(sampling.n)
-            logits = logits.repeat(sampling.n, 1)
-        for _ in range(prompt.max_new_tokens):
+        pick = _picker(sampling)
+        single = sampling.n == 1
+        kv = entry.kv if single else entry.kv.repeated(sampling.n)
+        logits = logits.repeat(sampling.n, axis=0)
+        greedy = single and sampling.temperature == 0 and kv.can_be_cut
+        lookup = _Lookup(entry.ids, self._lookup if greedy else 0)
+        guessed: list[int] = []
+        made = 0
+        while True:
             if control.cancelled():
                 raise Cancelled
-            scores = torch.log_softmax(self._masked(logits.float(), candidates), dim=-1)
-            tokens = pick(scores)
-            for index, (candidate, token) in enumerate(zip(candidates, tokens, strict=True)):
-                if not candidate.finish_reason:
-                    self._extend(candidate, token, float(scores[index, token]), sampling.stop)
-                    _emit(candidate, index, on_delta, sampling.stop)
-            if all(c.finish_reason for c in candidates) or control.finished():
+            for at in range(1 + len(guessed)):
+                tokens = self._pick(logits[:, at], candidates, pick, sampling.stop, on_delta)
+                made += 1
+                over = all(c.finish_reason for c in candidates) or control.finished()
+                over = over or made == prompt.max_new_tokens
+                if over or (at < len(guessed) and tokens[0] != guessed[at]):
+                    break
+            if guessed:
+                entry.cut(len(entry.ids) - len(guessed) + at)
+            if over:
                 break
-            logits = self._step(kv, [[token] for token in tokens])
-            if kv is entry.kv:
-                entry.ids.append(tokens[0])
+            guessed = lookup.guess([*entry.ids, tokens[0]])[: prompt.max_new_tokens - made - 1]
+            logits = self._model.step(kv, [[token, *guessed] for token in tokens], 1 + len(guessed))
+            if single:
+                entry.ids += [tokens[0], *guessed]
+            yield
         for index, candidate in enumerate(candidates):
             candidate.finish_reason = candidate.finish_reason or ("stop" if control.finished() else "length")
             _emit(candidate, index, on_delta, ())
         return candidates
 
-    def _step(self, kv: DynamicCache, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Logits [rows, vocabulary] after the rows' last ids."""
-        ids = torch.tensor(rows, device=self._model.device)
-        out = self._model(input_ids=ids, past_key_values=kv, use_cache=True, logits_to_keep=1)
-        logits: torch.Tensor = out.logits[:, -1]
-        return logits
-
-    def _masked(self, logits: torch.Tensor, candidates: Sequence[_Candidate]) -> torch.Tensor:
-        """Without the vocabulary's unused rows, and only along a healed token's text."""
-        logits[:, self._vocabulary :] = -torch.inf
-        for row, candidate in enumerate(candidates):
+    def _pick(
+        self,
+        logits: Logits,
+        candidates: Sequence[_Candidate],
+        pick: Pick,
+        stops: Sequence[str],
+        on_delta: OnDelta,
+    ) -> list[int]:
+        """Extend each candidate that isn't finished by the token that its row of logits gives."""
+        tokens = []
+        for index, candidate in enumerate(candidates):
+            row = logits[index].astype(np.float64)
+            row[self._vocabulary :] = -np.inf  # the model's unused rows
             if candidate.pending:
-                mask = torch.full_like(logits[row], -torch.inf)
-                mask[self._tokenizer.tokens_along(candidate.pending)] = 0
-                logits[row] += mask
-        return logits
+                allowed = self._tokenizer.tokens_along(candidate.pending)
+                masked = np.full_like(row, -np.inf)
+                masked[allowed] = row[allowed]
+                row = masked
+            token, logprob = pick(row)
+            tokens.append(token)
+            if not candidate.finish_reason:
+                self._extend(candidate, token, logprob, stops)
+                _emit(candidate, index, on_delta, stops)
+        return tokens
 
     def _extend(self, candidate: _Candidate, token: int, logprob: float, stops: Sequence[str]) -> None:
         if token in self._ends:
@@ -215,22 +259,56 @@ def _stop_begun(text: str, stops: Sequence[str]) -> int:
     )
 
 
-def _picker(sampling: Sampling, device: torch.device) -> Callable[[torch.Tensor], list[int]]:
-    """Log-probabilities [rows, vocabulary] -> a token a row, by transformers' own warpers."""
-    if sampling.temperature == 0:
-        return lambda scores: scores.argmax(dim=-1).tolist()
-    temperature = TemperatureLogitsWarper(max(sampling.temperature, 1e-4))
-    top_p = TopPLogitsWarper(sampling.top_p)
-    generator = torch.Generator(device)
-    if sampling.seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(sampling.seed)
+class _Lookup:
+    """Guesses what comes next from where the last tokens stood before: code repeats itself.
 
-    def pick(scores: torch.Tensor) -> list[int]:
-        none = torch.empty(0, dtype=torch.long)  # the warpers take the ids so far and ignore them
-        warped = top_p(none, temperature(none, scores))
-        tokens: list[int] = torch.multinomial(warped.softmax(dim=-1), 1, generator=generator)[:, 0].tolist()
-        return tokens
+    Prompt lookup decoding, https://github.com/apoorvumang/prompt-lookup-decoding.
+    """
+
+    def __init__(self, ids: Sequence[int], length: int) -> None:
+        self._length = length
+        self._after: dict[tuple[int, ...], int] = {}
+        self._known = 0
+        if length:
+            self._learn(ids)
+
+    def guess(self, ids: Sequence[int]) -> list[int]:
+        """At most ``length`` tokens; ``ids``: all so far."""
+        if not self._length:
+            return []
+        self._learn(ids)
+        at = self._after.get(tuple(ids[-3:])) or self._after.get(tuple(ids[-2:])) or len(ids)
+        return list(ids[at : at + self._length])
+
+    def _learn(self, ids: Sequence[int]) -> None:
+        """Where a run of three or two ids was followed by something; of several places, the last."""
+        for end in range(max(self._known, 3), len(ids)):
+            self._after[tuple(ids[end - 3 : end])] = end
+            self._after[tuple(ids[end - 2 : end])] = end
+        self._known = len(ids)
+
+
+def _picker(sampling: Sampling) -> Pick:
+    """Logits [vocabulary] -> a token and its natural log-probability; top_p as transformers does it."""
+    random = np.random.default_rng(sampling.seed)
+
+    def pick(logits: Row) -> tuple[int, float]:
+        top = logits.max()
+        total = top + np.log(np.exp(logits - top).sum())
+        if sampling.temperature == 0:
+            token = int(logits.argmax())
+        else:
+            scaled = (logits - top) / max(sampling.temperature, 1e-4)
+            token = _sample(np.exp(scaled) / np.exp(scaled).sum(), sampling.top_p, random)
+        return token, float(logits[token] - total)
 
     return pick
+
+
+def _sample(probabilities: Row, top_p: float, random: np.random.Generator) -> int:
+    """From the smallest set of likeliest tokens whose probabilities add up to ``top_p``."""
+    order = np.argsort(-probabilities, kind="stable")
+    cumulative = probabilities[order].cumsum()
+    kept = int(np.searchsorted(cumulative, min(top_p, 1.0) * cumulative[-1])) + 1
+    place = np.searchsorted(cumulative[:kept], random.random() * cumulative[:kept][-1], side="right")
+    return int(order[min(int(place), kept - 1)])

@@ -166,13 +166,16 @@ class EngineProcess:
         threading.Thread(target=_write, args=(self._process, self._outbox), daemon=True).start()
         self._send({"op": "load", **self._options})
 
-    def complete(self, document: Document, sampling: Sampling) -> Call:
-        """Begin a completion. The process must have been started."""
-        return self._call("complete", document, sampling)
+    def complete(self, document: Document, sampling: Sampling, unasked: bool = False) -> Call:
+        """Begin a completion. The process must have been started.
+
+        What was asked for and what wasn't (ghost text) take turns, step by step.
+        """
+        return self._call("complete", document, sampling, unasked)
 
     def warm(self, document: Document, sampling: Sampling) -> Call:
         """Begin computing the prompt cache alone."""
-        return self._call("warm", document, sampling)
+        return self._call("warm", document, sampling, True)
 
     async def stop(self) -> None:
         """End the process; all its memory is free when this returns."""
@@ -184,13 +187,14 @@ class EngineProcess:
         self._fail_calls()
         self._set_status(ModelStatus(self.status.model, self.status.revision))
 
-    def _call(self, op: str, document: Document, sampling: Sampling) -> Call:
+    def _call(self, op: str, document: Document, sampling: Sampling, unasked: bool) -> Call:
         number = next(self._numbers)
         call = self._calls[number] = Call(number, self._send)
         self._send(
             {
                 "op": op,
                 "id": number,
+                "unasked": unasked,
                 "prefix": document.prefix,
                 "suffix": document.suffix,
                 "sampling": asdict(sampling),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import torch
-from transformers import DynamicCache, PreTrainedConfig
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from .model import KV
 
 # A prompt that comes about from an entry's by an edit that takes away at most this share of it is the
 # same text, typed on. One that would take away more is another text, or another place in the text.
@@ -22,8 +19,8 @@ class PromptCache:
     on it succeeded. What is in use comes on top of the budget.
     """
 
-    def __init__(self, config: PreTrainedConfig, budget: int) -> None:
-        self._config = config
+    def __init__(self, empty: Callable[[], KV], budget: int) -> None:
+        self._empty = empty
         self._budget = budget
         self._entries: list[Entry] = []  # the newest last
 
@@ -33,13 +30,13 @@ class PromptCache:
         It is the caller's alone. Where the prompt is an edit of the entry's own (see EDIT_SHARE), it is
         that entry, cut; otherwise a copy of their common beginning, and the entry stays for its text.
         """
-        source, length = Entry(DynamicCache(config=self._config)), 0
+        source, length = Entry(self._empty()), 0
         for entry in self._entries:
             common = min(_common_length(entry.ids, ids), len(ids) - 1)
-            if common >= max(length, 1) and (common == len(entry.ids) or entry.can_be_cut):
+            if common >= max(length, 1) and (common == len(entry.ids) or entry.kv.can_be_cut):
                 source, length = entry, common
         if source.lost_to(ids) > EDIT_SHARE * source.prompt_length:
-            source = source.beginning(length, self._config)
+            source = Entry(source.kv.beginning(length), source.ids[:length])
         elif length:
             self._entries.remove(source)
             source.cut(length)
@@ -50,35 +47,28 @@ class PromptCache:
         """Give an entry back, as the newest. Not after a failed step: not all layers may have seen it."""
         if not entry.ids:
             return
-        entry.size = sum(tensor.untyped_storage().nbytes() for tensor in _tensors(entry.kv))
+        entry.size = entry.kv.size
         self._entries.append(entry)
         total = sum(entry.size for entry in self._entries)
         while total > self._budget and len(self._entries) > 1:
             total -= self._entries.pop(0).size
 
+    def clear(self) -> None:
+        self._entries.clear()
+
 
 @dataclass(eq=False)
 class Entry:
-    """``kv`` holds the keys and values of ``ids``, in each layer [1, heads, len(ids), head size].
+    """``kv`` holds the keys and values of ``ids``.
 
     The first ``prompt_length`` ids were a prompt (or its beginning, if cancelled), the rest generated.
     ``size``: bytes, when it was last given back.
     """
 
-    kv: DynamicCache
+    kv: KV
     ids: list[int] = field(default_factory=list)
     prompt_length: int = 0
     size: int = 0
-
-    @property
-    def can_be_cut(self) -> bool:
-        """Whether each layer has every position. A full sliding window or a recurrent state hasn't."""
-        return all(
-            type(layer) in (DynamicLayer, DynamicSlidingWindowLayer)
-            and layer.keys is not None
-            and layer.keys.shape[-2] == len(self.ids)
-            for layer in _layers(self.kv)
-        )
 
     def lost_to(self, ids: Sequence[int]) -> int:
         """How many ids of the entry's prompt an edit to ``ids`` takes away; common ends stay.
@@ -90,27 +80,10 @@ class Entry:
         return len(prompt) - begun - _common_length(prompt[begun:][::-1], ids[begun:][::-1])
 
     def cut(self, length: int) -> None:
-        """Leave the first ``length`` ids; needs can_be_cut unless that is all of them."""
+        """Leave the first ``length`` ids; needs kv.can_be_cut unless that is all of them."""
         if length < len(self.ids):
-            self.kv.crop(length - len(self.ids))  # negative: how many to remove
+            self.kv.cut(length)
         del self.ids[length:]
-
-    def beginning(self, length: int, config: PreTrainedConfig) -> Entry:
-        """A copy of the first ``length`` ids; needs can_be_cut."""
-        pairs = [(layer.keys[..., :length, :], layer.values[..., :length, :]) for layer in _layers(self.kv)]
-        return Entry(DynamicCache(pairs, config=config), self.ids[:length])
-
-
-def _layers(kv: DynamicCache) -> list[Any]:
-    """Of many types, most with ``keys`` and ``values`` [1, heads, positions, head size]."""
-    return list(kv.layers)
-
-
-def _tensors(kv: DynamicCache) -> Iterator[torch.Tensor]:
-    """Every tensor of every layer; recurrent states too, which are in a dict."""
-    for value in (value for layer in _layers(kv) for value in vars(layer).values()):
-        inner = value.values() if isinstance(value, dict) else [value]
-        yield from (tensor for tensor in inner if isinstance(tensor, torch.Tensor))
 
 
 def _common_length(a: Sequence[int], b: Sequence[int]) -> int:

@@ -1,8 +1,8 @@
 """The model's own process: JSON lines in on stdin, JSON lines out on stdout.
 
 In:  {"op": "load", model, folder, revision, family, device, dtype, prompt_order,
-     cache_bytes}, once, first;
-     {"op": "complete" | "warm", id, prefix, suffix, sampling: {...}};
+     cache_bytes, prompt_lookup}, once, first;
+     {"op": "complete" | "warm", id, unasked, prefix, suffix, sampling: {...}};
      {"op": "cancel" | "finish", id}: stop; finish keeps what is there.
 Out: {"event": "state", state, ...}: fields of ModelStatus that changed;
      {"event": "started" | "cancelled", id}; {"event": "delta", id, index, text};
@@ -19,12 +19,18 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import asdict
-from typing import Any, BinaryIO
+from collections import deque
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..fim import FAMILIES, CodeTokenizer, Family, end_ids, fit, recognize
 from ..notebook import Document
 from ..protocol import Sampling
+
+if TYPE_CHECKING:
+    from .model import Model
 
 # SantaCoder's own window; a longer prompt costs more time than it is worth to a keystroke.
 MAX_WINDOW = 2048
@@ -36,10 +42,10 @@ Message = dict[str, Any]
 def main() -> None:
     out = _Out()
     inbox = _Inbox(sys.stdin.buffer)
-    options = inbox.get()
+    [options] = inbox.get_all(wait=True)
     out.send(event="state", state="loading")
     # Imported here: seconds of work, which the state above announces.
-    from .loading import ModelUnavailable
+    from .model import ModelUnavailable
 
     try:
         engine = _Engine(options, out)
@@ -47,7 +53,9 @@ def main() -> None:
         out.send(event="state", state="error", error=str(error), progress=None)
         os._exit(0)  # an ordinary exit fails while the inbox's thread is waiting for stdin
     while True:
-        engine.answer(inbox.get(), inbox)
+        for message in inbox.get_all(wait=not engine.busy):
+            engine.begin(message, inbox)
+        engine.step()
 
 
 class _Out:
@@ -74,8 +82,12 @@ class _Inbox:
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         threading.Thread(target=self._read, args=(file,), daemon=True).start()
 
-    def get(self) -> Message:
-        return self._queue.get()
+    def get_all(self, wait: bool) -> list[Message]:
+        """What came since the last time; at least one message, if it shall wait."""
+        found = [self._queue.get()] if wait else []
+        while not self._queue.empty():
+            found.append(self._queue.get())
+        return found
 
     def _read(self, file: BinaryIO) -> None:
         for line in file:
@@ -89,56 +101,99 @@ class _Inbox:
         os._exit(0)
 
 
+@dataclass(eq=False)
+class _Job:
+    """A request, in its turn one step at a time; ``work`` returns what its done event says."""
+
+    id: int
+    work: Generator[None, None, Message]
+    started: bool = False
+
+
 class _Engine:
+    """Takes turns between what was asked for and what is done unasked, so that neither waits for the
+    other's end; of each kind the oldest first. Warming has a turn only when there is neither.
+    """
+
     def __init__(self, options: Message, out: _Out) -> None:
-        from .generate import Cancelled, Control, Generator
-        from .loading import end_ids as model_end_ids
-        from .loading import load, locate
+        from .generate import Cancelled, Completer, Control
+        from .locate import end_ids as model_end_ids
+        from .locate import locate, text_config
 
         self._out = out
+        self._jobs: dict[str, deque[_Job]] = {"asked": deque(), "unasked": deque(), "warm": deque()}
+        self._turn = "unasked"
         self._cancelled, self._control = Cancelled, Control
-        _quiet_transformers()
         folder = locate(options["folder"], options["revision"], self._downloading())
         out.send(event="state", state="loading", progress=None)
         self._tokenizer = CodeTokenizer.from_folder(folder)
         name = options["family"] or recognize(self._tokenizer)
         self._family: Family | None = FAMILIES[name] if name else None
         self._order = options["prompt_order"]
-        model = load(folder, options["device"], options["dtype"])
-        config = model.config.get_text_config()
-        self._heal = bool(getattr(config, "heal_tokens", False))
-        self._window = min(MAX_WINDOW, getattr(config, "max_position_embeddings", None) or MAX_WINDOW)
-        ends = end_ids(self._tokenizer, self._family, model_end_ids(folder, model))
-        self._generator = Generator(model, self._tokenizer, ends, options["cache_bytes"])
+        model = _load(folder, options["device"], options["dtype"])
+        config = text_config(folder)
+        self._heal = bool(config.get("heal_tokens", False))
+        positions = config.get("max_position_embeddings") or config.get("n_positions")
+        self._window = min(MAX_WINDOW, positions or MAX_WINDOW)
+        ends = end_ids(self._tokenizer, self._family, model_end_ids(folder))
+        self._completer = Completer(
+            model, self._tokenizer, ends, options["cache_bytes"], options["prompt_lookup"]
+        )
         out.send(
             event="state",
             state="ready",
             family=name,
-            device=_device_name(model.device),
-            dtype=str(model.dtype).removeprefix("torch."),
+            device=model.device,
+            dtype=model.dtype,
             window=self._window,
-            min_logprob=getattr(config, "min_logprob", None),
+            min_logprob=config.get("min_logprob"),
         )
 
-    def answer(self, message: Message, inbox: _Inbox) -> None:
+    @property
+    def busy(self) -> bool:
+        return any(self._jobs.values())
+
+    def begin(self, message: Message, inbox: _Inbox) -> None:
         number = message["id"]
         control = self._control(
             cancelled=lambda: number in inbox.cancelled, finished=lambda: number in inbox.finished
         )
-        self._out.send(event="started", id=number)
-        try:
-            self._out.send(event="done", id=number, **self._done(message, control))
-        except self._cancelled:
-            self._out.send(event="cancelled", id=number)
-        except Exception as error:
-            # Out of memory on a GPU leaves the process usable; what else fails here is our bug.
-            # The traceback, which holds no prompt, goes to the server's log by way of stderr.
-            traceback.print_exc()
-            self._out.send(event="failed", id=number, message=f"{type(error).__name__}: {error}"[:500])
-        inbox.cancelled.discard(number)
-        inbox.finished.discard(number)
+        kind = "warm" if message["op"] == "warm" else "unasked" if message["unasked"] else "asked"
+        self._jobs[kind].append(_Job(number, self._work(message, control)))
 
-    def _done(self, message: Message, control: Any) -> Message:
+    def step(self) -> None:
+        """One step of the job whose turn it is."""
+        other = "asked" if self._turn == "unasked" else "unasked"
+        self._turn = kind = next(kind for kind in (other, self._turn, "warm") if self._jobs[kind])
+        job = self._jobs[kind][0]
+        if not job.started:
+            job.started = True
+            self._out.send(event="started", id=job.id)
+        try:
+            next(job.work)
+            return
+        except StopIteration as done:
+            self._out.send(event="done", id=job.id, **done.value)
+        except self._cancelled:
+            self._out.send(event="cancelled", id=job.id)
+        except Exception as error:
+            # What fails here is our bug, but for a GPU without memory. The traceback, which holds no
+            # prompt, goes to the server's log by way of stderr.
+            traceback.print_exc()
+            self._out.send(event="failed", id=job.id, message=self._failure(error))
+        self._jobs[kind].popleft()
+
+    def _failure(self, error: Exception) -> str:
+        """A sentence. Without memory, the prompt cache is emptied, which may be all that is needed."""
+        if type(error).__name__ != "OutOfMemoryError":
+            return f"{type(error).__name__}: {error}"[:500]
+        self._completer.prompts.clear()
+        return (
+            "The GPU's memory is full. The prompt cache was emptied: try again. If that doesn't help, free "
+            "memory on the GPU, lower SantaApp.cache_bytes or set SantaApp.device to cpu."
+        )
+
+    def _work(self, message: Message, control: Any) -> Generator[None, None, Message]:
         number = message["id"]
         sampling = Sampling(**message["sampling"])
         document = Document(message["prefix"], message["suffix"])
@@ -152,16 +207,15 @@ class _Engine:
             self._heal,
         )
         if message["op"] == "warm":
-            usage = self._generator.warm(prompt, control)
+            usage = yield from self._completer.warming(prompt, control)
             return {"items": [], "usage": asdict(usage), "prefill_ms": 0.0, "decode_ms": 0.0}
-        return asdict(
-            self._generator.complete(
-                prompt,
-                sampling,
-                control,
-                lambda index, text: self._out.send(event="delta", id=number, index=index, text=text),
-            )
+        result = yield from self._completer.completing(
+            prompt,
+            sampling,
+            control,
+            lambda index, text: self._out.send(event="delta", id=number, index=index, text=text),
         )
+        return asdict(result)
 
     def _downloading(self) -> Any:
         last = 0.0
@@ -178,19 +232,15 @@ class _Engine:
         return report
 
 
-def _quiet_transformers() -> None:
-    from transformers.utils import logging
+def _load(folder: Path, device: str, dtype: str) -> Model:
+    """By OpenVINO where that is faster; torch is imported only for the rest."""
+    from . import bigcode
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    if bigcode.runs(folder, device, dtype):
+        return bigcode.load(folder, dtype)
+    from . import causallm
 
-
-def _device_name(device: Any) -> str:
-    if device.type != "cuda":
-        return str(device)
-    import torch
-
-    return f"{device} ({torch.cuda.get_device_name(device)})"
+    return causallm.load(folder, device, dtype)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,23 @@
-"""From a model's name to a folder on disk, and from the folder to a model in memory."""
+"""From a model's name to a folder on disk, and what the folder's small files say."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
 from huggingface_hub import constants, snapshot_download
-from safetensors import safe_open
 from tqdm import tqdm
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+
+from .model import ModelUnavailable
 
 CONFIG_FILES = ["config.json", "generation_config.json", "tokenizer.json"]
 SAFETENSORS = ["*.safetensors", "*.safetensors.index.json"]
 # Only where there are no safetensors; transformers unpickles them with weights_only=True.
 PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
-# Up to here float32 is as fast as bfloat16 on a CPU, and exact.
-SMALL_FILE = 64_000_000
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-
 Progress = Callable[[int, int], None]
-
-
-class ModelUnavailable(Exception):
-    """The model can't be had or can't be run here; the message says why, in a sentence."""
 
 
 def locate(model: str, revision: str, on_progress: Progress) -> Path:
@@ -52,50 +36,21 @@ def locate(model: str, revision: str, on_progress: Progress) -> Path:
     return _cached(model, revision) or _downloaded(model, revision, on_progress)
 
 
-def load(folder: Path, device: str, dtype: str) -> PreTrainedModel:
-    """The model in memory, in eval mode. ``device`` and ``dtype`` may be "auto". Raises ModelUnavailable."""
-    try:
-        place = torch.device(_auto_device() if device == "auto" else device)
-        number = _auto_dtype(place, _weights_size(folder)) if dtype == "auto" else DTYPES[dtype]
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        model = _read(folder, config, number)
-        model.to(place)  # type: ignore[arg-type]  # transformers' annotation lost its self
-        return model.eval()  # type: ignore[no-any-return]
-    except torch.OutOfMemoryError as error:
-        raise ModelUnavailable(f"not enough memory on {device} for the model") from error
-    except Exception as error:  # a broken or unknown checkpoint fails in many ways, all of them its own
-        raise ModelUnavailable(f"transformers can't load it: {_first_line(error)}") from error
+def text_config(folder: Path) -> dict[str, Any]:
+    """config.json; of a model of several parts, its language model's."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    return {**config, **config.get("text_config", {})}
 
 
-def end_ids(folder: Path, model: PreTrainedModel) -> list[int]:
+def end_ids(folder: Path) -> list[int]:
     """The ids that the model's own configuration calls the end of a text."""
     generation = folder / "generation_config.json"
     settings = json.loads(generation.read_text("utf-8")) if generation.is_file() else {}
-    found = [model.config.get_text_config().eos_token_id, settings.get("eos_token_id")]
+    found = [text_config(folder).get("eos_token_id"), settings.get("eos_token_id")]
     return [i for eos in found if eos is not None for i in (eos if isinstance(eos, list) else [eos])]
 
 
-def _read(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
-    """Tensor by tensor from safetensors, never two copies of the weights at a time.
-
-    transformers' own way maps the whole file, and with a change of dtype the mapped pages and
-    the model are in memory together: 4.7 GB at the peak for SantaCoder instead of 2.8.
-    """
-    files = _safetensors(folder)
-    if not files or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, trust_remote_code=False, local_files_only=True
-        )
-    with ExitStack() as stack:
-        tensors = {}
-        for file in files:
-            opened = stack.enter_context(safe_open(file, "pt", backend="pread"))
-            tensors.update({name: opened.get_slice(name) for name in opened.keys()})  # noqa: SIM118
-        kind = cast(type[PreTrainedModel], MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
-        return kind.from_pretrained(None, config=config, state_dict=tensors, dtype=dtype)
-
-
-def _safetensors(folder: Path) -> list[Path]:
+def safetensors_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
@@ -103,29 +58,16 @@ def _safetensors(folder: Path) -> list[Path]:
     return [file] if (file := folder / "model.safetensors").is_file() else []
 
 
-def _auto_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _auto_dtype(device: torch.device, size: int) -> torch.dtype:
-    """float16 on a GPU; on a CPU, where float16 is slow, bfloat16 unless the model is small."""
-    if device.type != "cpu":
-        return torch.float16
-    return torch.float32 if size <= SMALL_FILE else torch.bfloat16
-
-
-def _weights_size(folder: Path) -> int:
+def weights_size(folder: Path) -> int:
     files = list(folder.glob("*.safetensors")) or list(folder.glob("pytorch_model*.bin"))
     return sum(file.stat().st_size for file in files)
 
 
 def _missing(folder: Path) -> str:
     """The first file that a model's folder must have and this one hasn't, or ""."""
-    needed = [folder / "config.json", folder / "tokenizer.json", *_safetensors(folder)]
+    needed = [folder / "config.json", folder / "tokenizer.json", *safetensors_files(folder)]
     absent = [file.name for file in needed if not file.is_file()]
-    return absent[0] if absent else "" if _weights_size(folder) else "model.safetensors"
+    return absent[0] if absent else "" if weights_size(folder) else "model.safetensors"
 
 
 def _cached(model: str, revision: str) -> Path | None:

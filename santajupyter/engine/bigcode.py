@@ -1,0 +1,310 @@
+"""SantaCoder's architecture on a CPU: GPTBigCode with multi-query attention, run by OpenVINO.
+
+The graph takes the keys and values of the past as plain inputs and returns the new ones, so that the
+prompt cache owns them: cutting is a smaller length, sharing is a copy. With one key-value head, the
+query heads of all new tokens are the rows of one matrix product.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from platformdirs import user_cache_path
+from safetensors import safe_open
+
+from .locate import safetensors_files, text_config, weights_size
+from .model import KV, Logits, ModelUnavailable
+
+CHUNK = 128
+# Up to here the weights stay float32: exact, and fast enough.
+SMALL_FILE = 64_000_000
+ACTIVATIONS = {"gelu_pytorch_tanh": "TANH", "gelu_new": "TANH", "gelu": "ERF"}
+# Activations are quantised in groups of this many for the products with int8 weights; OpenVINO's
+# default of 32 costs a quarter of the decode speed.
+ACTIVATION_GROUP = 128
+# The arrays of keys and values grow by this many tokens.
+GROWTH = 256
+
+Array = npt.NDArray[Any]
+
+
+def runs(folder: Path, device: str, dtype: str) -> bool:
+    """Whether this file is the way to run the checkpoint on that device in that format."""
+    config = text_config(folder)
+    return (
+        config.get("model_type") == "gpt_bigcode"
+        and config.get("multi_query", True)
+        and config.get("activation_function", "gelu_pytorch_tanh") in ACTIVATIONS
+        and dtype in ("auto", "float32", "int8")
+        and bool(safetensors_files(folder))
+        and find_spec("openvino") is not None
+        and (device == "cpu" or (device == "auto" and not _has_gpu()))
+    )
+
+
+def load(folder: Path, dtype: str) -> BigCode:
+    """The model in memory. Raises ModelUnavailable.
+
+    int8 is what "auto" takes for all but small checkpoints; the quantised copy is kept in the
+    user's cache folder, and next time the original isn't read.
+    """
+    config = text_config(folder)
+    number = dtype if dtype != "auto" else "float32" if weights_size(folder) <= SMALL_FILE else "int8"
+    try:
+        if number == "int8" and (kept := _kept(folder)):
+            return BigCode(config, number, kept / "graph.xml", *_tables(kept))
+        tensor = _reader(folder)
+        graph = _graph(config, tensor, number)
+        tables = tensor("transformer.wte.weight"), tensor("transformer.wpe.weight")
+        if number == "int8" and (kept := _keep(folder, graph, tables)):
+            return BigCode(config, number, kept / "graph.xml", *_tables(kept))
+        return BigCode(config, number, graph, *tables)
+    except Exception as error:  # a broken checkpoint fails in many ways
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise ModelUnavailable(f"it can't be loaded: {reason}") from error
+
+
+class BigCode:
+    """A compiled graph with its tables of token and position embeddings, [vocabulary, width] each."""
+
+    def __init__(self, config: dict[str, Any], dtype: str, graph: Any, tokens: Array, positions: Array):
+        import openvino
+
+        self.device, self.dtype, self.chunk = "cpu", dtype, CHUNK
+        self._layers = int(config["n_layer"])
+        self._row = 2 * int(config["n_embd"]) // int(config["n_head"])
+        self._number = np.float16 if dtype == "int8" else np.float32
+        self._tokens, self._positions = tokens, positions
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        if dtype == "int8":
+            settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(ACTIVATION_GROUP)
+        self._tensor = openvino.Tensor
+        self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
+        self.step(self.empty(), [[0]])  # OpenVINO repacks the weights at the first step
+
+    def empty(self) -> RowsKV:
+        nothing = np.empty((1, 0, self._row), self._number)
+        return RowsKV([nothing] * self._layers, 0)
+
+    def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
+        past = cast(RowsKV, kv)
+        ids = np.array(rows)
+        places = np.arange(past.length, past.length + ids.shape[1])
+        embedded = self._tokens[ids].astype(np.float32) + self._positions[places].astype(np.float32)
+        later = np.arange(places[-1] + 1) > places[:, None]
+        mask = np.where(later, np.float32(-np.inf), np.float32(0))[:, None]
+        inputs: list[Any] = [embedded, mask, np.array([keep])]
+        inputs += [self._tensor(layer, shared_memory=layer.size > 0) for layer in past.rows()]
+        out = self._request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)
+        past.append(out[1])
+        return np.array(out[0])
+
+
+class RowsKV:
+    """In each layer [batch, capacity, 2 x head size]: a token's key, then its value."""
+
+    def __init__(self, layers: list[Array], length: int) -> None:
+        self._layers, self.length = layers, length
+        self.can_be_cut = True
+
+    @property
+    def size(self) -> int:
+        return sum(layer.nbytes for layer in self._layers)
+
+    def cut(self, length: int) -> None:
+        self.length = length
+
+    def beginning(self, length: int) -> RowsKV:
+        return RowsKV([layer[:, :length].copy() for layer in self._layers], length)
+
+    def repeated(self, n: int) -> RowsKV:
+        return RowsKV([layer[:, : self.length].repeat(n, axis=0) for layer in self._layers], self.length)
+
+    def rows(self) -> list[Array]:
+        """[batch, length, 2 x head size], contiguous; of a single text, views."""
+        return [np.ascontiguousarray(layer[:, : self.length]) for layer in self._layers]
+
+    def append(self, new: Array) -> None:
+        """``new``: [layers, batch, tokens, 2 x head size]."""
+        length = self.length + new.shape[2]
+        if length > self._layers[0].shape[1]:
+            room = -(-length // GROWTH) * GROWTH - self.length
+            shape = (new.shape[1], room, new.shape[3])
+            self._layers = [
+                np.concatenate([layer[:, : self.length], np.empty(shape, layer.dtype)], axis=1)
+                for layer in self._layers
+            ]
+        for layer, rows in zip(self._layers, new, strict=True):
+            layer[:, self.length : length] = rows
+        self.length = length
+
+
+def _has_gpu() -> bool:
+    """torch takes seconds to import, so it is asked only where a driver could be."""
+    driver = "nvcuda" if sys.platform == "win32" else "cuda"
+    if sys.platform != "darwin" and not ctypes.util.find_library(driver):
+        return False
+    from .causallm import auto_device
+
+    return auto_device() != "cpu"
+
+
+def _reader(folder: Path) -> Callable[[str], Array]:
+    """A function from a tensor's name to its values, read one at a time."""
+    files = {}
+    for path in safetensors_files(folder):
+        with safe_open(path, "np") as file:
+            files.update(dict.fromkeys(file.keys(), path))
+
+    def read(name: str) -> Array:
+        if name == "lm_head.weight" and name not in files:
+            name = "transformer.wte.weight"
+        with safe_open(files[name], "np", backend="pread") as file:
+            if file.get_slice(name).get_dtype() != "BF16":
+                return cast(Array, file.get_tensor(name))
+        with safe_open(files[name], "pt", backend="pread") as file:  # numpy has no bfloat16
+            return cast(Array, file.get_tensor(name).float().numpy())
+
+    return read
+
+
+@dataclass
+class _Builder:
+    """The layers that have weights."""
+
+    tensor: Callable[[str], Array]
+    epsilon: float
+    int8: bool
+
+    def single(self, name: str) -> Any:
+        from openvino import opset15 as op
+
+        return op.constant(self.tensor(name).astype(np.float32))
+
+    def product(self, x: Any, name: str) -> Any:
+        """x times the transposed weight, which stays int8 with a scale for each output, if asked."""
+        from openvino import opset15 as op
+
+        if not self.int8:
+            return op.matmul(x, self.single(name), False, True)
+        weight = self.tensor(name).astype(np.float32)
+        scale = np.abs(weight).max(axis=1, keepdims=True) / 127
+        scale[scale == 0] = 1
+        quantised = op.constant(np.rint(weight / scale).astype(np.int8))
+        return op.matmul(x, op.multiply(op.convert(quantised, "f32"), op.constant(scale)), False, True)
+
+    def linear(self, x: Any, name: str) -> Any:
+        from openvino import opset15 as op
+
+        return op.add(self.product(x, name + ".weight"), self.single(name + ".bias"))
+
+    def norm(self, x: Any, name: str) -> Any:
+        from openvino import opset15 as op
+
+        scaled = op.multiply(
+            op.mvn(x, [-1], True, self.epsilon, "inside_sqrt"), self.single(name + ".weight")
+        )
+        return op.add(scaled, self.single(name + ".bias"))
+
+
+def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -> Any:
+    """Embeddings [batch, new, width], mask [new, 1, all], how many logits to keep, and for each layer
+    the past [batch, past, 2 x head size] -> logits [batch, keep, vocabulary] and the new rows of the
+    past, [layers, batch, new, 2 x head size]. Follows transformers' modeling_gpt_bigcode.py.
+    """
+    import openvino
+    from openvino import opset15 as op
+
+    width, heads = int(config["n_embd"]), int(config["n_head"])
+    size = width // heads
+    build = _Builder(tensor, float(config.get("layer_norm_epsilon", 1e-5)), dtype == "int8")
+    stored, number = ("f16", np.float16) if dtype == "int8" else ("f32", np.float32)
+    whole = lambda *values: op.constant(np.array(values, np.int64))  # noqa: E731
+    x = embedded = op.parameter([-1, -1, width], np.float32)
+    mask = op.parameter([-1, 1, -1], np.float32)
+    keep = op.parameter([1], np.int64)
+    batch, new = (op.gather(op.shape_of(embedded), whole(axis), whole(0)) for axis in (0, 1))
+    by_token = op.concat([batch, new, whole(heads, -1)], 0)
+    by_row = op.concat([batch, op.multiply(new, whole(heads)), whole(-1)], 0)
+    merged = op.concat([batch, new, whole(width)], 0)
+    pasts, added = [], []
+    for number_of_layer in range(int(config["n_layer"])):
+        name = f"transformer.h.{number_of_layer}"
+        past = op.parameter([-1, -1, 2 * size], number)
+        projected = op.variadic_split(
+            build.linear(build.norm(x, name + ".ln_1"), name + ".attn.c_attn"), 2, [width, 2 * size]
+        )
+        query = op.reshape(projected.output(0), by_row, False)
+        rows = op.convert(projected.output(1), stored)
+        pasts.append(past)
+        added.append(op.unsqueeze(rows, whole(0)))
+        keys, values = op.variadic_split(
+            op.convert(op.concat([past, rows], 1), "f32"), 2, [size, size]
+        ).outputs()
+        scores = op.multiply(op.matmul(query, keys, False, True), op.constant(np.float32(size**-0.5)))
+        weights = op.softmax(op.add(op.reshape(scores, by_token, False), mask), -1)
+        attended = op.reshape(
+            op.matmul(op.reshape(weights, by_row, False), values, False, False), merged, False
+        )
+        x = op.add(x, build.linear(attended, name + ".attn.c_proj"))
+        hidden = build.linear(build.norm(x, name + ".ln_2"), name + ".mlp.c_fc")
+        hidden = op.gelu(hidden, ACTIVATIONS[config.get("activation_function", "gelu_pytorch_tanh")])
+        x = op.add(x, build.linear(hidden, name + ".mlp.c_proj"))
+    last = op.slice(x, op.multiply(keep, whole(-1)), whole(2**40), whole(1), whole(1))
+    logits = build.product(build.norm(last, "transformer.ln_f"), "lm_head.weight")
+    return openvino.Model([logits, op.concat(added, 0)], [embedded, mask, keep, *pasts], "gpt_bigcode")
+
+
+def _place(folder: Path) -> tuple[Path, str]:
+    """Where the quantised copy is kept, and a mark of what it was made from."""
+    import openvino
+
+    files = [file.resolve() for file in safetensors_files(folder)]
+    made_from = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    name = hashlib.sha256(json.dumps([str(file) for file in files]).encode()).hexdigest()[:16]
+    return user_cache_path("santajupyter") / f"int8-{name}", json.dumps([openvino.__version__, made_from])
+
+
+def _kept(folder: Path) -> Path | None:
+    place, mark = _place(folder)
+    stamp = place / "made-from.json"
+    return place if stamp.is_file() and stamp.read_text("utf-8") == mark else None
+
+
+def _keep(folder: Path, graph: Any, tables: tuple[Array, Array]) -> Path | None:
+    """Write the copy beside its place, then move it there; None where that can't be done."""
+    import openvino
+
+    place, mark = _place(folder)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent) as made:
+            openvino.save_model(graph, Path(made) / "graph.xml", compress_to_fp16=False)
+            for name, table in zip(("tokens", "positions"), tables, strict=True):
+                np.save(Path(made) / f"{name}.npy", table)
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            for file in Path(made).iterdir():
+                file.replace(place / file.name)
+        (place / "made-from.json").write_text(mark, "utf-8")  # last: a half copy is never taken
+    except (OSError, RuntimeError):
+        return None
+    return _kept(folder)
+
+
+def _tables(kept: Path) -> tuple[Array, Array]:
+    """Mapped: of the tokens' table only the rows in use are ever in memory."""
+    tokens, positions = (np.load(kept / f"{name}.npy", mmap_mode="r") for name in ("tokens", "positions"))
+    return tokens, positions

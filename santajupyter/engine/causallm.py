@@ -1,0 +1,160 @@
+"""Any causal language model, run by transformers: the general path, and the one for GPUs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import safe_open
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    DynamicCache,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.utils import logging
+
+from .locate import safetensors_files, weights_size
+from .model import KV, Logits, ModelUnavailable
+
+# A cancelled prefill ends within one chunk.
+CHUNK = {"cpu": 128}
+GPU_CHUNK = 512
+# Up to here float32 is as fast as bfloat16 on a CPU, and exact.
+SMALL_FILE = 64_000_000
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def load(folder: Path, device: str, dtype: str) -> CausalLM:
+    """The model in memory. ``device`` and ``dtype`` may be "auto". Raises ModelUnavailable."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        place = torch.device(auto_device() if device == "auto" else device)
+        if dtype not in ("auto", *DTYPES):
+            raise ModelUnavailable(
+                f"dtype {dtype} is for GPTBigCode models on a CPU; here: {', '.join(DTYPES)}"
+            )
+        number = _auto_dtype(place, weights_size(folder)) if dtype == "auto" else DTYPES[dtype]
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model = _read(folder, config, number)
+        model.to(place)  # type: ignore[arg-type]  # transformers' annotation lost its self
+        return CausalLM(model.eval())
+    except torch.OutOfMemoryError as error:
+        raise ModelUnavailable(f"not enough memory on {device} for the model") from error
+    except ModelUnavailable:
+        raise
+    except Exception as error:  # a broken or unknown checkpoint fails in many ways, all of them its own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise ModelUnavailable(f"transformers can't load it: {reason}") from error
+
+
+def auto_device() -> str:
+    """The GPU with the most free memory, or the CPU."""
+    if torch.cuda.is_available():
+        free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
+        return f"cuda:{free.index(max(free))}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+class CausalLM:
+    """A transformers model behind the engine's interface."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.module = model
+        self.chunk = CHUNK.get(model.device.type, GPU_CHUNK)
+        self.device = str(model.device)
+        if model.device.type == "cuda":
+            self.device += f" ({torch.cuda.get_device_name(model.device)})"
+        self.dtype = str(model.dtype).removeprefix("torch.")
+
+    def empty(self) -> LayersKV:
+        return LayersKV(DynamicCache(config=self.module.config), self.module.config)
+
+    @torch.inference_mode()
+    def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
+        ids = torch.tensor(rows, device=self.module.device)
+        layers = cast(LayersKV, kv).layers
+        out = self.module(input_ids=ids, past_key_values=layers, use_cache=True, logits_to_keep=keep)
+        logits: Logits = out.logits[:, -keep:].float().cpu().numpy()
+        return logits
+
+
+class LayersKV:
+    """transformers' own cache of keys and values, in each layer [rows, heads, length, head size]."""
+
+    def __init__(self, layers: DynamicCache, config: PretrainedConfig) -> None:
+        self.layers, self._config = layers, config
+
+    @property
+    def length(self) -> int:
+        return int(self.layers.get_seq_length())
+
+    @property
+    def size(self) -> int:
+        return sum(tensor.untyped_storage().nbytes() for tensor in self._tensors())
+
+    @property
+    def can_be_cut(self) -> bool:
+        return all(
+            type(layer) in (DynamicLayer, DynamicSlidingWindowLayer)
+            and layer.keys is not None
+            and layer.keys.shape[-2] == self.length
+            for layer in self._each()
+        )
+
+    def cut(self, length: int) -> None:
+        self.layers.crop(length - self.length)  # negative: how many to remove
+
+    def beginning(self, length: int) -> LayersKV:
+        pairs = [(layer.keys[..., :length, :], layer.values[..., :length, :]) for layer in self._each()]
+        return LayersKV(DynamicCache(pairs, config=self._config), self._config)
+
+    def repeated(self, n: int) -> LayersKV:
+        layers = copy.deepcopy(self.layers)
+        layers.batch_repeat_interleave(n)
+        return LayersKV(layers, self._config)
+
+    def _each(self) -> list[Any]:
+        """Of many types, most with ``keys`` and ``values``."""
+        return list(self.layers.layers)
+
+    def _tensors(self) -> Iterator[torch.Tensor]:
+        """Every tensor of every layer; recurrent states too, which are in a dict."""
+        for value in (value for layer in self._each() for value in vars(layer).values()):
+            inner = value.values() if isinstance(value, dict) else [value]
+            yield from (tensor for tensor in inner if isinstance(tensor, torch.Tensor))
+
+
+def _read(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """Tensor by tensor from safetensors, never two copies of the weights at a time.
+
+    transformers' own way maps the whole file, and with a change of dtype the mapped pages and
+    the model are in memory together: 4.7 GB at the peak for SantaCoder instead of 2.8.
+    """
+    files = safetensors_files(folder)
+    if not files or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=dtype, trust_remote_code=False, local_files_only=True
+        )
+    with ExitStack() as stack:
+        tensors = {}
+        for file in files:
+            opened = stack.enter_context(safe_open(file, "pt", backend="pread"))
+            tensors.update({name: opened.get_slice(name) for name in opened.keys()})  # noqa: SIM118
+        kind = cast(type[PreTrainedModel], MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
+        return kind.from_pretrained(None, config=config, state_dict=tensors, dtype=dtype)
+
+
+def _auto_dtype(device: torch.device, size: int) -> torch.dtype:
+    """float16 on a GPU; on a CPU, where float16 is slow, bfloat16 unless the model is small."""
+    if device.type != "cpu":
+        return torch.float16
+    return torch.float32 if size <= SMALL_FILE else torch.bfloat16

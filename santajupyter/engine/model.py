@@ -1,0 +1,60 @@
+"""What the engine needs of a model, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Logits = npt.NDArray[np.float32]
+
+
+class ModelUnavailable(Exception):
+    """The model can't be had or can't be run here; the message says why, in a sentence."""
+
+
+class KV(Protocol):
+    """The keys and values of ``length`` tokens in every layer, for one text or a batch of them."""
+
+    @property
+    def length(self) -> int: ...
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether each layer has every position. A full sliding window or a recurrent state hasn't."""
+        ...
+
+    def cut(self, length: int) -> None:
+        """Leave the first ``length`` tokens; needs can_be_cut unless that is all of them."""
+
+    def beginning(self, length: int) -> KV:
+        """A copy of the first ``length`` tokens; needs can_be_cut."""
+        ...
+
+    def repeated(self, n: int) -> KV:
+        """A batch of ``n`` copies."""
+        ...
+
+
+class Model(Protocol):
+    """``chunk``: how many tokens a prefill step takes, so that it can be cancelled in between."""
+
+    device: str
+    dtype: str
+    chunk: int
+
+    def empty(self) -> KV: ...
+
+    def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
+        """Logits [rows, keep, vocabulary] after each of the rows' last ``keep`` ids, all now in ``kv``.
+
+        After an exception ``kv`` is of no use any more.
+        """
+        ...

@@ -1,0 +1,115 @@
+"""SantaCoder's architecture by OpenVINO: its logits against transformers', in float32 and int8."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from santajupyter.engine import bigcode, causallm
+from santajupyter.engine.model import Logits, Model, ModelUnavailable
+
+from .checkpoint import make_checkpoint
+
+SANTA_MINI = Path(bigcode.__file__).parents[1] / "models" / "santa-mini"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(bigcode, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    return tmp_path / "cache" / "santajupyter"
+
+
+def logits(model: Model, ids: list[int]) -> Logits:
+    """After every id, [ids, vocabulary], asked for in chunks of several sizes."""
+    kv, found, start = model.empty(), [], 0
+    for size in (1, 7, 2, 50, 1):
+        found.append(model.step(kv, [ids[start : start + size]], len(ids[start : start + size]))[0])
+        start += size
+    return np.concatenate(found)
+
+
+IDS = [int(i) for i in np.random.default_rng(0).integers(0, 390, 61)]
+
+
+@pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": True}, {"activation_function": "gelu"}])
+def test_float32_is_transformers(tmp_path: Path, changes: dict[str, object]) -> None:
+    folder = make_checkpoint(tmp_path / "model", **changes)
+    ours, theirs = bigcode.load(folder, "float32"), causallm.load(folder, "cpu", "float32")
+    np.testing.assert_allclose(logits(ours, IDS), logits(theirs, IDS), atol=2e-4, rtol=2e-4)
+
+
+def test_real_weights_agree_with_transformers() -> None:
+    """The bounds of docs/design.md: float32 to the third decimal, int8 by 2 % of the logits' spread."""
+    theirs = logits(causallm.load(SANTA_MINI, "cpu", "float32"), IDS)
+    np.testing.assert_allclose(logits(bigcode.load(SANTA_MINI, "auto"), IDS), theirs, atol=1e-3)
+    error = logits(bigcode.load(SANTA_MINI, "int8"), IDS) - theirs
+    print("int8 error", np.sqrt(np.mean(error**2)) / theirs.std(), abs(error).max() / theirs.std())
+    assert np.sqrt(np.mean(error**2)) < 0.02 * theirs.std()
+
+
+def test_a_batch_is_its_texts(tiny: Path) -> None:
+    model = bigcode.load(tiny, "float32")
+    kv = model.empty()
+    model.step(kv, [IDS[:20]])
+    batch = model.step(kv.repeated(2), [[1], [2]])
+    for row, token in zip(batch, (1, 2), strict=True):
+        alone = kv.beginning(20)
+        np.testing.assert_allclose(row, model.step(alone, [[token]])[0], atol=1e-4)
+
+
+def test_the_quantised_copy_is_read_instead_of_the_weights(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_checkpoint(tmp_path / "model")
+    expected = logits(bigcode.load(folder, "int8"), IDS)
+    assert len(list(cache.iterdir())) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(bigcode, "_reader", lambda folder: pytest.fail("read the weights again"))
+        np.testing.assert_array_equal(logits(bigcode.load(folder, "int8"), IDS), expected)
+
+
+def test_changed_weights_are_quantised_again(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "model")
+    before = logits(bigcode.load(folder, "int8"), IDS)
+    shutil.copy(make_checkpoint(tmp_path / "other", n_inner=64) / "model.safetensors", folder)
+    shutil.copy(tmp_path / "other" / "config.json", folder)
+    assert not np.allclose(logits(bigcode.load(folder, "int8"), IDS), before)
+
+
+def test_no_room_for_the_copy_is_no_failure(tmp_path: Path, cache: Path) -> None:
+    cache.parent.mkdir()
+    cache.write_text("a file where the folder should be")
+    folder = make_checkpoint(tmp_path / "model")
+    assert bigcode.load(folder, "int8").dtype == "int8"
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "dtype", "here"),
+    [
+        ({}, "cpu", "auto", True),
+        ({}, "cpu", "bfloat16", False),
+        ({}, "cuda", "auto", False),
+        ({"multi_query": False}, "cpu", "auto", False),
+        ({"activation_function": "relu"}, "cpu", "auto", False),
+    ],
+)
+def test_what_runs_here(
+    tmp_path: Path, changes: dict[str, object], device: str, dtype: str, here: bool
+) -> None:
+    assert bigcode.runs(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
+
+
+def test_int8_of_another_architecture_is_a_sentence(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "model", multi_query=False)
+    with pytest.raises(ModelUnavailable, match="dtype int8"):
+        causallm.load(folder, "cpu", "int8")
+
+
+def test_a_broken_file_is_a_sentence(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(b"not tensors")
+    with pytest.raises(ModelUnavailable, match="can't be loaded"):
+        bigcode.load(folder, "float32")
