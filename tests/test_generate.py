@@ -10,8 +10,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from santajupyter.engine.generate import Cancelled, Completer, Control, Result, _picker
 from santajupyter.engine import bigcode, causallm
+from santajupyter.engine.generate import Cancelled, Completer, Control, Result, _picker
 from santajupyter.fim import FAMILIES, CodeTokenizer, Prompt, end_ids, fit
 from santajupyter.notebook import Document
 from santajupyter.protocol import Sampling

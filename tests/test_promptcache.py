@@ -217,8 +217,16 @@ def fail(generator: Completer, ids: list[int], after_steps: int) -> None:
     else:
         assert isinstance(model, bigcode.BigCode)
         infer = model._request.infer
-        request = SimpleNamespace(infer=lambda *a, **k: (hook(), infer(*a, **k))[1])
-        model._request, undo = request, lambda kept=model._request: setattr(model, "_request", kept)
+        kept = model._request
+
+        def failing(*args: Any, **kwargs: Any) -> Any:
+            hook()
+            return infer(*args, **kwargs)
+
+        def undo() -> None:
+            model._request = kept
+
+        model._request = SimpleNamespace(infer=failing)
     try:
         with pytest.raises(MemoryError):
             run(generator, ids, new=40)

@@ -39,6 +39,10 @@ GROWTH = 256
 
 Array = npt.NDArray[Any]
 
+# Importing openvino would report that, from a child process, to its makers' statistics. Nothing leaves
+# this machine unasked; without the package that does it, openvino takes its own stub instead.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
 
 def runs(folder: Path, device: str, dtype: str) -> bool:
     """Whether this file is the way to run the checkpoint on that device in that format."""
@@ -231,7 +235,10 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
     size = width // heads
     build = _Builder(tensor, float(config.get("layer_norm_epsilon", 1e-5)), dtype == "int8")
     stored, number = ("f16", np.float16) if dtype == "int8" else ("f32", np.float32)
-    whole = lambda *values: op.constant(np.array(values, np.int64))  # noqa: E731
+
+    def whole(*values: int) -> Any:
+        return op.constant(np.array(values, np.int64))
+
     x = embedded = op.parameter([-1, -1, width], np.float32)
     mask = op.parameter([-1, 1, -1], np.float32)
     keep = op.parameter([1], np.int64)
