@@ -67,14 +67,9 @@ def load(folder: Path, dtype: str) -> BigCode:
     config = text_config(folder)
     number = dtype if dtype != "auto" else "float32" if weights_size(folder) <= SMALL_FILE else "int8"
     try:
-        if number == "int8" and (kept := _kept(folder)):
-            return BigCode(config, number, kept / "graph.xml", *_tables(kept))
-        tensor = _reader(folder)
-        graph = _graph(config, tensor, number)
-        tables = tensor("transformer.wte.weight"), tensor("transformer.wpe.weight")
-        if number == "int8" and (kept := _keep(folder, graph, tables)):
-            return BigCode(config, number, kept / "graph.xml", *_tables(kept))
-        return BigCode(config, number, graph, *tables)
+        if number == "int8" and (_kept(folder) or _keep(folder, *_built(folder, number))):
+            return BigCode(config, number, *_read_back(folder))
+        return BigCode(config, number, *_built(folder, number))
     except Exception as error:  # a broken checkpoint fails in many ways
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise ModelUnavailable(f"it can't be loaded: {reason}") from error
@@ -163,6 +158,13 @@ def _has_gpu() -> bool:
     from .causallm import auto_device
 
     return auto_device() != "cpu"
+
+
+def _built(folder: Path, dtype: str) -> tuple[Any, Array, Array]:
+    """The graph and the two tables, from the checkpoint."""
+    tensor = _reader(folder)
+    graph = _graph(text_config(folder), tensor, dtype)
+    return graph, tensor("transformer.wte.weight"), tensor("transformer.wpe.weight")
 
 
 def _reader(folder: Path) -> Callable[[str], Array]:
@@ -284,14 +286,14 @@ def _place(folder: Path) -> tuple[Path, str]:
     return user_cache_path("santajupyter") / f"int8-{name}", json.dumps([openvino.__version__, made_from])
 
 
-def _kept(folder: Path) -> Path | None:
+def _kept(folder: Path) -> bool:
     place, mark = _place(folder)
     stamp = place / "made-from.json"
-    return place if stamp.is_file() and stamp.read_text("utf-8") == mark else None
+    return stamp.is_file() and stamp.read_text("utf-8") == mark
 
 
-def _keep(folder: Path, graph: Any, tables: tuple[Array, Array]) -> Path | None:
-    """Write the copy beside its place, then move it there; None where that can't be done."""
+def _keep(folder: Path, graph: Any, tokens: Array, positions: Array) -> bool:
+    """Write the copy beside its place, then move it there; False where that can't be done."""
     import openvino
 
     place, mark = _place(folder)
@@ -299,7 +301,7 @@ def _keep(folder: Path, graph: Any, tables: tuple[Array, Array]) -> Path | None:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent) as made:
             openvino.save_model(graph, Path(made) / "graph.xml", compress_to_fp16=False)
-            for name, table in zip(("tokens", "positions"), tables, strict=True):
+            for name, table in (("tokens", tokens), ("positions", positions)):
                 np.save(Path(made) / f"{name}.npy", table)
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
@@ -307,11 +309,12 @@ def _keep(folder: Path, graph: Any, tables: tuple[Array, Array]) -> Path | None:
                 file.replace(place / file.name)
         (place / "made-from.json").write_text(mark, "utf-8")  # last: a half copy is never taken
     except (OSError, RuntimeError):
-        return None
-    return _kept(folder)
+        return False
+    return True
 
 
-def _tables(kept: Path) -> tuple[Array, Array]:
-    """Mapped: of the tokens' table only the rows in use are ever in memory."""
-    tokens, positions = (np.load(kept / f"{name}.npy", mmap_mode="r") for name in ("tokens", "positions"))
-    return tokens, positions
+def _read_back(folder: Path) -> tuple[Path, Array, Array]:
+    """All mapped: of the tokens' table only the rows in use are ever in memory."""
+    place, _ = _place(folder)
+    tokens, positions = (np.load(place / f"{name}.npy", mmap_mode="r") for name in ("tokens", "positions"))
+    return place / "graph.xml", tokens, positions
