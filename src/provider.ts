@@ -163,7 +163,8 @@ export class SantaProvider implements IInlineCompletionProvider {
     if (!this._wanted(widget, automatic)) {
       return NOTHING;
     }
-    if (automatic) {
+    // JupyterLab asks right after a suggestion was accepted; what comes next needn't wait for a key.
+    if (automatic && !known?.isTaken(place)) {
       await sleep(this._settings.choices.delay);
     }
     if (call !== this._call || !samePlace(currentPlace(widget), place)) {

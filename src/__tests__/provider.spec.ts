@@ -124,6 +124,32 @@ describe('SantaProvider', () => {
     expect(asked.length).toBe(1);
   });
 
+  it('asks at once for what follows a suggestion that was accepted', async () => {
+    const { asked, provider, settings } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].end('[1, 2]');
+    await list;
+    settings.choices.delay = 60_000;
+    const next = type(provider, 'x = [1, 2]');
+    await pause();
+    expect(asked.length).toBe(2);
+    asked[1].end('.pop()');
+    expect((await next).items).toEqual([{ insertText: '.pop()' }]);
+  });
+
+  it('waits where there was nothing to accept', async () => {
+    const { asked, provider, settings } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].end('');
+    await list;
+    settings.choices.delay = 60_000;
+    void type(provider, 'x = ');
+    await pause();
+    expect(asked.length).toBe(1);
+  });
+
   it('ends the request before, and tells nothing of it', async () => {
     const { asked, provider } = setUp();
     const first = type(provider, 'x = ');
