@@ -18,6 +18,7 @@ jest.mock('../context', () => ({
   activeEditor: () => null,
   activeType: () => 'code',
   currentPlace: () => editor.place,
+  currentRequest: () => ({ text: editor.place.prefix, offset: 0 }),
   requestPlace: () => editor.place,
   notebookContext: () => ({ cells: [] })
 }));
@@ -201,6 +202,28 @@ describe('SantaProvider', () => {
     watch.mayAsk = () => false;
     expect((await type(provider, 'c', 0)).items).toEqual([]);
     expect(asked.length).toBe(1);
+  });
+
+  it('says what it would ask, and whether it does', async () => {
+    const { asked, provider, settings } = setUp();
+    const widget = { id: 'w' } as Widget;
+    const told: object[] = [];
+    provider.asked.connect((_, request) => told.push(request));
+    const upcoming = await provider.upcoming(widget);
+    expect(upcoming).toMatchObject({ trigger: 'automatic' });
+    expect([asked.length, provider.isAsking]).toEqual([0, false]);
+    const list = type(provider, 'x = ');
+    await pause();
+    expect(told).toEqual([upcoming]);
+    expect(provider.isAsking).toBe(true);
+    asked[0].end('1');
+    await list;
+    expect(provider.isAsking).toBe(false);
+    settings.choices.automatic = false;
+    expect(await provider.upcoming(widget)).toBeNull();
+    settings.choices.automatic = true;
+    provider.configure({ enabled: false });
+    expect(await provider.upcoming(widget)).toBeNull();
   });
 
   it('knows where the cursor rests without an answer', async () => {
