@@ -91,6 +91,15 @@ export class SantaApi {
     return readStream(response, onText);
   }
 
+  /** Has the model read what a completion there would need; generates nothing. */
+  async warm(request: ICompletionRequest, signal: AbortSignal): Promise<void> {
+    await this._fetch('warm', {
+      method: 'POST',
+      body: JSON.stringify(request),
+      signal
+    });
+  }
+
   status(): Promise<IStatus> {
     return this._json('status', { method: 'GET' });
   }

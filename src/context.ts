@@ -82,6 +82,23 @@ export function currentPlace(widget: Widget): IPlace | null {
   };
 }
 
+/** What JupyterLab would ask with the cursor where it is now, null where it wouldn't. */
+export function currentRequest(
+  widget: Widget
+): CompletionHandler.IRequest | null {
+  const editor = activeEditor(widget);
+  const place = currentPlace(widget);
+  if (!editor || !place) {
+    return null;
+  }
+  const text = place.prefix + place.suffix;
+  return {
+    text,
+    offset: Text.jsIndexToCharIndex(place.prefix.length, text),
+    mimeType: editor.model.mimeType
+  };
+}
+
 /** The place that a request was made for. */
 export function requestPlace(
   widget: Widget,

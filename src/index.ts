@@ -7,6 +7,7 @@ import {
   ICompletionProviderManager,
   IInlineCompleterFactory
 } from '@jupyterlab/completer';
+import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -22,6 +23,7 @@ import { Notices } from './notices';
 import { SantaProvider } from './provider';
 import { Settings } from './settings';
 import { StatusItem } from './status';
+import { Warmup } from './warmup';
 
 const PLUGIN_ID = 'santajupyter:plugin';
 
@@ -35,7 +37,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     ISettingRegistry,
     ITranslator,
     ICommandPalette,
-    IStatusBar
+    IStatusBar,
+    INotebookTracker
   ],
   // JupyterLab asks for the providers once, as it starts: nothing here may wait.
   activate: (
@@ -45,7 +48,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     registry: ISettingRegistry | null,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
-    statusBar: IStatusBar | null
+    statusBar: IStatusBar | null,
+    notebooks: INotebookTracker | null
   ): void => {
     const trans = (translator ?? nullTranslator).load('santajupyter');
     const api = new SantaApi(app.serviceManager.serverSettings);
@@ -62,6 +66,14 @@ const plugin: JupyterFrontEndPlugin<void> = {
     if (factory) {
       watchBlankLines(factory, () => suggest(app.shell.currentWidget));
     }
+    // Without a factory there is no ghost text to prepare for.
+    const warmup = new Warmup(api, provider, monitor, () =>
+      factory ? app.shell.currentWidget : null
+    );
+    const warm = () => warmup.soon();
+    app.shell.node.addEventListener('focusin', warm);
+    notebooks?.activeCellChanged.connect(warm);
+    NotebookActions.executed.connect(warm);
     let serving: string | null = null;
     monitor.stateChanged.connect(() => {
       if (monitor.serving === serving) {
@@ -77,6 +89,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
         provider.isUnanswered(widget)
       ) {
         suggest(widget);
+      } else {
+        warmup.anew();
       }
     });
     addCommands(app, palette, monitor, settings, trans);

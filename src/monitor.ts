@@ -35,6 +35,11 @@ export class Monitor extends VDomModel implements IServerWatch {
     return this._status?.serving ?? null;
   }
 
+  /** Whether the model that was chosen is loaded, as far as known. */
+  get isReady(): boolean {
+    return this._status?.state === 'ready';
+  }
+
   /** Whether the server has no santajupyter; nothing is asked of it then. */
   get isAbsent(): boolean {
     return this._absent;

@@ -6,14 +6,16 @@ import {
   type IInlineCompletionProvider,
   InlineCompletionTriggerKind
 } from '@jupyterlab/completer';
-import { UUID } from '@lumino/coreutils';
+import { type JSONValue, UUID } from '@lumino/coreutils';
+import { type ISignal, Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
-import type { SantaApi } from './api';
+import type { ICompletionRequest, SantaApi } from './api';
 import {
   activeEditor,
   activeType,
   currentPlace,
+  currentRequest,
   type IPlace,
   notebookContext,
   requestPlace
@@ -69,6 +71,21 @@ export class SantaProvider implements IInlineCompletionProvider {
     }
   };
 
+  /** Emits what the server is asked, as it is asked. */
+  get asked(): ISignal<this, ICompletionRequest> {
+    return this._asked;
+  }
+
+  /** Whether the server has yet to answer a request. */
+  get isAsking(): boolean {
+    return this._current !== null && !this._current.isDone;
+  }
+
+  /** Hears from JupyterLab what its own settings say of us. */
+  configure(settings: { [property: string]: JSONValue } | undefined): void {
+    this._isOn = settings?.enabled !== false;
+  }
+
   async fetch(
     request: CompletionHandler.IRequest,
     context: IInlineCompletionContext
@@ -102,6 +119,15 @@ export class SantaProvider implements IInlineCompletionProvider {
       !reply.isAborted &&
       reply.rest(place) === ''
     );
+  }
+
+  /** What the server would be asked if a key brought the cursor where it is; null: nothing. */
+  async upcoming(widget: Widget): Promise<ICompletionRequest | null> {
+    await this._settings.ready;
+    const request = currentRequest(widget);
+    return request && this._wanted(widget, true)
+      ? this._body(request, widget, true)
+      : null;
   }
 
   /** Runs `invoke`, JupyterLab's command, as if typing had asked: the user didn't. */
@@ -163,7 +189,8 @@ export class SantaProvider implements IInlineCompletionProvider {
     if (!this._wanted(widget, automatic)) {
       return NOTHING;
     }
-    if (automatic) {
+    // JupyterLab asks right after a suggestion was accepted; what comes next needn't wait for a key.
+    if (automatic && !known?.isTaken(place)) {
       await sleep(this._settings.choices.delay);
     }
     if (call !== this._call || !samePlace(currentPlace(widget), place)) {
@@ -177,6 +204,7 @@ export class SantaProvider implements IInlineCompletionProvider {
     const { choices } = this._settings;
     const type = activeType(widget);
     return (
+      this._isOn &&
       choices.enabled &&
       (choices.automatic || !automatic) &&
       (type === 'code' || (type === 'markdown' && choices.markdown)) &&
@@ -202,21 +230,30 @@ export class SantaProvider implements IInlineCompletionProvider {
     automatic: boolean,
     place: IPlace
   ): Reply {
-    const { mode, maxNewTokens, temperature } = this._settings.choices;
-    const body = {
-      ...notebookContext(widget, request),
-      trigger: automatic ? ('automatic' as const) : ('invoke' as const),
-      mode,
-      max_new_tokens: maxNewTokens,
-      temperature,
-      client: `${this._tab}:${widget.id}`
-    };
+    const body = this._body(request, widget, automatic);
+    this._asked.emit(body);
     const reply = new Reply(place, (signal, onText) =>
       this._complete(body, signal, onText)
     );
     this._current = reply;
     this._replies = [reply, ...this._replies].slice(0, MAX_REPLIES);
     return reply;
+  }
+
+  private _body(
+    request: CompletionHandler.IRequest,
+    widget: Widget,
+    automatic: boolean
+  ): ICompletionRequest {
+    const { mode, maxNewTokens, temperature } = this._settings.choices;
+    return {
+      ...notebookContext(widget, request),
+      trigger: automatic ? 'automatic' : 'invoke',
+      mode,
+      max_new_tokens: maxNewTokens,
+      temperature,
+      client: `${this._tab}:${widget.id}`
+    };
   }
 
   private async _complete(
@@ -288,8 +325,10 @@ export class SantaProvider implements IInlineCompletionProvider {
     return rest;
   }
 
+  private _asked = new Signal<this, ICompletionRequest>(this);
   private _call = 0;
   private _current: Reply | null = null;
+  private _isOn = true;
   private _model: string | null = null;
   private _replies: Reply[] = [];
   private _streams = new Map<

@@ -45,6 +45,11 @@ export class Reply {
     return remainder(this.place, this._text, place);
   }
 
+  /** Whether the place is the one that putting in all of the text leads to. */
+  isTaken(place: IPlace): boolean {
+    return this._text !== '' && this.rest(place) === '';
+  }
+
   /** How many changes there were. */
   get version(): number {
     return this._version;

@@ -5,6 +5,7 @@ import type { Widget } from '@lumino/widgets';
 import {
   activeType,
   currentPlace,
+  currentRequest,
   mimeLanguage,
   notebookContext,
   requestPlace
@@ -61,6 +62,7 @@ describe('a notebook', () => {
     };
     expect(currentPlace(panel)).toEqual(place);
     expect(requestPlace(panel, request)).toEqual(place);
+    expect(currentRequest(panel)).toEqual(request);
     expect(activeType(panel)).toBe('code');
   });
 
@@ -108,7 +110,7 @@ function notebook(metadata: Record<string, unknown>): Widget {
   const start = { line: 1, column: 3 };
   const editor = {
     uuid: 'e1',
-    model: cells[1],
+    model: { ...cells[1], mimeType: request.mimeType },
     getSelection: () => ({ start, end: start }),
     getCursorPosition: () => start,
     getOffsetAt: () => CURSOR

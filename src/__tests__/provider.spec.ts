@@ -18,6 +18,7 @@ jest.mock('../context', () => ({
   activeEditor: () => null,
   activeType: () => 'code',
   currentPlace: () => editor.place,
+  currentRequest: () => ({ text: editor.place.prefix, offset: 0 }),
   requestPlace: () => editor.place,
   notebookContext: () => ({ cells: [] })
 }));
@@ -124,6 +125,32 @@ describe('SantaProvider', () => {
     expect(asked.length).toBe(1);
   });
 
+  it('asks at once for what follows a suggestion that was accepted', async () => {
+    const { asked, provider, settings } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].end('[1, 2]');
+    await list;
+    settings.choices.delay = 60_000;
+    const next = type(provider, 'x = [1, 2]');
+    await pause();
+    expect(asked.length).toBe(2);
+    asked[1].end('.pop()');
+    expect((await next).items).toEqual([{ insertText: '.pop()' }]);
+  });
+
+  it('waits where there was nothing to accept', async () => {
+    const { asked, provider, settings } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].end('');
+    await list;
+    settings.choices.delay = 60_000;
+    void type(provider, 'x = ');
+    await pause();
+    expect(asked.length).toBe(1);
+  });
+
   it('ends the request before, and tells nothing of it', async () => {
     const { asked, provider } = setUp();
     const first = type(provider, 'x = ');
@@ -175,6 +202,28 @@ describe('SantaProvider', () => {
     watch.mayAsk = () => false;
     expect((await type(provider, 'c', 0)).items).toEqual([]);
     expect(asked.length).toBe(1);
+  });
+
+  it('says what it would ask, and whether it does', async () => {
+    const { asked, provider, settings } = setUp();
+    const widget = { id: 'w' } as Widget;
+    const told: object[] = [];
+    provider.asked.connect((_, request) => told.push(request));
+    const upcoming = await provider.upcoming(widget);
+    expect(upcoming).toMatchObject({ trigger: 'automatic' });
+    expect([asked.length, provider.isAsking]).toEqual([0, false]);
+    const list = type(provider, 'x = ');
+    await pause();
+    expect(told).toEqual([upcoming]);
+    expect(provider.isAsking).toBe(true);
+    asked[0].end('1');
+    await list;
+    expect(provider.isAsking).toBe(false);
+    settings.choices.automatic = false;
+    expect(await provider.upcoming(widget)).toBeNull();
+    settings.choices.automatic = true;
+    provider.configure({ enabled: false });
+    expect(await provider.upcoming(widget)).toBeNull();
   });
 
   it('knows where the cursor rests without an answer', async () => {

@@ -3,6 +3,8 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 
 const GHOST =
   '.jp-GhostText:not(.jp-GhostText-lineSpacer):not(.jp-GhostText-letterSpacer)';
+/** Milliseconds after which a request that a test caused has been sent. */
+const CALM = 1000;
 
 test.describe('with the built-in model', () => {
   test.beforeEach(({ page }) => openCell(page));
@@ -79,12 +81,68 @@ test.describe('with the built-in model', () => {
   });
 });
 
+test.describe('reading ahead', () => {
+  test.beforeEach(async ({ page }) => {
+    await loadModel(page);
+    await openCell(page);
+    await page.waitForTimeout(CALM);
+  });
+
+  test('a cell is read once when it gets the focus', async ({ page }) => {
+    const requests = listRequests(page);
+    await page.notebook.enterCellEditingMode(0);
+    await expectCalmAfter(page, requests, ['warm 0: import os']);
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('ArrowDown');
+    await expectCalmAfter(page, requests, ['warm 0: import os', 'warm 1: ']);
+  });
+
+  test('the cell below one that was run is read once', async ({ page }) => {
+    await page.notebook.enterCellEditingMode(0);
+    await page.waitForTimeout(CALM);
+    const requests = listRequests(page);
+    await page.keyboard.press('Shift+Enter');
+    await expect(
+      page.locator('.jp-InputPrompt', { hasText: '[1]' })
+    ).toBeVisible();
+    await expectCalmAfter(page, requests, ['warm 1: ']);
+  });
+
+  test('typing asks for a completion, accepting it for the next', async ({
+    page
+  }) => {
+    const requests = listRequests(page);
+    // At once: on a slow machine, keys one by one may each be asked for.
+    await page.keyboard.insertText('import numpy as n');
+    const asked = ['complete 1: import numpy as n'];
+    await ghostText(page);
+    await expectCalmAfter(page, requests, asked);
+    await acceptGhost(page);
+    asked.push(`complete 1: ${await source(page)}`);
+    await expectCalmAfter(page, requests, asked);
+  });
+
+  test('a file is read when its editor gets the focus', async ({ page }) => {
+    const requests = listRequests(page);
+    await page.menu.clickMenuItem('File>New>Python File');
+    await expectCalmAfter(page, requests, ['warm 0: ']);
+  });
+
+  test('a model that is not loaded is left alone', async ({ page }) => {
+    await execute(page, 'santajupyter:unload');
+    await expect(page.locator('.santa-StatusItem')).toContainText('not loaded');
+    const requests = listRequests(page);
+    await page.notebook.enterCellEditingMode(0);
+    await expectCalmAfter(page, requests, []);
+  });
+});
+
 test.describe('without santajupyter at the server', () => {
   test.use({ autoGoto: false });
 
   test('it is asked once and never again', async ({ page }) => {
     let asked = 0;
-    await page.route(/\/santajupyter\/(status|complete)/, route => {
+    await page.route(/\/santajupyter\/(status|complete|warm)/, route => {
       asked++;
       return route.fulfill({ status: 404, json: { message: 'Not Found' } });
     });
@@ -97,6 +155,20 @@ test.describe('without santajupyter at the server', () => {
     await expect(page.locator('.santa-StatusItem')).toBeHidden();
   });
 });
+
+async function loadModel(page: IJupyterLabPageFixture): Promise<void> {
+  await execute(page, 'santajupyter:load');
+  await expect(page.locator('.santa-StatusItem')).toHaveText('santa-mini', {
+    timeout: 30_000
+  });
+}
+
+function execute(
+  page: IJupyterLabPageFixture,
+  command: string
+): Promise<unknown> {
+  return page.evaluate(id => window.jupyterapp.commands.execute(id), command);
+}
 
 /** A new notebook with the cursor in an empty second cell. */
 async function openCell(page: IJupyterLabPageFixture): Promise<void> {
@@ -130,6 +202,30 @@ async function moveLeft(
   for (let i = 0; i < times; i++) {
     await page.keyboard.press('ArrowLeft');
   }
+}
+
+/** What the model is asked from now on: `complete 1: import numpy as n`. */
+function listRequests(page: IJupyterLabPageFixture): string[] {
+  const requests: string[] = [];
+  page.on('request', request => {
+    const [, route] = /santajupyter\/(warm|complete)/.exec(request.url()) ?? [];
+    if (route) {
+      const { active, cells } = request.postDataJSON();
+      requests.push(`${route} ${active}: ${cells[active].source}`);
+    }
+  });
+  return requests;
+}
+
+/** Expects these requests, and no more after them. */
+async function expectCalmAfter(
+  page: IJupyterLabPageFixture,
+  requests: string[],
+  expected: string[]
+): Promise<void> {
+  await expect.poll(() => requests).toEqual(expected);
+  await page.waitForTimeout(CALM);
+  expect(requests).toEqual(expected);
 }
 
 /** Counts the completions asked for from now on. */
