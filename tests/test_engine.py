@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from santajupyter.engine import EngineProcess, EngineUnavailable
+from santajupyter.engine import Call, EngineProcess, EngineUnavailable
 from santajupyter.engine import process as process_module
 from santajupyter.notebook import Document
 from santajupyter.protocol import Sampling
@@ -185,3 +185,36 @@ def test_importing_the_package_imports_no_torch() -> None:
         "import sys, santajupyter, santajupyter.extension, santajupyter.magics; print('torch' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+@pytest.mark.parametrize("long_one_asked_for", [True, False])
+async def test_nobody_waits_for_a_long_generations_end(
+    start: Start, tiny: Path, long_one_asked_for: bool
+) -> None:
+    """Ghost text was as late as the magic's generation before it was long."""
+    engine, over = await start(tiny), []
+
+    async def ask(new: int, unasked: bool) -> None:
+        async with engine.complete(HERE, Sampling(max_new_tokens=new), unasked) as call:
+            async for _ in call:
+                pass
+        over.append(new)
+
+    await asyncio.gather(ask(120, not long_one_asked_for), ask(5, long_one_asked_for))
+    assert over == [5, 120]
+
+
+async def test_reading_ahead_gives_way(start: Start, tiny: Path) -> None:
+    engine, over = await start(tiny), []
+
+    async def follow(name: str, call: Call) -> None:
+        async with call:
+            async for _ in call:
+                pass
+        over.append(name)
+
+    warms = [engine.warm(Document(f"x = {i}\n" * 60, ""), LONG) for i in range(6)]
+    calls = [*(follow("warm", call) for call in warms), follow("completion", engine.complete(HERE, LONG))]
+    await asyncio.gather(*calls)
+    assert over.index("completion") < 4
+    assert over.count("warm") == 6
