@@ -58,9 +58,10 @@ class SantaApp(ExtensionApp):
     prompt_lookup = Int(
         4,
         min=0,
-        max=16,
+        max=7,
         help="How many tokens to guess at a time from where the last ones stood before. A wrong guess costs "
-        "little, a right one saves a step, and the output is that of plain greedy decoding. 0: none.",
+        "little, a right one saves a step, and the output is that of plain greedy decoding. Only in float32: "
+        "in other formats rounding would change it. 0: none.",
     ).tag(config=True)
     allowed_models = List(
         Unicode(),

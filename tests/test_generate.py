@@ -22,8 +22,8 @@ Engine = tuple[Completer, CodeTokenizer]
 @pytest.fixture(scope="module", params=["transformers", "openvino"])
 def engine(tiny: Path, request: pytest.FixtureRequest) -> Engine:
     tokenizer = CodeTokenizer.from_folder(tiny)
-    by_openvino = request.param == "openvino"
-    model = bigcode.load(tiny, "float32") if by_openvino else causallm.load(tiny, "cpu", "float32")
+    theirs = request.param == "transformers"
+    model = causallm.load(tiny, "cpu", "float32") if theirs else bigcode.load(tiny, "float32")
     return Completer(model, tokenizer, frozenset()), tokenizer
 
 

@@ -81,7 +81,8 @@ class BigCode:
     def __init__(self, config: dict[str, Any], dtype: str, graph: Any, tokens: Array, positions: Array):
         import openvino
 
-        self.device, self.dtype, self.chunk = "cpu", dtype, CHUNK
+        # In int8 the last bit of an activation decides how it is rounded for the next product.
+        self.device, self.dtype, self.chunk, self.steady = "cpu", dtype, CHUNK, dtype == "float32"
         self._layers = int(config["n_layer"])
         self._row = 2 * int(config["n_embd"]) // int(config["n_head"])
         self._number = np.float16 if dtype == "int8" else np.float32

@@ -44,11 +44,16 @@ class KV(Protocol):
 
 
 class Model(Protocol):
-    """``chunk``: how many tokens a prefill step takes, so that it can be cancelled in between."""
+    """``chunk``: how many tokens a prefill step takes, so that it can be cancelled in between.
+
+    ``steady``: logits are the same whether a few tokens come in one step or one by one, to within
+    float32's rounding, so that guesses checked together change nothing.
+    """
 
     device: str
     dtype: str
     chunk: int
+    steady: bool
 
     def empty(self) -> KV: ...
 
