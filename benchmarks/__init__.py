@@ -1,0 +1,1 @@
+"""How fast the whole way from a key to ghost text is; see README.md."""

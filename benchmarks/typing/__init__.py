@@ -1,0 +1,1 @@
+"""Typing in notebooks, replayed against the server and its peers; see ../README.md."""
