@@ -106,7 +106,8 @@ class BigCode:
         later = np.arange(places[-1] + 1) > places[:, None]
         mask = np.where(later, np.float32(-np.inf), np.float32(0))[:, None]
         inputs: list[Any] = [embedded, mask, np.array([keep])]
-        inputs += [self._tensor(layer, shared_memory=layer.size > 0) for layer in past.rows()]
+        rows_so_far = past.rows()  # a tensor that shares an array's memory doesn't keep it alive
+        inputs += [self._tensor(layer, shared_memory=layer.size > 0) for layer in rows_so_far]
         out = self._request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)
         past.append(out[1])
         return np.array(out[0])
