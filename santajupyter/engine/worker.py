@@ -164,7 +164,8 @@ class _Engine:
     def step(self) -> None:
         """One step of the job whose turn it is."""
         other = "asked" if self._turn == "unasked" else "unasked"
-        self._turn = kind = next(kind for kind in (other, self._turn, "warm") if self._jobs[kind])
+        kind = next(kind for kind in (other, self._turn, "warm") if self._jobs[kind])
+        self._turn = self._turn if kind == "warm" else kind
         job = self._jobs[kind][0]
         if not job.started:
             job.started = True
