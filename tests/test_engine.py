@@ -205,6 +205,7 @@ async def test_nobody_waits_for_a_long_generations_end(
 
 
 async def test_reading_ahead_gives_way(start: Start, tiny: Path) -> None:
+    """After a step of reading ahead what was asked for had no turn, and the worker ended."""
     engine, over = await start(tiny), []
 
     async def follow(name: str, call: Call) -> None:

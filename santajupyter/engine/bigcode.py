@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,12 +23,16 @@ import numpy.typing as npt
 from platformdirs import user_cache_path
 from safetensors import safe_open
 
-from .locate import safetensors_files, text_config, weights_size
-from .model import KV, Logits, ModelUnavailable
+# Importing openvino would report that, from a child process, to its makers' statistics. Nothing leaves
+# this machine unasked; without the package that does it, openvino takes its own stub instead.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+import openvino
+from openvino import opset15 as op
+
+from .locate import SMALL_FILE, safetensors_files, text_config, weights_size
+from .model import KV, Logits, ModelUnavailable, first_line
 
 CHUNK = 128
-# Up to here the weights stay float32: exact, and fast enough.
-SMALL_FILE = 64_000_000
 ACTIVATIONS = {"gelu_pytorch_tanh": "TANH", "gelu_new": "TANH", "gelu": "ERF"}
 # Activations are quantised in groups of this many for the products with int8 weights; OpenVINO's
 # default of 32 costs a quarter of the decode speed.
@@ -38,10 +41,6 @@ ACTIVATION_GROUP = 128
 GROWTH = 256
 
 Array = npt.NDArray[Any]
-
-# Importing openvino would report that, from a child process, to its makers' statistics. Nothing leaves
-# this machine unasked; without the package that does it, openvino takes its own stub instead.
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 def runs(folder: Path, device: str, dtype: str) -> bool:
@@ -53,7 +52,6 @@ def runs(folder: Path, device: str, dtype: str) -> bool:
         and config.get("activation_function", "gelu_pytorch_tanh") in ACTIVATIONS
         and dtype in ("auto", "float32", "int8")
         and bool(safetensors_files(folder))
-        and find_spec("openvino") is not None
         and (device == "cpu" or (device == "auto" and not _has_gpu()))
     )
 
@@ -71,16 +69,13 @@ def load(folder: Path, dtype: str) -> BigCode:
             return BigCode(config, number, *_read_back(folder))
         return BigCode(config, number, *_built(folder, number))
     except Exception as error:  # a broken checkpoint fails in many ways
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise ModelUnavailable(f"it can't be loaded: {reason}") from error
+        raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
 
 
 class BigCode:
     """A compiled graph with its tables of token and position embeddings, [vocabulary, width] each."""
 
     def __init__(self, config: dict[str, Any], dtype: str, graph: Any, tokens: Array, positions: Array):
-        import openvino
-
         # In int8 the last bit of an activation decides how it is rounded for the next product.
         self.device, self.dtype, self.chunk, self.steady = "cpu", dtype, CHUNK, dtype == "float32"
         self._layers = int(config["n_layer"])
@@ -90,7 +85,6 @@ class BigCode:
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if dtype == "int8":
             settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(ACTIVATION_GROUP)
-        self._tensor = openvino.Tensor
         self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
         self.step(self.empty(), [[0]])  # OpenVINO repacks the weights at the first step
 
@@ -107,7 +101,7 @@ class BigCode:
         mask = np.where(later, np.float32(-np.inf), np.float32(0))[:, None]
         inputs: list[Any] = [embedded, mask, np.array([keep])]
         rows_so_far = past.rows()  # a tensor that shares an array's memory doesn't keep it alive
-        inputs += [self._tensor(layer, shared_memory=layer.size > 0) for layer in rows_so_far]
+        inputs += [openvino.Tensor(layer, shared_memory=layer.size > 0) for layer in rows_so_far]
         out = self._request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)
         past.append(out[1])
         return np.array(out[0])
@@ -197,14 +191,10 @@ class _Builder:
     int8: bool
 
     def single(self, name: str) -> Any:
-        from openvino import opset15 as op
-
         return op.constant(self.tensor(name).astype(np.float32))
 
     def product(self, x: Any, name: str) -> Any:
         """x times the transposed weight, which stays int8 with a scale for each output, if asked."""
-        from openvino import opset15 as op
-
         if not self.int8:
             return op.matmul(x, self.single(name), False, True)
         weight = self.tensor(name).astype(np.float32)
@@ -214,13 +204,9 @@ class _Builder:
         return op.matmul(x, op.multiply(op.convert(quantised, "f32"), op.constant(scale)), False, True)
 
     def linear(self, x: Any, name: str) -> Any:
-        from openvino import opset15 as op
-
         return op.add(self.product(x, name + ".weight"), self.single(name + ".bias"))
 
     def norm(self, x: Any, name: str) -> Any:
-        from openvino import opset15 as op
-
         scaled = op.multiply(
             op.mvn(x, [-1], True, self.epsilon, "inside_sqrt"), self.single(name + ".weight")
         )
@@ -232,9 +218,6 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
     the past [batch, past, 2 x head size] -> logits [batch, keep, vocabulary] and the new rows of the
     past, [layers, batch, new, 2 x head size]. Follows transformers' modeling_gpt_bigcode.py.
     """
-    import openvino
-    from openvino import opset15 as op
-
     width, heads = int(config["n_embd"]), int(config["n_head"])
     size = width // heads
     build = _Builder(tensor, float(config.get("layer_norm_epsilon", 1e-5)), dtype == "int8")
@@ -251,8 +234,8 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
     by_row = op.concat([batch, op.multiply(new, whole(heads)), whole(-1)], 0)
     merged = op.concat([batch, new, whole(width)], 0)
     pasts, added = [], []
-    for number_of_layer in range(int(config["n_layer"])):
-        name = f"transformer.h.{number_of_layer}"
+    for layer in range(int(config["n_layer"])):
+        name = f"transformer.h.{layer}"
         past = op.parameter([-1, -1, 2 * size], number)
         projected = op.variadic_split(
             build.linear(build.norm(x, name + ".ln_1"), name + ".attn.c_attn"), 2, [width, 2 * size]
@@ -280,8 +263,6 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
 
 def _place(folder: Path) -> tuple[Path, str]:
     """Where the quantised copy is kept, and a mark of what it was made from."""
-    import openvino
-
     files = [file.resolve() for file in safetensors_files(folder)]
     made_from = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     name = hashlib.sha256(json.dumps([str(file) for file in files]).encode()).hexdigest()[:16]
@@ -296,8 +277,6 @@ def _kept(folder: Path) -> bool:
 
 def _keep(folder: Path, graph: Any, tokens: Array, positions: Array) -> bool:
     """Write the copy beside its place, then move it there; False where that can't be done."""
-    import openvino
-
     place, mark = _place(folder)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

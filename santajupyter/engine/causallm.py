@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,14 +22,12 @@ from transformers import (
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging
 
-from .locate import safetensors_files, weights_size
-from .model import KV, Logits, ModelUnavailable
+from .locate import SMALL_FILE, safetensors_files, weights_size
+from .model import KV, Logits, ModelUnavailable, first_line
 
 # A cancelled prefill ends within one chunk.
 CHUNK = {"cpu": 128}
 GPU_CHUNK = 512
-# Up to here float32 is as fast as bfloat16 on a CPU, and exact.
-SMALL_FILE = 64_000_000
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -52,8 +51,7 @@ def load(folder: Path, device: str, dtype: str) -> CausalLM:
     except ModelUnavailable:
         raise
     except Exception as error:  # a broken or unknown checkpoint fails in many ways, all of them its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise ModelUnavailable(f"transformers can't load it: {reason}") from error
+        raise ModelUnavailable(f"transformers can't load it: {first_line(error)}") from error
 
 
 def auto_device() -> str:
@@ -77,6 +75,9 @@ class CausalLM:
         # In 16 bits near ties are common, and the products' rounding depends on the number of rows:
         # with guesses, 3 of 9 greedy outputs of a 0.5 B model in bfloat16 were other ones.
         self.steady = model.dtype == torch.float32
+        # transformers 5.24 renamed it, model by model.
+        named = inspect.signature(model.forward).parameters
+        self._past = "cache" if "cache" in named else "past_key_values"
 
     def empty(self) -> LayersKV:
         return LayersKV(DynamicCache(config=self.module.config), self.module.config)
@@ -84,8 +85,8 @@ class CausalLM:
     @torch.inference_mode()
     def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
         ids = torch.tensor(rows, device=self.module.device)
-        layers = cast(LayersKV, kv).layers
-        out = self.module(input_ids=ids, past_key_values=layers, use_cache=True, logits_to_keep=keep)
+        past = {self._past: cast(LayersKV, kv).layers}
+        out = self.module(input_ids=ids, use_cache=True, logits_to_keep=keep, **past)
         logits: Logits = out.logits[:, -keep:].float().cpu().numpy()
         return logits
 

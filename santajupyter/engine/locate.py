@@ -11,12 +11,15 @@ from typing import Any
 from huggingface_hub import constants, snapshot_download
 from tqdm import tqdm
 
-from .model import ModelUnavailable
+from .model import ModelUnavailable, first_line
 
 CONFIG_FILES = ["config.json", "generation_config.json", "tokenizer.json"]
 SAFETENSORS = ["*.safetensors", "*.safetensors.index.json"]
 # Only where there are no safetensors; transformers unpickles them with weights_only=True.
 PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
+# Up to here float32 is fast enough on a CPU, and exact.
+SMALL_FILE = 64_000_000
+
 Progress = Callable[[int, int], None]
 
 
@@ -112,7 +115,7 @@ def _downloaded(model: str, revision: str, on_progress: Progress) -> Path:
             )
         )
     except (OSError, ValueError) as error:
-        reason = _first_line(error.__cause__ or error)
+        reason = first_line(error.__cause__ or error)
         raise ModelUnavailable(f"it can't be downloaded from the hub: {reason}") from error
     missing = _missing(folder)
     if missing:
@@ -128,7 +131,3 @@ def _check_disk(needed: int) -> None:
         raise ModelUnavailable(
             f"{needed / 1e9:.1f} GB are needed in {folder}, {free / 1e9:.1f} GB are free (HF_HOME moves it)"
         )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

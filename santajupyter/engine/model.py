@@ -63,3 +63,8 @@ class Model(Protocol):
         After an exception ``kv`` is of no use any more.
         """
         ...
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, short enough for a sentence of ours."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

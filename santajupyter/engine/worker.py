@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..fim import FAMILIES, CodeTokenizer, Family, end_ids, fit, recognize
 from ..notebook import Document
 from ..protocol import Sampling
+from .model import ModelUnavailable
 
 if TYPE_CHECKING:
     from .model import Model
@@ -44,17 +45,14 @@ def main() -> None:
     inbox = _Inbox(sys.stdin.buffer)
     [options] = inbox.get_all(wait=True)
     out.send(event="state", state="loading")
-    # Imported here: seconds of work, which the state above announces.
-    from .model import ModelUnavailable
-
     try:
-        engine = _Engine(options, out)
+        engine = _Engine(options, inbox, out)
     except ModelUnavailable as error:
         out.send(event="state", state="error", error=str(error), progress=None)
         os._exit(0)  # an ordinary exit fails while the inbox's thread is waiting for stdin
     while True:
         for message in inbox.get_all(wait=not engine.busy):
-            engine.begin(message, inbox)
+            engine.begin(message)
         engine.step()
 
 
@@ -115,12 +113,12 @@ class _Engine:
     other's end; of each kind the oldest first. Warming has a turn only when there is neither.
     """
 
-    def __init__(self, options: Message, out: _Out) -> None:
+    def __init__(self, options: Message, inbox: _Inbox, out: _Out) -> None:
         from .generate import Cancelled, Completer, Control
         from .locate import end_ids as model_end_ids
         from .locate import locate, text_config
 
-        self._out = out
+        self._inbox, self._out = inbox, out
         self._jobs: dict[str, deque[_Job]] = {"asked": deque(), "unasked": deque(), "warm": deque()}
         self._turn = "unasked"
         self._cancelled, self._control = Cancelled, Control
@@ -153,8 +151,8 @@ class _Engine:
     def busy(self) -> bool:
         return any(self._jobs.values())
 
-    def begin(self, message: Message, inbox: _Inbox) -> None:
-        number = message["id"]
+    def begin(self, message: Message) -> None:
+        number, inbox = message["id"], self._inbox
         control = self._control(
             cancelled=lambda: number in inbox.cancelled, finished=lambda: number in inbox.finished
         )
@@ -183,6 +181,8 @@ class _Engine:
             traceback.print_exc()
             self._out.send(event="failed", id=job.id, message=self._failure(error))
         self._jobs[kind].popleft()
+        self._inbox.cancelled.discard(job.id)
+        self._inbox.finished.discard(job.id)
 
     def _failure(self, error: Exception) -> str:
         """A sentence. Without memory, the prompt cache is emptied, which may be all that is needed."""
@@ -235,10 +235,13 @@ class _Engine:
 
 def _load(folder: Path, device: str, dtype: str) -> Model:
     """By OpenVINO where that is faster; torch is imported only for the rest."""
-    from . import bigcode
-
-    if bigcode.runs(folder, device, dtype):
-        return bigcode.load(folder, dtype)
+    try:
+        from . import bigcode
+    except ImportError:  # no OpenVINO for this platform
+        pass
+    else:
+        if bigcode.runs(folder, device, dtype):
+            return bigcode.load(folder, dtype)
     from . import causallm
 
     return causallm.load(folder, device, dtype)
