@@ -19,7 +19,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from santajupyter.engine import bigcode, generate
+from santajupyter.engine import bigcode_cpu, bigcode_gpu, generate
 from santajupyter.engine.causallm import CausalLM, LayersKV
 from santajupyter.engine.generate import Cancelled, Completer, Control
 from santajupyter.engine.model import Model
@@ -41,10 +41,17 @@ def multi_query() -> CausalLM:
     return CausalLM(model)
 
 
-def by_openvino() -> bigcode.BigCode:
+def by_openvino() -> bigcode_cpu.BigCode:
     with tempfile.TemporaryDirectory() as folder:
         multi_query().module.save_pretrained(folder)
-        return bigcode.load(Path(folder), "float32")
+        return bigcode_cpu.load(Path(folder), "float32")
+
+
+def by_torch() -> bigcode_gpu.BigCode:
+    """What runs on a GPU, on the CPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        multi_query().module.save_pretrained(folder)
+        return bigcode_gpu.load(Path(folder), "cpu", "float32")
 
 
 def sliding_window() -> CausalLM:
@@ -94,7 +101,7 @@ def tokenizer(tiny: Path) -> CodeTokenizer:
     return CodeTokenizer.from_folder(tiny)
 
 
-@pytest.fixture(scope="module", params=[multi_query, by_openvino, sliding_window])
+@pytest.fixture(scope="module", params=[multi_query, by_openvino, by_torch, sliding_window])
 def model(request: pytest.FixtureRequest) -> Model:
     built: Model = request.param()
     return built
@@ -143,8 +150,10 @@ def check_entries(generator: Completer) -> None:
 
 
 def layers(kv: Any) -> list[torch.Tensor]:
-    if isinstance(kv, bigcode.RowsKV):
+    if isinstance(kv, bigcode_cpu.RowsKV):
         return [torch.from_numpy(rows) for rows in kv.rows()]
+    if isinstance(kv, bigcode_gpu.TensorKV):
+        return list(kv.filled(kv.length))
     return [tensor for layer in kv.layers for tensor in layer[:2]]
 
 
@@ -214,8 +223,20 @@ def fail(generator: Completer, ids: list[int], after_steps: int) -> None:
     if isinstance(model, CausalLM):
         second = next(m for m in model.module.modules() if isinstance(m, torch.nn.ModuleList))[1]
         undo = second.register_forward_pre_hook(hook).remove
+    elif isinstance(model, bigcode_gpu.BigCode):
+        norm = model._norm
+
+        def failing_norm(x: Any, layer: Any, name: str) -> torch.Tensor:
+            if layer is model._layers[1] and name == "ln_1":
+                hook()
+            return norm(x, layer, name)
+
+        def undo() -> None:
+            del model._norm  # the class's own is behind it
+
+        model._norm = failing_norm  # type: ignore[method-assign]
     else:
-        assert isinstance(model, bigcode.BigCode)
+        assert isinstance(model, bigcode_cpu.BigCode)
         infer = model._request.infer
         kept = model._request
 

@@ -1,4 +1,4 @@
-"""Any causal language model, run by transformers: the general path, and the one for GPUs."""
+"""Any causal language model, run by transformers: the general path."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from transformers import (
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging
 
+from .devices import spoken
 from .locate import SMALL_FILE, safetensors_files, weights_size
-from .model import KV, Logits, ModelUnavailable, first_line
+from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
 
 # A cancelled prefill ends within one chunk.
 CHUNK = {"cpu": 128}
@@ -32,11 +33,11 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch
 
 
 def load(folder: Path, device: str, dtype: str) -> CausalLM:
-    """The model in memory. ``device`` and ``dtype`` may be "auto". Raises ModelUnavailable."""
+    """The model in memory; ``dtype`` may be "auto". Raises ModelUnavailable, OutOfMemory."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        place = torch.device(auto_device() if device == "auto" else device)
+        place = torch.device(device)
         if dtype not in ("auto", *DTYPES):
             raise ModelUnavailable(
                 f"dtype {dtype} is for GPTBigCode models on a CPU; here: {', '.join(DTYPES)}"
@@ -47,19 +48,11 @@ def load(folder: Path, device: str, dtype: str) -> CausalLM:
         model.to(place)  # type: ignore[arg-type]  # transformers' annotation lost its self
         return CausalLM(model.eval())
     except torch.OutOfMemoryError as error:
-        raise ModelUnavailable(f"not enough memory on {device} for the model") from error
+        raise OutOfMemory(f"not enough memory on {device} for the model") from error
     except ModelUnavailable:
         raise
     except Exception as error:  # a broken or unknown checkpoint fails in many ways, all of them its own
         raise ModelUnavailable(f"transformers can't load it: {first_line(error)}") from error
-
-
-def auto_device() -> str:
-    """The GPU with the most free memory, or the CPU."""
-    if torch.cuda.is_available():
-        free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
-        return f"cuda:{free.index(max(free))}"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 class CausalLM:
@@ -68,9 +61,7 @@ class CausalLM:
     def __init__(self, model: PreTrainedModel) -> None:
         self.module = model
         self.chunk = CHUNK.get(model.device.type, GPU_CHUNK)
-        self.device = str(model.device)
-        if model.device.type == "cuda":
-            self.device += f" ({torch.cuda.get_device_name(model.device)})"
+        self.device = spoken(str(model.device))
         self.dtype = str(model.dtype).removeprefix("torch.")
         # In 16 bits near ties are common, and the products' rounding depends on the number of rows:
         # with guesses, 3 of 9 greedy outputs of a 0.5 B model in bfloat16 were other ones.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..fim import CodeTokenizer, Prompt
 from ..protocol import Item, Sampling, Usage
-from .model import Logits, Model
+from .model import Logits, Model, RunsAhead
 from .promptcache import Entry, PromptCache
 
 # Guessed tokens checked in one step; on a CPU that costs little more than one alone.
@@ -170,8 +170,9 @@ class Completer:
         single = sampling.n == 1
         kv = entry.kv if single else entry.kv.repeated(sampling.n)
         logits = logits.repeat(sampling.n, axis=0)
-        greedy = single and sampling.temperature == 0 and kv.can_be_cut and self._model.steady
-        lookup = _Lookup(entry.ids, self._lookup if greedy else 0)
+        greedy = single and sampling.temperature == 0
+        guesses = greedy and kv.can_be_cut and self._model.steady
+        lookup = _Lookup(entry.ids, self._lookup if guesses else 0)
         guessed: list[int] = []
         made = 0
         while True:
@@ -188,6 +189,13 @@ class Completer:
                 entry.cut(len(entry.ids) - len(guessed) + at)
             if over:
                 break
+            if greedy and isinstance(self._model, RunsAhead) and not candidates[0].pending:
+                picks = self._model.greedy(kv, tokens[0], self._vocabulary)
+                left, stops = prompt.max_new_tokens - made, sampling.stop
+                yield from self._follow(
+                    picks, left, entry, tokens[0], candidates[0], stops, control, on_delta
+                )
+                break
             guessed = lookup.guess([*entry.ids, tokens[0]])[: prompt.max_new_tokens - made - 1]
             logits = self._model.step(kv, [[token, *guessed] for token in tokens], 1 + len(guessed))
             if single:
@@ -197,6 +205,30 @@ class Completer:
             candidate.finish_reason = candidate.finish_reason or ("stop" if control.finished() else "length")
             _emit(candidate, index, on_delta, ())
         return candidates
+
+    def _follow(
+        self,
+        picks: Generator[tuple[int, float], None, None],
+        left: int,
+        entry: Entry,
+        token: int,
+        candidate: _Candidate,
+        stops: Sequence[str],
+        control: Control,
+        on_delta: OnDelta,
+    ) -> Work[None]:
+        """At most ``left`` tokens after ``token``, picked by the model."""
+        with closing(picks):
+            for _, (following, logprob) in zip(range(left), picks, strict=False):
+                entry.ids.append(token)
+                token = following
+                self._extend(candidate, token, logprob, stops)
+                _emit(candidate, 0, on_delta, stops)
+                if candidate.finish_reason or control.finished():
+                    break
+                yield
+                if control.cancelled():
+                    raise Cancelled
 
     def _pick(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants, snapshot_download
+from safetensors import safe_open
 from tqdm import tqdm
 
 from .model import ModelUnavailable, first_line
@@ -19,6 +20,8 @@ SAFETENSORS = ["*.safetensors", "*.safetensors.index.json"]
 PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
 # Up to here float32 is fast enough on a CPU, and exact.
 SMALL_FILE = 64_000_000
+# GPTBigCode's activation functions that our own code has: torch's name for how the GELU is approximated.
+BIGCODE_ACTIVATIONS = {"gelu_pytorch_tanh": "tanh", "gelu_new": "tanh", "gelu": "none"}
 
 Progress = Callable[[int, int], None]
 
@@ -59,6 +62,27 @@ def safetensors_files(folder: Path) -> list[Path]:
         names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
         return [folder / name for name in sorted(names)]
     return [file] if (file := folder / "model.safetensors").is_file() else []
+
+
+def tensor_files(folder: Path) -> dict[str, Path]:
+    """Each tensor's name and the safetensors file that it is in."""
+    names = {}
+    for path in safetensors_files(folder):
+        with safe_open(path, "np") as file:
+            names.update(dict.fromkeys(file.keys(), path))
+    return names
+
+
+def is_bigcode(folder: Path) -> bool:
+    """Whether the checkpoint has SantaCoder's architecture, as our own code runs it."""
+    config = text_config(folder)
+    return (
+        config.get("model_type") == "gpt_bigcode"
+        and config.get("multi_query", True)
+        and config.get("scale_attn_weights", True)
+        and config.get("activation_function", "gelu_pytorch_tanh") in BIGCODE_ACTIVATIONS
+        and bool(safetensors_files(folder))
+    )
 
 
 def weights_size(folder: Path) -> int:

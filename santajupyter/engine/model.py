@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Generator, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,10 @@ Logits = npt.NDArray[np.float32]
 
 class ModelUnavailable(Exception):
     """The model can't be had or can't be run here; the message says why, in a sentence."""
+
+
+class OutOfMemory(ModelUnavailable):
+    """The device's memory is too small for the model, or others fill it."""
 
 
 class KV(Protocol):
@@ -61,6 +65,18 @@ class Model(Protocol):
         """Logits [rows, keep, vocabulary] after each of the rows' last ``keep`` ids, all now in ``kv``.
 
         After an exception ``kv`` is of no use any more.
+        """
+        ...
+
+
+@runtime_checkable
+class RunsAhead(Protocol):
+    """A model that picks greedy tokens itself, so that it needn't wait until each has been looked at."""
+
+    def greedy(self, kv: KV, token: int, vocabulary: int) -> Generator[tuple[int, float], None, None]:
+        """The tokens below ``vocabulary`` that follow ``token``, and their natural log-probabilities.
+
+        ``kv`` holds all but the last that was given out. Ends where the model has no positions left.
         """
         ...
 

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..fim import FAMILIES, CodeTokenizer, Family, end_ids, fit, recognize
 from ..notebook import Document
 from ..protocol import Sampling
-from .model import ModelUnavailable
+from .devices import resolve
+from .model import ModelUnavailable, OutOfMemory
 
 if TYPE_CHECKING:
     from .model import Model
@@ -234,14 +235,32 @@ class _Engine:
 
 
 def _load(folder: Path, device: str, dtype: str) -> Model:
-    """By OpenVINO where that is faster; torch is imported only for the rest."""
+    """Where nothing else was asked for, a GPU without room for the model is no reason not to have it."""
+    chosen = resolve(device)
     try:
-        from . import bigcode
-    except ImportError:  # no OpenVINO for this platform
-        pass
+        return _load_on(folder, chosen, dtype)
+    except OutOfMemory as error:
+        if (device, dtype) != ("auto", "auto"):
+            raise
+        print(f"santajupyter: {error}; it runs on the CPU", file=sys.stderr)
+    return _load_on(folder, "cpu", dtype)
+
+
+def _load_on(folder: Path, device: str, dtype: str) -> Model:
+    """By our own code for SantaCoder's architecture; what isn't needed isn't imported, torch above all."""
+    if device == "cpu":
+        try:
+            from . import bigcode_cpu
+        except ImportError:  # no OpenVINO for this platform
+            pass
+        else:
+            if bigcode_cpu.runs(folder, device, dtype):
+                return bigcode_cpu.load(folder, dtype)
     else:
-        if bigcode.runs(folder, device, dtype):
-            return bigcode.load(folder, dtype)
+        from . import bigcode_gpu
+
+        if bigcode_gpu.runs(folder, device, dtype):
+            return bigcode_gpu.load(folder, device, dtype)
     from . import causallm
 
     return causallm.load(folder, device, dtype)

@@ -7,7 +7,6 @@ query heads of all new tokens are the rows of one matrix product.
 
 from __future__ import annotations
 
-import ctypes.util
 import hashlib
 import json
 import shutil
@@ -29,11 +28,19 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino
 from openvino import opset15 as op
 
-from .locate import SMALL_FILE, safetensors_files, text_config, weights_size
+from .locate import (
+    BIGCODE_ACTIVATIONS,
+    SMALL_FILE,
+    is_bigcode,
+    safetensors_files,
+    tensor_files,
+    text_config,
+    weights_size,
+)
 from .model import KV, Logits, ModelUnavailable, first_line
 
 CHUNK = 128
-ACTIVATIONS = {"gelu_pytorch_tanh": "TANH", "gelu_new": "TANH", "gelu": "ERF"}
+GELUS = {"tanh": "TANH", "none": "ERF"}
 # Activations are quantised in groups of this many for the products with int8 weights; OpenVINO's
 # default of 32 costs a quarter of the decode speed.
 ACTIVATION_GROUP = 128
@@ -45,15 +52,7 @@ Array = npt.NDArray[Any]
 
 def runs(folder: Path, device: str, dtype: str) -> bool:
     """Whether this file is the way to run the checkpoint on that device in that format."""
-    config = text_config(folder)
-    return (
-        config.get("model_type") == "gpt_bigcode"
-        and config.get("multi_query", True)
-        and config.get("activation_function", "gelu_pytorch_tanh") in ACTIVATIONS
-        and dtype in ("auto", "float32", "int8")
-        and bool(safetensors_files(folder))
-        and (device == "cpu" or (device == "auto" and not _has_gpu()))
-    )
+    return is_bigcode(folder) and device == "cpu" and dtype in ("auto", "float32", "int8")
 
 
 def load(folder: Path, dtype: str) -> BigCode:
@@ -146,16 +145,6 @@ class RowsKV:
         self.length = length
 
 
-def _has_gpu() -> bool:
-    """torch takes seconds to import, so it is asked only where a driver could be."""
-    driver = "nvcuda" if sys.platform == "win32" else "cuda"
-    if sys.platform != "darwin" and not ctypes.util.find_library(driver):
-        return False
-    from .causallm import auto_device
-
-    return auto_device() != "cpu"
-
-
 def _built(folder: Path, dtype: str) -> tuple[Any, Array, Array]:
     """The graph and the two tables, from the checkpoint."""
     tensor = _reader(folder)
@@ -165,10 +154,7 @@ def _built(folder: Path, dtype: str) -> tuple[Any, Array, Array]:
 
 def _reader(folder: Path) -> Callable[[str], Array]:
     """A function from a tensor's name to its values, read one at a time."""
-    files = {}
-    for path in safetensors_files(folder):
-        with safe_open(path, "np") as file:
-            files.update(dict.fromkeys(file.keys(), path))
+    files = tensor_files(folder)
 
     def read(name: str) -> Array:
         if name == "lm_head.weight" and name not in files:
@@ -221,6 +207,7 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
     width, heads = int(config["n_embd"]), int(config["n_head"])
     size = width // heads
     build = _Builder(tensor, float(config.get("layer_norm_epsilon", 1e-5)), dtype == "int8")
+    gelu = GELUS[BIGCODE_ACTIVATIONS[config.get("activation_function", "gelu_pytorch_tanh")]]
     stored, number = ("f16", np.float16) if dtype == "int8" else ("f32", np.float32)
 
     def whole(*values: int) -> Any:
@@ -254,7 +241,7 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
         )
         x = op.add(x, build.linear(attended, name + ".attn.c_proj"))
         hidden = build.linear(build.norm(x, name + ".ln_2"), name + ".mlp.c_fc")
-        hidden = op.gelu(hidden, ACTIVATIONS[config.get("activation_function", "gelu_pytorch_tanh")])
+        hidden = op.gelu(hidden, gelu)
         x = op.add(x, build.linear(hidden, name + ".mlp.c_proj"))
     last = op.slice(x, op.multiply(keep, whole(-1)), whole(2**40), whole(1), whole(1))
     logits = build.product(build.norm(last, "transformer.ln_f"), "lm_head.weight")

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from santajupyter.engine import bigcode, causallm
+from santajupyter.engine import bigcode_cpu, causallm
 from santajupyter.engine.model import Logits, Model, ModelUnavailable
 
 from .checkpoint import make_checkpoint
 
-SANTA_MINI = Path(bigcode.__file__).parents[1] / "models" / "santa-mini"
+SANTA_MINI = Path(bigcode_cpu.__file__).parents[1] / "models" / "santa-mini"
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(bigcode, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(bigcode_cpu, "user_cache_path", lambda name: tmp_path / "cache" / name)
     return tmp_path / "cache" / "santajupyter"
 
 
@@ -39,23 +39,23 @@ IDS = [int(i) for i in np.random.default_rng(0).integers(0, 320, 61)]
 @pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": True}, {"activation_function": "gelu"}])
 def test_float32_is_transformers(tmp_path: Path, changes: dict[str, object]) -> None:
     folder = make_checkpoint(tmp_path / "model", **changes)
-    ours, theirs = bigcode.load(folder, "float32"), causallm.load(folder, "cpu", "float32")
+    ours, theirs = bigcode_cpu.load(folder, "float32"), causallm.load(folder, "cpu", "float32")
     np.testing.assert_allclose(logits(ours, IDS), logits(theirs, IDS), atol=2e-4, rtol=2e-4)
 
 
 def test_real_weights_agree_with_transformers() -> None:
     """The bounds of docs/design.md: float32 to the third decimal, int8 by 5 % of the logits' spread."""
     theirs = logits(causallm.load(SANTA_MINI, "cpu", "float32"), IDS)
-    np.testing.assert_allclose(logits(bigcode.load(SANTA_MINI, "auto"), IDS), theirs, atol=1e-3)
-    error = logits(bigcode.load(SANTA_MINI, "int8"), IDS) - theirs
+    np.testing.assert_allclose(logits(bigcode_cpu.load(SANTA_MINI, "auto"), IDS), theirs, atol=1e-3)
+    error = logits(bigcode_cpu.load(SANTA_MINI, "int8"), IDS) - theirs
     assert np.sqrt(np.mean(error**2)) < 0.05 * theirs.std()
 
 
 def test_a_token_alone_has_the_logits_it_has_among_others() -> None:
     """With guesses checked in int8, 11 of 24 greedy outputs were other ones: there nothing is guessed."""
-    model = bigcode.load(SANTA_MINI, "float32")
+    model = bigcode_cpu.load(SANTA_MINI, "float32")
     assert model.steady
-    assert not bigcode.load(SANTA_MINI, "int8").steady
+    assert not bigcode_cpu.load(SANTA_MINI, "int8").steady
     kv = model.empty()
     model.step(kv, [IDS[:40]])
     together = model.step(kv, [IDS[40:48]], 8)[0]
@@ -67,7 +67,7 @@ def test_a_token_alone_has_the_logits_it_has_among_others() -> None:
 def test_openvino_reports_nothing() -> None:
     """Its import sent an event to a statistics server, by a child process that outlived the worker."""
     code = (
-        "import os, sys, santajupyter.engine.bigcode, openvino; "
+        "import os, sys, santajupyter.engine.bigcode_cpu, openvino; "
         "print([m for m in sys.modules if m.startswith('openvino_telemetry.')], "
         "openvino.tools.ovc.telemetry_utils.tm.__name__)"
     )
@@ -76,7 +76,7 @@ def test_openvino_reports_nothing() -> None:
 
 
 def test_a_batch_is_its_texts(tiny: Path) -> None:
-    model = bigcode.load(tiny, "float32")
+    model = bigcode_cpu.load(tiny, "float32")
     kv = model.empty()
     model.step(kv, [IDS[:20]])
     batch = model.step(kv.repeated(2), [[1], [2]])
@@ -89,26 +89,26 @@ def test_the_quantised_copy_is_read_instead_of_the_weights(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_checkpoint(tmp_path / "model")
-    expected = logits(bigcode.load(folder, "int8"), IDS)
+    expected = logits(bigcode_cpu.load(folder, "int8"), IDS)
     assert len(list(cache.iterdir())) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(bigcode, "_reader", lambda folder: pytest.fail("read the weights again"))
-        np.testing.assert_array_equal(logits(bigcode.load(folder, "int8"), IDS), expected)
+        patch.setattr(bigcode_cpu, "_reader", lambda folder: pytest.fail("read the weights again"))
+        np.testing.assert_array_equal(logits(bigcode_cpu.load(folder, "int8"), IDS), expected)
 
 
 def test_changed_weights_are_quantised_again(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "model")
-    before = logits(bigcode.load(folder, "int8"), IDS)
+    before = logits(bigcode_cpu.load(folder, "int8"), IDS)
     shutil.copy(make_checkpoint(tmp_path / "other", n_inner=64) / "model.safetensors", folder)
     shutil.copy(tmp_path / "other" / "config.json", folder)
-    assert not np.allclose(logits(bigcode.load(folder, "int8"), IDS), before)
+    assert not np.allclose(logits(bigcode_cpu.load(folder, "int8"), IDS), before)
 
 
 def test_no_room_for_the_copy_is_no_failure(tmp_path: Path, cache: Path) -> None:
     cache.parent.mkdir()
     cache.write_text("a file where the folder should be")
     folder = make_checkpoint(tmp_path / "model")
-    assert bigcode.load(folder, "int8").dtype == "int8"
+    assert bigcode_cpu.load(folder, "int8").dtype == "int8"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_no_room_for_the_copy_is_no_failure(tmp_path: Path, cache: Path) -> None
 def test_what_runs_here(
     tmp_path: Path, changes: dict[str, object], device: str, dtype: str, here: bool
 ) -> None:
-    assert bigcode.runs(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
+    assert bigcode_cpu.runs(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
 
 
 def test_int8_of_another_architecture_is_a_sentence(tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ def test_a_broken_file_is_a_sentence(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "model")
     (folder / "model.safetensors").write_bytes(b"not tensors")
     with pytest.raises(ModelUnavailable, match="can't be loaded"):
-        bigcode.load(folder, "float32")
+        bigcode_cpu.load(folder, "float32")
