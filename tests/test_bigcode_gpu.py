@@ -134,10 +134,10 @@ def test_a_gpu_that_is_full_leaves_the_cpu(tiny: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(bigcode_gpu, "text_config", full)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(bigcode_gpu, "tensor_files", lambda folder: {})
-    assert isinstance(worker._load(tiny, "auto", "auto"), bigcode_cpu.BigCode)
+    assert isinstance(worker._load(tiny, "auto", "auto", 0), bigcode_cpu.BigCode)
     for device, dtype in (("cuda:0", "auto"), ("auto", "float16")):
         with pytest.raises(OutOfMemory, match="not enough memory on cuda:0"):
-            worker._load(tiny, device, dtype)
+            worker._load(tiny, device, dtype, 0)
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,10 @@ query heads of all new tokens are the rows of one matrix product.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import mmap
 import shutil
 import sys
 import tempfile
@@ -46,6 +48,10 @@ GELUS = {"tanh": "TANH", "none": "ERF"}
 ACTIVATION_GROUP = 128
 # The arrays of keys and values grow by this many tokens.
 GROWTH = 256
+# Of the quantised copy: another graph, another number.
+FORMAT = 2
+# Attention in small steps is over a multiple of so many positions.
+BLOCK = 64
 
 Array = npt.NDArray[Any]
 
@@ -55,8 +61,8 @@ def runs(folder: Path, device: str, dtype: str) -> bool:
     return is_bigcode(folder) and device == "cpu" and dtype in ("auto", "float32", "int8")
 
 
-def load(folder: Path, dtype: str) -> BigCode:
-    """The model in memory. Raises ModelUnavailable.
+def load(folder: Path, dtype: str, guesses: int = 0) -> BigCode:
+    """The model in memory, for steps with up to so many guesses. Raises ModelUnavailable.
 
     int8 is what "auto" takes for all but small checkpoints; the quantised copy is kept in the
     user's cache folder, and next time the original isn't read.
@@ -65,21 +71,36 @@ def load(folder: Path, dtype: str) -> BigCode:
     number = dtype if dtype != "auto" else "float32" if weights_size(folder) <= SMALL_FILE else "int8"
     try:
         if number == "int8" and (_kept(folder) or _keep(folder, *_built(folder, number))):
-            return BigCode(config, number, *_read_back(folder))
-        return BigCode(config, number, *_built(folder, number))
+            model = BigCode(config, number, guesses, *_read_back(folder))
+            _let_go(_place(folder)[0])
+            return model
+        return BigCode(config, number, guesses, *_built(folder, number))
     except Exception as error:  # a broken checkpoint fails in many ways
         raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
 
 
 class BigCode:
-    """A compiled graph with its tables of token and position embeddings, [vocabulary, width] each."""
+    """A compiled graph with its tables of token and position embeddings, [vocabulary, width] each.
 
-    def __init__(self, config: dict[str, Any], dtype: str, graph: Any, tokens: Array, positions: Array):
-        # In int8 the last bit of an activation decides how it is rounded for the next product.
-        self.device, self.dtype, self.chunk, self.steady = "cpu", dtype, CHUNK, dtype == "float32"
+    In int8 the last bit of an activation decides how it is rounded for the next product, and that bit
+    depends on how many rows a product has. So there a step of few tokens always has the same shape:
+    filled up to ``guesses`` + 1 tokens, with attention over a multiple of BLOCK positions. Then a
+    token's logits are the same to the last bit, alone or behind right guesses.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        dtype: str,
+        guesses: int,
+        graph: Any,
+        tokens: Array,
+        positions: Array,
+    ) -> None:
+        self.device, self.dtype, self.chunk = "cpu", dtype, CHUNK
         self._layers = int(config["n_layer"])
         self._row = 2 * int(config["n_embd"]) // int(config["n_head"])
-        self._number = np.float16 if dtype == "int8" else np.float32
+        self._few = 1 + guesses if dtype == "int8" else 1
         self._tokens, self._positions = tokens, positions
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if dtype == "int8":
@@ -88,22 +109,34 @@ class BigCode:
         self.step(self.empty(), [[0]])  # OpenVINO repacks the weights at the first step
 
     def empty(self) -> RowsKV:
-        nothing = np.empty((1, 0, self._row), self._number)
+        nothing = np.empty((1, 0, self._row), np.float32)
         return RowsKV([nothing] * self._layers, 0)
 
     def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
         past = cast(RowsKV, kv)
         ids = np.array(rows)
+        batch, new = ids.shape
+        wanted, unused = np.arange(new - keep, new), 0
+        if batch == 1 and new <= self._few:
+            ids = np.pad(ids, ((0, 0), (0, self._few - new)))
+            wanted, unused = np.arange(self._few), -(past.length + self._few) % BLOCK
         places = np.arange(past.length, past.length + ids.shape[1])
-        embedded = self._tokens[ids].astype(np.float32) + self._positions[places].astype(np.float32)
-        later = np.arange(places[-1] + 1) > places[:, None]
+        later = np.arange(places[-1] + 1 + unused) > places[:, None]
         mask = np.where(later, np.float32(-np.inf), np.float32(0))[:, None]
-        inputs: list[Any] = [embedded, mask, np.array([keep])]
+        at = np.minimum(places, len(self._positions) - 1)
+        embedded = self._tokens[ids].astype(np.float32) + self._positions[at].astype(np.float32)
+        nothing = np.zeros((batch, unused, self._row), np.float32)
         rows_so_far = past.rows()  # a tensor that shares an array's memory doesn't keep it alive
-        inputs += [openvino.Tensor(layer, shared_memory=layer.size > 0) for layer in rows_so_far]
+        tensors = [openvino.Tensor(layer, shared_memory=layer.size > 0) for layer in rows_so_far]
+        inputs = [embedded, mask, wanted, nothing, *tensors]
         out = self._request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)
-        past.append(out[1])
-        return np.array(out[0])
+        past.append(out[1][:, :, :new])
+        return np.array(out[0][:, new - keep : new] if len(wanted) > keep else out[0])
+
+    def together(self, kv: KV) -> int:
+        if self.dtype == "float32":
+            return CHUNK
+        return min(self._few, 1 + -(kv.length + self._few) % BLOCK)
 
 
 class RowsKV:
@@ -200,22 +233,23 @@ class _Builder:
 
 
 def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -> Any:
-    """Embeddings [batch, new, width], mask [new, 1, all], how many logits to keep, and for each layer
-    the past [batch, past, 2 x head size] -> logits [batch, keep, vocabulary] and the new rows of the
-    past, [layers, batch, new, 2 x head size]. Follows transformers' modeling_gpt_bigcode.py.
+    """Embeddings [batch, new, width], mask [new, 1, all], the places [keep] among the new tokens whose
+    logits are wanted, zeros [batch, unused, 2 x head size] to fill up with, and for each layer the past
+    [batch, past, 2 x head size] -> logits [batch, keep, vocabulary] and the new rows of the past,
+    [layers, batch, new, 2 x head size]. Follows transformers' modeling_gpt_bigcode.py.
     """
     width, heads = int(config["n_embd"]), int(config["n_head"])
     size = width // heads
     build = _Builder(tensor, float(config.get("layer_norm_epsilon", 1e-5)), dtype == "int8")
     gelu = GELUS[BIGCODE_ACTIVATIONS[config.get("activation_function", "gelu_pytorch_tanh")]]
-    stored, number = ("f16", np.float16) if dtype == "int8" else ("f32", np.float32)
 
     def whole(*values: int) -> Any:
         return op.constant(np.array(values, np.int64))
 
     x = embedded = op.parameter([-1, -1, width], np.float32)
     mask = op.parameter([-1, 1, -1], np.float32)
-    keep = op.parameter([1], np.int64)
+    wanted = op.parameter([-1], np.int64)
+    nothing = op.parameter([-1, -1, 2 * size], np.float32)
     batch, new = (op.gather(op.shape_of(embedded), whole(axis), whole(0)) for axis in (0, 1))
     by_token = op.concat([batch, new, whole(heads, -1)], 0)
     by_row = op.concat([batch, op.multiply(new, whole(heads)), whole(-1)], 0)
@@ -223,17 +257,15 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
     pasts, added = [], []
     for layer in range(int(config["n_layer"])):
         name = f"transformer.h.{layer}"
-        past = op.parameter([-1, -1, 2 * size], number)
+        past = op.parameter([-1, -1, 2 * size], np.float32)
         projected = op.variadic_split(
             build.linear(build.norm(x, name + ".ln_1"), name + ".attn.c_attn"), 2, [width, 2 * size]
         )
         query = op.reshape(projected.output(0), by_row, False)
-        rows = op.convert(projected.output(1), stored)
+        rows = projected.output(1)
         pasts.append(past)
         added.append(op.unsqueeze(rows, whole(0)))
-        keys, values = op.variadic_split(
-            op.convert(op.concat([past, rows], 1), "f32"), 2, [size, size]
-        ).outputs()
+        keys, values = op.variadic_split(op.concat([past, rows, nothing], 1), 2, [size, size]).outputs()
         scores = op.multiply(op.matmul(query, keys, False, True), op.constant(np.float32(size**-0.5)))
         weights = op.softmax(op.add(op.reshape(scores, by_token, False), mask), -1)
         attended = op.reshape(
@@ -243,9 +275,10 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
         hidden = build.linear(build.norm(x, name + ".ln_2"), name + ".mlp.c_fc")
         hidden = op.gelu(hidden, gelu)
         x = op.add(x, build.linear(hidden, name + ".mlp.c_proj"))
-    last = op.slice(x, op.multiply(keep, whole(-1)), whole(2**40), whole(1), whole(1))
+    last = op.gather(x, wanted, whole(1))
     logits = build.product(build.norm(last, "transformer.ln_f"), "lm_head.weight")
-    return openvino.Model([logits, op.concat(added, 0)], [embedded, mask, keep, *pasts], "gpt_bigcode")
+    inputs = [embedded, mask, wanted, nothing, *pasts]
+    return openvino.Model([logits, op.concat(added, 0)], inputs, "gpt_bigcode")
 
 
 def _place(folder: Path) -> tuple[Path, str]:
@@ -253,7 +286,9 @@ def _place(folder: Path) -> tuple[Path, str]:
     files = [file.resolve() for file in safetensors_files(folder)]
     made_from = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     name = hashlib.sha256(json.dumps([str(file) for file in files]).encode()).hexdigest()[:16]
-    return user_cache_path("santajupyter") / f"int8-{name}", json.dumps([openvino.__version__, made_from])
+    return user_cache_path("santajupyter") / f"int8-{name}", json.dumps(
+        [FORMAT, openvino.__version__, made_from]
+    )
 
 
 def _kept(folder: Path) -> bool:
@@ -286,3 +321,18 @@ def _read_back(folder: Path) -> tuple[Path, Array, Array]:
     place, _ = _place(folder)
     tokens, positions = (np.load(place / f"{name}.npy", mmap_mode="r") for name in ("tokens", "positions"))
     return place / "graph.xml", tokens, positions
+
+
+def _let_go(place: Path) -> None:
+    """OpenVINO has the weights repacked, but holds the file mapped too, twice the memory to all appearances.
+
+    What is let go is read from the file again if it is ever looked at.
+    """
+    maps = Path("/proc/self/maps")
+    if not maps.is_file():
+        return
+    libc = ctypes.CDLL(None)
+    for line in maps.read_text("utf-8", "replace").splitlines():
+        if line.endswith(str(place / "graph.bin")):
+            start, end = (int(address, 16) for address in line.split()[0].split("-"))
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)

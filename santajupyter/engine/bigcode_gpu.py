@@ -68,7 +68,7 @@ class BigCode:
         self._epsilon = float(config.get("layer_norm_epsilon", 1e-5))
         self._gelu = BIGCODE_ACTIVATIONS[config.get("activation_function", "gelu_pytorch_tanh")]
         self.device, self.dtype = spoken(str(self._tokens.device)), str(self._tokens.dtype)[len("torch.") :]
-        self.chunk, self.steady = CHUNK, self._tokens.dtype == torch.float32
+        self.chunk = CHUNK
         self._single = _SingleStep(self)
 
     def empty(self) -> TensorKV:
@@ -83,6 +83,9 @@ class BigCode:
         places = torch.arange(begin, past.length, device=ids.device)
         logits: Logits = self.logits(ids, places, past.filled(past.length), keep).float().cpu().numpy()
         return logits
+
+    def together(self, kv: KV) -> int:
+        return 1  # what it runs ahead isn't guessed
 
     def greedy(self, kv: KV, token: int, vocabulary: int) -> Generator[tuple[int, float], None, None]:
         """See RunsAhead. Steps of other texts in between only cost this one a copy of its past."""

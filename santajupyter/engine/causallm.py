@@ -63,9 +63,6 @@ class CausalLM:
         self.chunk = CHUNK.get(model.device.type, GPU_CHUNK)
         self.device = spoken(str(model.device))
         self.dtype = str(model.dtype).removeprefix("torch.")
-        # In 16 bits near ties are common, and the products' rounding depends on the number of rows:
-        # with guesses, 3 of 9 greedy outputs of a 0.5 B model in bfloat16 were other ones.
-        self.steady = model.dtype == torch.float32
         # transformers 5.24 renamed it, model by model.
         named = inspect.signature(model.forward).parameters
         self._past = "cache" if "cache" in named else "past_key_values"
@@ -80,6 +77,11 @@ class CausalLM:
         out = self.module(input_ids=ids, use_cache=True, logits_to_keep=keep, **past)
         logits: Logits = out.logits[:, -keep:].float().cpu().numpy()
         return logits
+
+    def together(self, kv: KV) -> int:
+        # In 16 bits near ties are common, and the products' rounding depends on the number of rows:
+        # with guesses, 3 of 9 greedy outputs of a 0.5 B model in bfloat16 were other ones.
+        return self.chunk if self.module.dtype == torch.float32 else 1
 
 
 class LayersKV:

@@ -171,8 +171,7 @@ class Completer:
         kv = entry.kv if single else entry.kv.repeated(sampling.n)
         logits = logits.repeat(sampling.n, axis=0)
         greedy = single and sampling.temperature == 0
-        guesses = greedy and kv.can_be_cut and self._model.steady
-        lookup = _Lookup(entry.ids, self._lookup if guesses else 0)
+        lookup = _Lookup(entry.ids, self._lookup if greedy and kv.can_be_cut else 0)
         guessed: list[int] = []
         made = 0
         while True:
@@ -196,7 +195,8 @@ class Completer:
                     picks, left, entry, tokens[0], candidates[0], stops, control, on_delta
                 )
                 break
-            guessed = lookup.guess([*entry.ids, tokens[0]])[: prompt.max_new_tokens - made - 1]
+            most = min(prompt.max_new_tokens - made, self._model.together(kv)) - 1
+            guessed = lookup.guess([*entry.ids, tokens[0]])[:most]
             logits = self._model.step(kv, [[token, *guessed] for token in tokens], 1 + len(guessed))
             if single:
                 entry.ids += [tokens[0], *guessed]

@@ -48,16 +48,11 @@ class KV(Protocol):
 
 
 class Model(Protocol):
-    """``chunk``: how many tokens a prefill step takes, so that it can be cancelled in between.
-
-    ``steady``: logits are the same whether a few tokens come in one step or one by one, to within
-    float32's rounding, so that guesses checked together change nothing.
-    """
+    """``chunk``: how many tokens a prefill step takes, so that it can be cancelled in between."""
 
     device: str
     dtype: str
     chunk: int
-    steady: bool
 
     def empty(self) -> KV: ...
 
@@ -65,6 +60,14 @@ class Model(Protocol):
         """Logits [rows, keep, vocabulary] after each of the rows' last ``keep`` ids, all now in ``kv``.
 
         After an exception ``kv`` is of no use any more.
+        """
+        ...
+
+    def together(self, kv: KV) -> int:
+        """How many tokens the next step may have, for their logits to be those of as many steps.
+
+        At least one. Equal to the last bit, or in float32 to within its rounding: so guesses that are
+        checked together change nothing.
         """
         ...
 

@@ -129,7 +129,7 @@ class _Engine:
         name = options["family"] or recognize(self._tokenizer)
         self._family: Family | None = FAMILIES[name] if name else None
         self._order = options["prompt_order"]
-        model = _load(folder, options["device"], options["dtype"])
+        model = _load(folder, options["device"], options["dtype"], options["prompt_lookup"])
         config = text_config(folder)
         self._heal = bool(config.get("heal_tokens", False))
         positions = config.get("max_position_embeddings") or config.get("n_positions")
@@ -234,19 +234,19 @@ class _Engine:
         return report
 
 
-def _load(folder: Path, device: str, dtype: str) -> Model:
+def _load(folder: Path, device: str, dtype: str, guesses: int) -> Model:
     """Where nothing else was asked for, a GPU without room for the model is no reason not to have it."""
     chosen = resolve(device)
     try:
-        return _load_on(folder, chosen, dtype)
+        return _load_on(folder, chosen, dtype, guesses)
     except OutOfMemory as error:
         if (device, dtype) != ("auto", "auto"):
             raise
         print(f"santajupyter: {error}; it runs on the CPU", file=sys.stderr)
-    return _load_on(folder, "cpu", dtype)
+    return _load_on(folder, "cpu", dtype, guesses)
 
 
-def _load_on(folder: Path, device: str, dtype: str) -> Model:
+def _load_on(folder: Path, device: str, dtype: str, guesses: int) -> Model:
     """By our own code for SantaCoder's architecture; what isn't needed isn't imported, torch above all."""
     if device == "cpu":
         try:
@@ -255,7 +255,7 @@ def _load_on(folder: Path, device: str, dtype: str) -> Model:
             pass
         else:
             if bigcode_cpu.runs(folder, device, dtype):
-                return bigcode_cpu.load(folder, dtype)
+                return bigcode_cpu.load(folder, dtype, guesses)
     else:
         from . import bigcode_gpu
 
