@@ -60,8 +60,8 @@ class SantaApp(ExtensionApp):
         min=0,
         max=7,
         help="How many tokens to guess at a time from where the last ones stood before. A wrong guess costs "
-        "little, a right one saves a step, and the output is that of plain greedy decoding. Only in float32: "
-        "in other formats rounding would change it. 0: none.",
+        "little, a right one saves a step, and the output is that of plain greedy decoding. Only on a CPU in "
+        "float32 and int8: elsewhere rounding would change it. 0: none.",
     ).tag(config=True)
     allowed_models = List(
         Unicode(),
