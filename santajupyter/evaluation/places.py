@@ -64,7 +64,7 @@ def read_folder(folder: Path) -> dict[str, Notebook]:
 def choose(books: Mapping[str, Notebook], count: int, seed: int, per_notebook: int = 5) -> list[Place]:
     """``count`` places or as many as there are, at most ``per_notebook`` in one, in reading order.
 
-    Any line of any notebook is as likely, no line has two places, and there are about as many of each
+    A notebook is as likely as it has lines, no line has two places, and there are about as many of each
     kind. Some in each of a few notebooks cost less than one in each of many: they share what the model
     has read.
     """
@@ -88,10 +88,7 @@ def choose(books: Mapping[str, Notebook], count: int, seed: int, per_notebook: i
 
 
 def body(
-    book: Notebook,
-    place: Place,
-    as_written: bool = False,
-    out_of_order: bool = False,
+    book: Notebook, place: Place, as_written: bool = False, out_of_order: bool = False
 ) -> dict[str, Any]:
     """A body of POST complete: the cells above have run, in order, the active one and those below not.
 
