@@ -74,6 +74,13 @@ def test_from_archives_to_a_model_that_transformers_loads(
     assert "delta" not in corpus
     assert {json.loads(line)["kind"] for line in corpus.splitlines()} >= {"notebook", "gallery", "library"}
 
+    held_out, archives = tmp_path / "held-out", ("--downloads", str(sdists))
+    run("notebooks", monkeypatch, str(held_out), "--list", str(tmp_path / "packages.txt"), *archives)
+    assert [path.relative_to(held_out).as_posix() for path in held_out.rglob("*.ipynb")] == [
+        "gamma/docs/one.ipynb"
+    ]
+    assert "test\tgamma\t1.0\tApache-2.0\t1" in (held_out / "licences.tsv").read_text(encoding="utf-8")
+
     run("tokenizer", monkeypatch, *work, "--vocabulary", "400")
     run("train", monkeypatch, *work, "--steps", "6", "--size", "32", "2", "2")
     run("train", monkeypatch, *work, "--steps", "9", "--size", "32", "2", "2")

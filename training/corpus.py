@@ -171,7 +171,7 @@ def extract(package: Package, archive: Path) -> tuple[str, list[Text]]:
         return "refused", []
     texts = []
     sizes: Counter[str] = Counter()
-    for name, data in sorted(_files(archive), key=lambda item: hashlib.sha256(item[0].encode()).digest()):
+    for name, data in sorted(files(archive), key=lambda item: hashlib.sha256(item[0].encode()).digest()):
         for kind, raw in _documents(name, data.decode("utf-8", "replace")):
             text = clean(raw)
             if len(text) >= SHORTEST_DOCUMENT and sizes[kind] + len(text) <= CAPS[kind]:
@@ -182,7 +182,7 @@ def extract(package: Package, archive: Path) -> tuple[str, list[Text]]:
 
 def declared_licence(archive: Path) -> str:
     """The permissive licence in the archive's metadata; "" for none, or for one with further terms."""
-    for name, data in _files(archive, only="PKG-INFO"):
+    for name, data in files(archive, only="PKG-INFO"):
         if name == "PKG-INFO":
             meta = Parser().parsestr(data.decode("utf-8", "replace"))
             classifiers = [str(c) for c in meta.get_all("Classifier", []) if str(c).startswith("License ::")]
@@ -354,7 +354,8 @@ def _split(source: str, border: re.Pattern[str]) -> Iterator[str]:
     yield "\n".join(block)
 
 
-def _files(archive: Path, only: str = "") -> Iterator[tuple[str, bytes]]:
+def files(archive: Path, only: str = "") -> Iterator[tuple[str, bytes]]:
+    """The texts in an archive by their path in it, or those whose name ends with ``only``."""
     wanted = (only,) if only else (".ipynb", ".py", ".rst", ".md", ".qmd")
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as book:

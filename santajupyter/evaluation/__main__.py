@@ -1,0 +1,167 @@
+"""python -m santajupyter.evaluation replay | infilling; see docs/evaluation.md."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from ..protocol import CompletionRequest, completion_request
+from ..service import BUILT_IN, Settings
+from .infilling import outcomes, read_tasks, summary
+from .kernel import facts
+from .places import Notebook, Place, body, choose, read_folder
+from .replay import CONFIGURATIONS, replay, serving, usable
+from .report import tables
+
+# Room for what every configuration has read of a notebook, so that one doesn't push another's out.
+CACHE_BYTES = 2**30
+REQUEST_TIMEOUT = 300.0
+PROGRESS_INTERVAL = 30.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m santajupyter.evaluation", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("replay", help="suggestions at places in notebooks")
+    _add_model(command)
+    _add_replay(command)
+    command = commands.add_parser("infilling", help="HumanEval single-line infilling")
+    _add_model(command)
+    _add_infilling(command)
+    args = parser.parse_args()
+    asyncio.run(_infilling(args) if args.command == "infilling" else _replay(args))
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=BUILT_IN, help=f"a folder or hub id ({BUILT_IN})")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--out", type=Path, default=Path(os.devnull), help="for the results, a JSON line each"
+    )
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    names = [configuration.name for configuration in CONFIGURATIONS]
+    parser.add_argument("--folder", type=Path, required=True, help="where the notebooks lie")
+    parser.add_argument("--places", type=int, default=100)
+    parser.add_argument("--per-notebook", type=int, default=5, help="at most so many places in one (5)")
+    parser.add_argument("--configurations", nargs="+", choices=names, default=["full"], metavar="NAME")
+    parser.add_argument("--ablation", action="store_true", help=f"all of them: {', '.join(names)}")
+    parser.add_argument("--as-written", action="store_true", help="nothing stands below the cursor's line")
+    parser.add_argument(
+        "--out-of-order", action="store_true", help="one of the cells that ran stands below the cursor's"
+    )
+    parser.add_argument(
+        "--execute",
+        action="store_true",
+        help="run the notebooks' code here, for what a kernel knows at each place",
+    )
+
+
+def _add_infilling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="HumanEval.jsonl.gz or HumanEval-SingleLineInfilling.jsonl.gz",
+    )
+    parser.add_argument("--tasks", type=int, default=0, help="a sample of so many (all)")
+    parser.add_argument(
+        "--run-generated-code",
+        action="store_true",
+        required=True,
+        help="what the model writes is run here: say so",
+    )
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    return Settings(
+        args.model,
+        device=args.device,
+        dtype=args.dtype,
+        fallback_model="",
+        cache_bytes=CACHE_BYTES,
+        request_timeout=REQUEST_TIMEOUT,
+    )
+
+
+async def _replay(args: argparse.Namespace) -> None:
+    books = read_folder(args.folder)
+    places = choose(books, args.places, args.seed, args.per_notebook)
+    if not places:
+        raise SystemExit(f"--folder: no place to ask at in the notebooks of {args.folder}")
+    requests = await _requests(args, books, places)
+    wanted = [c for c in CONFIGURATIONS if args.ablation or c.name in args.configurations]
+    configurations = list(usable(wanted, requests.values()))
+    count = _Count(len(places) * len(configurations))
+    results = []
+    with args.out.open("w", encoding="utf-8") as out:
+        async for result in replay(_settings(args), configurations, requests):
+            results.append(result)
+            print(json.dumps(asdict(result), ensure_ascii=False), file=out, flush=True)
+            count.one_more()
+    print(tables(results))
+
+
+async def _requests(
+    args: argparse.Namespace, books: Mapping[str, Notebook], places: Iterable[Place]
+) -> dict[Place, CompletionRequest]:
+    requests = {}
+    for name, group in itertools.groupby(places, lambda place: place.notebook):
+        book = books[name]
+        bodies = {place: body(book, place, args.as_written, args.out_of_order) for place in group}
+        known = await facts(book, bodies) if args.execute else {}
+        for place, fields in bodies.items():
+            requests[place] = completion_request({**fields, **known.get(place, {})})
+    return requests
+
+
+async def _infilling(args: argparse.Namespace) -> None:
+    tasks = read_tasks(args.data)
+    if args.tasks:
+        tasks = random.Random(args.seed).sample(tasks, min(args.tasks, len(tasks)))  # noqa: S311
+    count = _Count(len(tasks))
+    found = []
+    with args.out.open("w", encoding="utf-8") as out:
+        async with serving(_settings(args)) as service:
+            async for outcome in outcomes(service, tasks):
+                found.append(outcome)
+                print(json.dumps(asdict(outcome), ensure_ascii=False), file=out, flush=True)
+                count.one_more()
+    print(summary(found))
+
+
+class _Count:
+    """Progress on stderr, a line every half a minute."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+        self._begun = self._said = time.monotonic()
+
+    def one_more(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if self._done == self._total or now > self._said + PROGRESS_INTERVAL:
+            self._said = now
+            minutes = (now - self._begun) / 60
+            left = minutes / self._done * (self._total - self._done)
+            print(
+                f"{self._done} of {self._total}, {minutes:.1f} min, {left:.0f} to go",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
