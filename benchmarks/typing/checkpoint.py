@@ -43,7 +43,8 @@ def make(tokenizer: Path, folder: Path, config: dict[str, Any] = SANTACODER) -> 
     """Write the folder; the same weights each time."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    named = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}
+    named = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+    named["tokenizer_class"] = "PreTrainedTokenizerFast"
     for name, fields in (("config.json", config), ("tokenizer_config.json", named)):
         (folder / name).write_text(json.dumps(fields, indent=2), "utf-8")
     save_file(_weights(config), folder / "model.safetensors", {"format": "pt"})
