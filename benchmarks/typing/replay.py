@@ -141,7 +141,7 @@ def main() -> None:
         for peer in peers
     ]
     print(
-        f"{keystrokes} keystrokes in {len(traces)} notebooks, {replay.asked} questions, {args.new} new tokens, "
+        f"{keystrokes} keystrokes in {len(traces)} notebooks, {replay.asked} questions of {args.new} tokens, "
         f"{replay.healed} prompts whose last token is made again; p50 / p95"
     )
     print(f"\n{report.table(rows)}\n\n{report.table(rows, report.FLOORS)}\n{report.floor(run)}\n")
