@@ -115,16 +115,18 @@ def test_the_frontend_asks_after_a_pause_and_reads_ahead_in_another_cell() -> No
     ]
 
 
-# 1 GB a ms, 1 billion operations a ms: 2 ms a token for 2 GB of weights, 0.4 ms a prefilled token.
-RUN = report.Run(Speed(1e12, "sum", {"int8": 1e12}), 200_000_000, new=3, keystrokes=50, questions=4)
+# 1 GB and a billion operations a ms: 2 ms a token for 2 GB of weights, 0.4 ms of work a prefilled token.
+SPEED = Speed(1e12, {"int8": 1e12})
+RUN = report.Run(layers=200_000_000, new=3, keystrokes=50, questions=4)
 
 
 def figures(name: str, first: float, questions: int = 2, prefilled: int = 1) -> report.Row:
     """Every answer takes ``first`` and 10 ms for each further token."""
     answer = Answer(first, first + 0.02, 0.01, prefilled, 3)
-    samples = [report.Sample(name, 5.0, 8.0)] if prefilled == 1 else []
-    samples += [report.Sample(name, answer.whole, 1.0, answer, 100, pause=0.05)] * questions
-    return report.row(report.Facts(name, 2_000_000_000, "int8", Memory(3, 2_700_000_000)), samples, RUN)
+    samples = [report.Sample(name, answer, 1.0, 100, SPEED, pause=0.05)] * questions
+    ahead = [report.Ahead(name, 5.0, 8.0)] if prefilled == 1 else []
+    facts = report.Facts(name, 2_000_000_000, "int8", Memory(3, 2_700_000_000))
+    return report.row(facts, samples, ahead, RUN)
 
 
 def test_figures_of_a_peer() -> None:

