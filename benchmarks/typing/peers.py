@@ -162,8 +162,12 @@ class Llama:
         )
         self.pid = self._process.pid
         self.said = " ".join(settings) + ", cache_prompt"
-        for _ in _until(self._is_ready, self.name):
-            time.sleep(0.1)
+        try:
+            for _ in _until(self._is_ready, self.name):
+                time.sleep(0.1)
+        except BaseException:
+            self.close()
+            raise
 
     def ask(self, question: Question, new: int) -> Answer:
         begun, first, in_first = time.perf_counter(), 0.0, 0

@@ -116,9 +116,10 @@ def main() -> None:
     begun = time.monotonic()
     print(f"{described()}\nload average at the start: {load()}")
     traces = [cut(trace, args.keystrokes) for trace in read(args.traces)[: args.notebooks]]
+    asked = sum(moment.ask for trace in traces for moment in moments(trace))
     with ExitStack() as stack:
         peers = _opened(args.peers, args.model, stack)
-        replay = Replay(peers, args.model, args.new, args.every, args.seed)
+        replay = Replay(peers, args.model, args.new, min(args.every, asked), args.seed)
         for number, trace in enumerate(traces, 1):
             replay.run(trace)
             print(f"notebook {number} of {len(traces)} after {time.monotonic() - begun:.0f} s", flush=True)
