@@ -82,6 +82,10 @@ FAMILIES: dict[str, Family] = {
     "granite": _UNDERSCORES,
 }
 _END_TOKENS = ("<|endoftext|>", "</s>", "<eos>", "<｜end▁of▁sentence｜>", "<|end_of_text|>")
+# Every control token of every family, as text.
+ALL_TOKENS = frozenset(_END_TOKENS).union(
+    *((*family.sentinels, *family.ends, *filter(None, [family.bos])) for family in FAMILIES.values())
+)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     prompt_order: str = "auto"
+    min_logprob: float | None = None
     cache_bytes: int = 256 * 2**20
     prompt_lookup: int = 4
     allowed_models: tuple[str, ...] = ()
@@ -212,7 +213,7 @@ class CompletionService:
         """
         begun = time.perf_counter()
         engine = await self._available_engine()
-        floor = engine.status.min_logprob if unasked else None
+        floor = self._floor(engine) if unasked else None
         queue_ms = 0.0
         shown = [postprocess.Stream(place) for _ in range(sampling.n)]
         try:
@@ -257,6 +258,11 @@ class CompletionService:
         if items:
             statistics.latencies.append(queue_ms + timings.prefill_ms + timings.decode_ms)
         return Completion(tuple(items), engine.status.model, usage, timings)
+
+    def _floor(self, engine: EngineProcess) -> float | None:
+        """The mean log-probability that a completion nobody asked for needs to be shown; None: any does."""
+        chosen = self._settings.min_logprob if engine is self._primary else None
+        return engine.status.min_logprob if chosen is None else chosen
 
     def _engine(self, model: str) -> EngineProcess:
         s = self._settings
