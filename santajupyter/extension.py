@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.services.contents.filemanager import FileContentsManager
 from traitlets import Bool, Enum, Float, Int, List, Unicode
 
 from .fim import FAMILIES, ORDERS
@@ -98,7 +100,14 @@ class SantaApp(ExtensionApp):
         names = Settings.__dataclass_fields__
         values: dict[str, Any] = {name: getattr(self, name) for name in names}
         values["allowed_models"] = tuple(self.allowed_models)
-        self.service = CompletionService(Settings(**values), self.log)
+        self.service = CompletionService(Settings(**values), self.log, self._root())
+
+    def _root(self) -> Path | None:
+        """Where the notebooks lie; None where the server keeps them elsewhere than in files."""
+        assert self.serverapp is not None
+        manager = self.serverapp.contents_manager
+        is_local = isinstance(manager, FileContentsManager) and manager.root_dir
+        return Path(manager.root_dir) if is_local else None
 
     def initialize_handlers(self) -> None:
         assert self.serverapp is not None
