@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.services.contents.filemanager import FileContentsManager
 from traitlets import Bool, Enum, Float, Int, List, Unicode
 
 from .fim import FAMILIES, ORDERS
@@ -49,6 +51,13 @@ class SantaApp(ExtensionApp):
         help="'spm' puts the suffix before the prefix, so that a keystroke only lengthens the prompt; 'psm' "
         "the other way round. 'auto': 'spm' where the family was trained on it.",
     ).tag(config=True)
+    min_logprob = Float(
+        None,
+        allow_none=True,
+        help="While you type, suggestions of 'model' are shown from this mean log-probability of their "
+        "tokens on: -0.5 shows what the model is fairly sure of. They come whole then, not word by word. "
+        "None: the model's own limit; only santa-mini has one.",
+    ).tag(config=True)
     cache_bytes = Int(
         256 * 2**20,
         min=0,
@@ -91,7 +100,14 @@ class SantaApp(ExtensionApp):
         names = Settings.__dataclass_fields__
         values: dict[str, Any] = {name: getattr(self, name) for name in names}
         values["allowed_models"] = tuple(self.allowed_models)
-        self.service = CompletionService(Settings(**values), self.log)
+        self.service = CompletionService(Settings(**values), self.log, self._root())
+
+    def _root(self) -> Path | None:
+        """Where the notebooks lie; None where the server keeps them elsewhere than in files."""
+        assert self.serverapp is not None
+        manager = self.serverapp.contents_manager
+        is_local = isinstance(manager, FileContentsManager) and manager.root_dir
+        return Path(manager.root_dir) if is_local else None
 
     def initialize_handlers(self) -> None:
         assert self.serverapp is not None

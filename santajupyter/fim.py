@@ -11,6 +11,8 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,10 @@ SUFFIX_SHARE = 1 / 4
 # What is too long is cut in steps of this share of the room, so that all but the prompt's
 # end, and with it the prompt cache, stays the same for many keystrokes.
 CUT_SHARE = 1 / 8
+# Of the room for the prefix's parts, this share is for the nearest ones, whatever they are.
+NEAR_SHARE = 1 / 2
+# When so many parts didn't fit, what is left of the room is not worth more tokenizing.
+MISSES = 8
 # No tokenizer here has code with more characters a token: what is further away than
 # this can't reach the window and needn't be tokenized.
 MAX_CHARS_PER_TOKEN = 32
@@ -76,6 +82,10 @@ FAMILIES: dict[str, Family] = {
     "granite": _UNDERSCORES,
 }
 _END_TOKENS = ("<|endoftext|>", "</s>", "<eos>", "<｜end▁of▁sentence｜>", "<|end_of_text|>")
+# Every control token of every family, as text.
+ALL_TOKENS = frozenset(_END_TOKENS).union(
+    *((*family.sentinels, *family.ends, *filter(None, [family.bos])) for family in FAMILIES.values())
+)
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,8 @@ class CodeTokenizer:
         self._anchor_length = len(tokenizer.encode(self._anchor, add_special_tokens=False).ids)
         self._sorted = sorted(tokenizer.get_vocab(with_added_tokens=False))
         self._decode_anchor = tokenizer.encode("a", add_special_tokens=False).ids
+        # Of a notebook's parts few change from key to key.
+        self.length = lru_cache(maxsize=4096)(self._length)
 
     @classmethod
     def from_folder(cls, folder: Path) -> CodeTokenizer:
@@ -130,6 +142,10 @@ class CodeTokenizer:
             return []
         ids: list[int] = self._tokenizer.encode(self._anchor + text, add_special_tokens=False).ids
         return ids[self._anchor_length :]
+
+    def _length(self, text: str) -> int:
+        """At most how many tokens the text is in the middle of another."""
+        return len(self.encode(text)) + 1
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids that continue some other text; U+FFFD for half a character."""
@@ -182,19 +198,19 @@ def fit(
 ) -> Prompt:
     """The prompt for the text at the document's cursor; with the new tokens at most ``window`` ids.
 
-    Blank suffix or no family: left to right. Where it doesn't all fit, the prefix loses its
-    beginning and the suffix its end. Left to right, the prefix's last token is taken off and
-    generated again (token healing), since a cursor in mid-word cuts tokens as no training text
+    Blank suffix or no family: left to right. Where it doesn't all fit, the prefix loses parts, or its
+    beginning where it has none, and the suffix its end. Left to right, the prefix's last token is taken
+    off and generated again (token healing), since a cursor in mid-word cuts tokens as no training text
     did; ``heal`` does so in SPM order too, for a model whose FIM training didn't cut inside tokens.
     """
     new = min(max_new_tokens, window // 2)
     infill = family is not None and bool(document.suffix.strip())
     bos = _ids(tokenizer, (family.bos,)) if family and family.bos else []
     room = window - new - len(bos) - (3 if infill else 0)
-    prefix = tokenizer.encode(_near_end(document.prefix, room))
-    suffix = tokenizer.encode(document.suffix[: room * MAX_CHARS_PER_TOKEN]) if infill else []
-    suffix = _first(suffix, room, room - len(prefix))
-    prefix = _last(tokenizer, prefix, room - len(suffix))
+    parts = _Parts(document, tokenizer, room)
+    suffix = _beginning(tokenizer, document.suffix, room) if infill else []
+    suffix = _first(suffix, room, room - parts.length)
+    prefix = parts.within(room - len(suffix))
     if not infill or family is None:
         healed, prefix = _heal(tokenizer, prefix)
         return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed)
@@ -205,6 +221,60 @@ def fit(
     return Prompt(tuple(bos + pre + suf + suffix + mid + prefix), new, healed)
 
 
+class _Parts:
+    """A document's prefix as its parts, and the rest that always stays; lengths in tokens.
+
+    ``length`` is the whole's, counted no further than ``room``. Decisions are made in steps of the room.
+    """
+
+    def __init__(self, document: Document, tokenizer: CodeTokenizer, room: int) -> None:
+        ends = [*accumulate(part.length for part in document.parts)]
+        self._texts = [document.prefix[start:end] for start, end in pairwise([0, *ends])]
+        self._ranks = [part.rank for part in document.parts]
+        self._tokenizer, self._room = tokenizer, room
+        self._rest = document.prefix[ends[-1] if ends else 0 :]
+        self._rest_ids = tokenizer.encode(_near_end(self._rest, room))
+        self.length = len(self._rest_ids)
+        for number in reversed(range(len(self._texts))):
+            if self.length > room:
+                break
+            self.length += self._size(number)
+
+    def within(self, room: int) -> list[int]:
+        """The ids of what of it ``room`` tokens hold, in the document's order."""
+        kept: set[int] | range = range(len(self._texts))
+        if self.length > room:
+            step = max(1, int(room * CUT_SHARE))
+            kept = self._best(max(0, room - len(self._rest_ids)) // step * step)
+        if not kept:
+            return _last(self._tokenizer, self._rest_ids, room)
+        text = "".join(self._texts[number] for number in sorted(kept)) + self._rest
+        return _last(self._tokenizer, self._tokenizer.encode(text), room)
+
+    def _best(self, room: int) -> set[int]:
+        """The nearest parts, up to their share; then by rank; of the same rank what is nearer first."""
+        kept: set[int] = set()
+        near, numbers = int(room * (1 - NEAR_SHARE)), [*reversed(range(len(self._texts)))]
+        for number in numbers:
+            if self._size(number) > room - near:
+                break
+            room -= self._size(number)
+            kept.add(number)
+        misses = 0
+        for number in sorted(numbers[len(kept) :], key=lambda number: self._ranks[number]):
+            if self._size(number) <= room:
+                room -= self._size(number)
+                kept.add(number)
+            elif (misses := misses + 1) == MISSES:
+                break
+        return kept
+
+    def _size(self, number: int) -> int:
+        text = self._texts[number]
+        too_long = len(text) > self._room * MAX_CHARS_PER_TOKEN
+        return self._room + 1 if too_long else self._tokenizer.length(text)
+
+
 def _near_end(text: str, room: int) -> str:
     """The text's end, from a line's start; far more than ``room`` tokens, cut in steps."""
     reach = room * MAX_CHARS_PER_TOKEN
@@ -213,6 +283,14 @@ def _near_end(text: str, room: int) -> str:
     step = max(1, reach // 4)
     start = math.ceil((len(text) - reach) / step) * step
     return text[text.find("\n", start) + 1 or start :]
+
+
+def _beginning(tokenizer: CodeTokenizer, text: str, room: int) -> list[int]:
+    """The text's ids, or more of them than there is room for; what is further away isn't tokenized."""
+    reach = 4 * max(1, room)
+    while len(ids := tokenizer.encode(text[:reach])) <= room and reach < len(text):
+        reach *= 2
+    return ids
 
 
 def _first(ids: list[int], room: int, left: int) -> list[int]:

@@ -7,12 +7,22 @@ returns a beginning of the text, so a stream that grows can be shown as it comes
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
+from .fim import ALL_TOKENS
 from .notebook import Document
 
-CLOSERS = ")]}\"'`"
+OPENERS, CLOSERS, QUOTES = "([{", ")]}", "\"'`"
+# Those that are HTML too may be meant.
+SPECIAL_TOKEN = re.compile(
+    "|".join(re.escape(token) for token in ALL_TOKENS - {"<s>", "</s>", "<bos>", "<eos>"})
+)
+# Characters above and below the cursor that are looked at.
+REACH = 2000
+# A shorter beginning of what stands right of the cursor may stand there by chance.
+OVERLAP = 3
 # A compound statement's colon or a brace; not a bracket, whose call mostly ends on its own line.
 OPENS_BLOCK = re.compile(
     r"(^\s*(async|case|class|def|elif|else|except|finally|for|if|match|try|while|with)\b.*:|\{)\s*(#.*|//.*)?$"
@@ -27,13 +37,14 @@ LOOP_REACH = 400
 
 @dataclass(frozen=True)
 class Place:
-    """Where the completion lands: the line left and right of the cursor, what stands below,
+    """Where the completion lands: the line left and right of the cursor, what stands above and
 
-    and whether it may run over more than one line (``block``).
+    below, and whether it may run over more than one line (``block``).
     """
 
     left: str
     right: str
+    above: str
     below: str
     block: bool
 
@@ -50,7 +61,7 @@ def place(document: Document, mode: str = "auto", trigger: str = "automatic") ->
         block = not right.strip() and (trigger == "invoke" or bool(OPENS_BLOCK.search(opener)))
     else:
         block = mode == "block"
-    return Place(left=left, right=right, below=below, block=block)
+    return Place(left=left, right=right, above=above[-REACH:], below=below[:REACH], block=block)
 
 
 class Stream:
@@ -96,6 +107,12 @@ def finished(text: str, place: Place) -> bool:
     if begun and any(word.startswith(begun) for word in CONTINUATIONS):
         lines.pop()
     return _block_length(lines, place)[1]
+
+
+def _special_token(text: str, place: Place) -> str:
+    """Where a model spells one of its own tokens, what it had to say is over."""
+    found = SPECIAL_TOKEN.search(text)
+    return text[: found.start()] if found else text
 
 
 def _end_of_line(text: str, place: Place) -> str:
@@ -147,28 +164,80 @@ def _repeats_below(text: str, place: Place) -> str:
     return "" if first and first.strip() == following.strip() and len(first.strip()) > 1 else text
 
 
+def _repeats_above(text: str, place: Place) -> str:
+    """Nor does one that is no more than the line above over again."""
+    line = (place.left + text + place.right).strip()
+    again = len(line) > 1 and line == place.above.rstrip().rpartition("\n")[2].strip()
+    return "" if again else text
+
+
+def _closes_twice(text: str, place: Place) -> str:
+    """Up to the bracket or quote that closes what is closed right of the cursor already."""
+    here = _scan([*_paragraph(place.above.split("\n")[::-1])[::-1], place.left])
+    after = _scan([place.right, *_paragraph(place.below.split("\n"))], here.quote)
+    first, end = text.partition("\n")[0], len(text)
+    if here.quote and place.right.startswith(here.quote) and not _scan([first], here.quote).quote:
+        end = first.rfind(here.quote)
+    if after.unopened:
+        free = max(0, here.opened - len(after.unopened))
+        end = min([end, *_scan(text.split("\n"), here.quote).unopened[free:]])
+    line = text[:end].rpartition("\n")
+    return line[0] if end < len(text) and not line[2].strip() else text[:end]
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """Of some lines: brackets left open, the places of closers that close none, an open quote."""
+
+    opened: int
+    unopened: list[int]
+    quote: str
+
+
+def _scan(lines: Sequence[str], quote: str = "") -> _Scan:
+    opened, unopened, start, last = 0, [], 0, quote
+    for line in lines:
+        escaped = False
+        for at, mark in enumerate(line, start):
+            if quote:
+                quote = "" if mark == quote and not escaped else quote
+                escaped = mark == "\\" and not escaped
+            elif mark in QUOTES:
+                quote = mark
+            elif mark in OPENERS:
+                opened += 1
+            elif mark in CLOSERS and opened:
+                opened -= 1
+            elif mark in CLOSERS:
+                unopened.append(at)
+        start += len(line) + 1
+        last, quote = quote, ""
+    return _Scan(opened, unopened, last)
+
+
+def _paragraph(lines: Iterable[str]) -> list[str]:
+    """The lines up to a blank one; comments may hold any bracket."""
+    taken = takewhile(str.strip, lines)
+    return ["" if line.lstrip().startswith(("#", "//")) else line[:REACH] for line in taken]
+
+
 def _repeats_right(text: str, place: Place) -> str:
-    """Cut what stands right of the cursor already: all of it, or the closers it begins with."""
+    """Up to where it goes on with what stands right of the cursor, or with a beginning of that."""
     right = place.right.rstrip()
-    first, newline, _ = text.partition("\n")
-    closers = right[: len(right) - len(right.lstrip(CLOSERS))]
-    ends = [right] + ([closers[:length] for length in range(len(closers), 0, -1)] if not newline else [])
-    for end in filter(None, ends):
-        body = first.rstrip()[: -len(end)]
-        if first.rstrip().endswith(end) and _unopened(body, end[: len(closers)]):
+    first = text.partition("\n")[0].rstrip()
+    if not right.strip(CLOSERS + QUOTES):
+        return text  # brackets are counted, not compared
+    beginnings = range(min(len(right) - 1, len(first)), OVERLAP - 1, -1)
+    for end in (right, *(right[:length] for length in beginnings)):
+        body = first[: -len(end)]
+        if first.endswith(end) and _closes_none(body, end):
             return body
     return text
 
 
-def _unopened(body: str, closers: str) -> bool:
-    """Whether the closers after ``body`` close nothing that it opened itself."""
-    for mark in closers:
-        opener = {")": "(", "]": "[", "}": "{"}.get(mark, mark)
-        if opener == mark and body.count(mark) % 2:
-            return False
-        if opener != mark and body.count(opener) > body.count(mark):
-            return False
-    return True
+def _closes_none(body: str, end: str) -> bool:
+    """Whether what ``end`` begins with closes nothing that ``body`` opened itself."""
+    return end[0] not in CLOSERS or not _scan([body]).opened
 
 
 def _only_space(text: str, place: Place) -> str:
@@ -180,10 +249,13 @@ def _indent(line: str) -> int:
 
 
 RULES: tuple[Callable[[str, Place], str], ...] = (
+    _special_token,
     _end_of_line,
     _end_of_block,
     _loops,
+    _closes_twice,
     _repeats_right,
     _repeats_below,
+    _repeats_above,
     _only_space,
 )

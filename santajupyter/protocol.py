@@ -19,10 +19,28 @@ MAX_NEW_TOKENS = 1024
 MAX_CANDIDATES = 8
 MAX_STOPS = 16
 MAX_NAME = 1024
+# What a cell printed is clipped to this, so that 5 MB of output are no error.
+MAX_OUTPUTS = 8
+MAX_OUTPUT = 400
+OUTPUT_TYPES = ("error", "text")
 
 
 class BadRequest(ValueError):
     """A request's field is missing or wrong; the message names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a cell's last run left: ``text`` that it showed, or an error: its ``name``, its message
+
+    (``value``) and the ``line`` of the cell that raised it, where that is known.
+    """
+
+    type: str
+    text: str = ""
+    name: str = ""
+    value: str = ""
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,6 +51,7 @@ class Cell:
     type: str = "code"
     id: str = ""
     execution_count: int | None = None
+    outputs: tuple[Output, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,6 +205,20 @@ def _cell(name: str, value: object) -> Cell:
         type=fields.choice("type", CELL_TYPES, "code"),
         id=fields.text("id", ""),
         execution_count=None if count < 0 else count,
+        outputs=tuple(
+            _output(f"{name}.outputs[{i}]", output) for i, output in enumerate(fields.list("outputs", ()))
+        )[-MAX_OUTPUTS:],
+    )
+
+
+def _output(name: str, value: object) -> Output:
+    fields = _Fields(value, name)
+    return Output(
+        type=fields.choice("type", OUTPUT_TYPES, None),
+        text=fields.beginning("text"),
+        name=fields.beginning("name"),
+        value=fields.beginning("value"),
+        line=fields.beginning("line"),
     )
 
 
@@ -219,7 +252,11 @@ class _Fields:
             raise self._bad(name, "has half of a surrogate pair; send whole Unicode characters")
         return value
 
-    def choice(self, name: str, options: Sequence[str], default: str) -> str:
+    def beginning(self, name: str, length: int = MAX_OUTPUT) -> str:
+        """A text's first characters; what is longer is no error."""
+        return self.text(name, "", limit=None)[:length]
+
+    def choice(self, name: str, options: Sequence[str], default: str | None) -> str:
         value = self._get(name, default)
         if value not in options:
             raise self._bad(name, f"must be one of {', '.join(options)}")
@@ -247,8 +284,8 @@ class _Fields:
             raise self._bad(name, "must be true or false")
         return value
 
-    def list(self, name: str) -> Sequence[object]:
-        value = self._get(name, None)
+    def list(self, name: str, default: Sequence[object] | None = None) -> Sequence[object]:
+        value = self._get(name, default)
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise self._bad(name, "must be a list")
         return value

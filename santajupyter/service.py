@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import __version__, postprocess
+from . import __version__, modules, postprocess
 from .engine import EngineProcess, EngineUnavailable
 from .notebook import Document, document
 from .protocol import Completion, CompletionRequest, Item, Sampling, TextRequest, Timings, Usage
@@ -22,6 +23,8 @@ MODELS = Path(__file__).parent / "models"
 LOAD_WAIT = 30.0
 # A model that couldn't be loaded is tried again on the next use after this.
 RETRY_LOAD = 600.0
+# A file system that is slower than this isn't waited for.
+READ_WAIT = 0.25
 
 OnDelta = Callable[[int, str], Awaitable[None]]
 
@@ -52,6 +55,7 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     prompt_order: str = "auto"
+    min_logprob: float | None = None
     cache_bytes: int = 256 * 2**20
     prompt_lookup: int = 4
     allowed_models: tuple[str, ...] = ()
@@ -64,9 +68,12 @@ class Settings:
 class CompletionService:
     """The configured model with the built-in one to stand in for it. Use from one event loop."""
 
-    def __init__(self, settings: Settings, log: logging.Logger) -> None:
+    def __init__(self, settings: Settings, log: logging.Logger, root: Path | None = None) -> None:
+        """``root``: the folder that the notebooks' paths begin in; None: they are no files here."""
         self._settings = settings
         self._log = log
+        self._root = root
+        self._reader = ThreadPoolExecutor(1, "santajupyter-modules")
         self._changed = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._tasks: dict[object, asyncio.Task[Completion]] = {}
@@ -107,7 +114,7 @@ class CompletionService:
         The result's texts are final: a rule may have taken back the end of what was streamed.
         Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
         """
-        where = document(request.cells, request.active, request.offset, request.language)
+        where = await self._document(request)
         place = postprocess.place(where, request.mode, request.trigger)
         stops = request.sampling.stop if place.block else ("\n", *request.sampling.stop)
         sampling = replace(request.sampling, stop=stops)
@@ -121,7 +128,7 @@ class CompletionService:
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items. Raises as complete."""
-        where = document(request.cells, request.active, request.offset, request.language)
+        where = await self._document(request)
         client = request.client and f"warm {request.client}"
         return await self._admit(client, self._run(where, request.sampling, None, _ignore, warm=True))
 
@@ -156,11 +163,37 @@ class CompletionService:
             self._idle.cancel()
         for task in [*self._tasks.values(), *self._background]:
             task.cancel()
+        self._reader.shutdown(wait=False, cancel_futures=True)
         await self.unload()
 
     def serves(self, model: str) -> bool:
         """Whether ``model`` names what answers here now or is configured to."""
         return model in {self._primary.status.model, *(e.status.model for e in self._engines())}
+
+    async def _document(self, request: CompletionRequest) -> Document:
+        return document(
+            request.cells,
+            request.active,
+            request.offset,
+            request.language,
+            modules=await self._signatures(request),
+        )
+
+    async def _signatures(self, request: CompletionRequest) -> list[str]:
+        """What the files define that the notebook imports; the line that is being typed imports nothing."""
+        if self._root is None or not request.path or request.language != "python":
+            return []
+        source, offset = request.cells[request.active].source, request.offset
+        above, below = source[:offset].rpartition("\n")[0], source[offset:].partition("\n")[2]
+        others = (cell.source for cell in request.cells if cell.type == "code" and cell.source is not source)
+        loop = asyncio.get_running_loop()
+        reading = loop.run_in_executor(
+            self._reader, modules.signatures, self._root, request.path, [*others, above, below]
+        )
+        try:
+            return await asyncio.wait_for(reading, READ_WAIT)
+        except asyncio.TimeoutError:
+            return []
 
     async def _admit(self, client: str, work: Coroutine[Any, Any, Completion]) -> Completion:
         """Run the work as the client's only one, in a queue of limited length, for a limited time."""
@@ -212,7 +245,7 @@ class CompletionService:
         """
         begun = time.perf_counter()
         engine = await self._available_engine()
-        floor = engine.status.min_logprob if unasked else None
+        floor = self._floor(engine) if unasked else None
         queue_ms = 0.0
         shown = [postprocess.Stream(place) for _ in range(sampling.n)]
         try:
@@ -257,6 +290,11 @@ class CompletionService:
         if items:
             statistics.latencies.append(queue_ms + timings.prefill_ms + timings.decode_ms)
         return Completion(tuple(items), engine.status.model, usage, timings)
+
+    def _floor(self, engine: EngineProcess) -> float | None:
+        """The mean log-probability that a completion nobody asked for needs to be shown; None: any does."""
+        chosen = self._settings.min_logprob if engine is self._primary else None
+        return engine.status.min_logprob if chosen is None else chosen
 
     def _engine(self, model: str) -> EngineProcess:
         s = self._settings

@@ -1,6 +1,6 @@
 import { Text } from '@jupyterlab/coreutils';
 
-import type { INotebookContext } from './context';
+import type { ICell, INotebookContext } from './context';
 
 /** Characters sent left and right of the cursor at most. */
 export const MAX_BEFORE = 60_000;
@@ -13,38 +13,67 @@ export const MAX_AFTER = 15_000;
  */
 const STEP = 15_000;
 
-/** The cells nearest the cursor that fit the limits, as whole cells where that can be. */
+/** So many cells right above the cursor's stay longer than any other. */
+const NEAR = 20;
+
+/** What the cursor's cell may need from far away. */
+const DEFINES =
+  /^(async def|class|const|def|from|function|import|library|using)\b/m;
+
+/**
+ * The cells that fit the limits, as whole cells where that can be: below the
+ * cursor the nearest; above it narrative goes before code, and code before
+ * definitions and imports.
+ */
 export function clipped(context: INotebookContext): INotebookContext {
   const { cells, active, offset } = context;
   const { source } = cells[active];
   const cursor = Text.charIndexToJsIndex(offset, source);
-  const lengths = cells.map(cell => cell.source.length);
-  const before = keepBefore(lengths.slice(0, active), source.slice(0, cursor));
-  const after = keepAfter(source.slice(cursor), lengths.slice(active + 1));
+  const before = keepBefore(cells.slice(0, active), source.slice(0, cursor));
+  const below = cells.slice(active + 1);
+  const after = keepAfter(source.slice(cursor), below.map(size));
   const current = { ...cells[active], source: before.left + after.right };
   return {
     ...context,
-    cells: [
-      ...cells.slice(before.first, active),
-      current,
-      ...cells.slice(active + 1, active + 1 + after.count)
-    ],
-    active: active - before.first,
+    cells: [...before.cells, current, ...below.slice(0, after.count)],
+    active: before.cells.length,
     offset: Text.jsIndexToCharIndex(before.left.length, current.source)
   };
 }
 
 function keepBefore(
-  lengths: number[],
+  cells: ICell[],
   left: string
-): { first: number; left: string } {
-  const total = lengths.reduce((sum, length) => sum + length, left.length);
+): { cells: ICell[]; left: string } {
+  const total = cells.reduce((sum, cell) => sum + size(cell), left.length);
   let excess = Math.ceil(Math.max(0, total - MAX_BEFORE) / STEP) * STEP;
-  let first = 0;
-  while (first < lengths.length && excess > 0) {
-    excess -= lengths[first++];
+  const gone = new Set<number>();
+  for (const index of excess > 0 ? dispensable(cells) : []) {
+    if (excess <= 0) {
+      break;
+    }
+    excess -= size(cells[index]);
+    gone.add(index);
   }
-  return { first, left: excess > 0 ? fromLine(left, excess) : left };
+  return {
+    cells: cells.filter((_, index) => !gone.has(index)),
+    left: excess > 0 ? fromLine(left, excess) : left
+  };
+}
+
+/** Indices in the order in which the cells go: of a kind the furthest first. */
+function dispensable(cells: ICell[]): number[] {
+  const kinds = cells.map(({ type, source }, index) => {
+    if (index >= cells.length - NEAR) {
+      return 3;
+    }
+    return type !== 'code' ? 0 : DEFINES.test(source) ? 2 : 1;
+  });
+  return [...kinds.keys()].sort((a, b) => kinds[a] - kinds[b] || a - b);
+}
+
+function size({ source, outputs }: ICell): number {
+  return source.length + (outputs ? JSON.stringify(outputs).length : 0);
 }
 
 function keepAfter(
@@ -78,6 +107,7 @@ function wholeStart(text: string): string {
   return text.replace(/^[\uDC00-\uDFFF]/, '');
 }
 
-function wholeEnd(text: string): string {
+/** `text` without the half of a character that it may end with. */
+export function wholeEnd(text: string): string {
   return text.replace(/[\uD800-\uDBFF]$/, '');
 }

@@ -9,12 +9,14 @@ import { NotebookPanel } from '@jupyterlab/notebook';
 import type { Widget } from '@lumino/widgets';
 
 import { clipped } from './clip';
+import { cellOutputs, type IOutput } from './outputs';
 
 export interface ICell {
   type: 'code' | 'markdown' | 'raw';
   source: string;
   id?: string;
   execution_count?: number | null;
+  outputs?: IOutput[];
 }
 
 /** The cells around a cursor; `offset` counts code points into `cells[active]`. */
@@ -35,13 +37,14 @@ export interface IPlace {
 
 /**
  * What the model is told of the document: its live cells, not those on disk,
- * those far from the cursor left out.
+ * those far from the cursor left out; with the text that cells showed if wanted.
  */
 export function notebookContext(
   widget: Widget,
-  request: CompletionHandler.IRequest
+  request: CompletionHandler.IRequest,
+  withText: boolean
 ): INotebookContext {
-  return clipped(documentContext(widget, request));
+  return clipped(documentContext(widget, request, withText));
 }
 
 /** The editor that the user types into, null where there is none. */
@@ -134,13 +137,14 @@ const MIME_LANGUAGES: Record<string, string> = {
 
 function documentContext(
   widget: Widget,
-  request: CompletionHandler.IRequest
+  request: CompletionHandler.IRequest,
+  withText: boolean
 ): INotebookContext {
   if (widget instanceof NotebookPanel) {
-    return panelContext(widget, request);
+    return panelContext(widget, request, withText);
   }
   if (widget instanceof ConsolePanel) {
-    return consoleContext(widget, request);
+    return consoleContext(widget, request, withText);
   }
   return {
     cells: [{ type: 'code', source: request.text }],
@@ -153,11 +157,12 @@ function documentContext(
 
 function panelContext(
   panel: NotebookPanel,
-  request: CompletionHandler.IRequest
+  request: CompletionHandler.IRequest,
+  withText: boolean
 ): INotebookContext {
   const models = Array.from(panel.content.model?.cells ?? []);
   return {
-    cells: models.map(modelCell),
+    cells: models.map(model => modelCell(model, withText)),
     active: panel.content.activeCellIndex,
     offset: request.offset,
     language: notebookLanguage(panel, request.mimeType),
@@ -167,10 +172,11 @@ function panelContext(
 
 function consoleContext(
   panel: ConsolePanel,
-  request: CompletionHandler.IRequest
+  request: CompletionHandler.IRequest,
+  withText: boolean
 ): INotebookContext {
   const ran: ICell[] = Array.from(panel.console.cells)
-    .map((cell: Cell) => modelCell(cell.model))
+    .map((cell: Cell) => modelCell(cell.model, withText))
     .filter(cell => cell.type === 'code');
   return {
     cells: [...ran, { type: 'code', source: request.text }],
@@ -181,14 +187,16 @@ function consoleContext(
   };
 }
 
-function modelCell(model: ICellModel): ICell {
+function modelCell(model: ICellModel, withText: boolean): ICell {
   const type = cellType(model.type);
+  const code = type === 'code' ? (model as ICodeCellModel) : null;
+  const outputs = code ? cellOutputs(code, withText) : [];
   return {
     type,
     source: model.sharedModel.getSource(),
     id: model.id,
-    execution_count:
-      type === 'code' ? (model as ICodeCellModel).executionCount : null
+    execution_count: code?.executionCount ?? null,
+    ...(outputs.length > 0 && { outputs })
   };
 }
 

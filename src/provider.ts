@@ -245,9 +245,9 @@ export class SantaProvider implements IInlineCompletionProvider {
     widget: Widget,
     automatic: boolean
   ): ICompletionRequest {
-    const { mode, maxNewTokens, temperature } = this._settings.choices;
+    const { mode, maxNewTokens, temperature, outputs } = this._settings.choices;
     return {
-      ...notebookContext(widget, request),
+      ...notebookContext(widget, request, outputs),
       trigger: automatic ? 'automatic' : 'invoke',
       mode,
       max_new_tokens: maxNewTokens,

@@ -84,9 +84,13 @@ export class Warmup {
   private _timer = 0;
 }
 
-/** The part of a request that the model reads: running a cell changes its count, but no prompt. */
+/** The part of a request that the model reads: a cell's count alone seldom changes a prompt. */
 function promptOf(request: ICompletionRequest): string {
   const { cells, active, offset, language } = request;
-  const texts = cells.map(({ type, source }) => [type, source]);
+  const texts = cells.map(({ type, source, outputs }) => [
+    type,
+    source,
+    outputs
+  ]);
   return JSON.stringify([texts, active, offset, language]);
 }

@@ -12,7 +12,8 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from santajupyter.fim import FAMILIES, CodeTokenizer, fit, recognize
-from santajupyter.notebook import Document
+from santajupyter.notebook import CODE, NARRATIVE, USED, Document, Part, document
+from santajupyter.protocol import Cell
 
 from .checkpoint import TEXT, make_tokenizer
 from .conftest import REAL_TOKENIZER
@@ -117,6 +118,76 @@ def test_the_suffix_yields_to_the_prefix_but_keeps_its_share() -> None:
     prompt = fit(Document("a b c\n" * 100, "\nd e f" * 100), TINY, SANTA, 200, 20, order="psm")
     suffix_length = len(prompt.ids) - prompt.ids.index(SUF) - 2
     assert suffix_length == int((200 - 20 - 3) / 4)
+
+
+def in_parts(*parts: tuple[str, int], rest: str = "x") -> Document:
+    prefix = "".join(text for text, _ in parts) + rest
+    return Document(prefix, "", parts=tuple(Part(len(text), rank) for text, rank in parts))
+
+
+class TestParts:
+    def test_all_stay_while_there_is_room(self) -> None:
+        found = fit(
+            in_parts(("a = 1\n\n", NARRATIVE), ("b = 2\n\n", CODE), rest="c = "), TINY, SANTA, 100, 10
+        )
+        assert found.ids == tuple(TINY.encode("a = 1\n\nb = 2\n\nc = ")[:-1])
+
+    def test_the_nearest_stay_then_the_best_in_the_documents_order(self) -> None:
+        story = [(f"# story {i}, " + "nothing " * 4 + "\n\n", NARRATIVE) for i in range(12)]
+        parts = [story[0], ("import far\n\n", USED), *story[1:6], ("other = 1\n\n", CODE), *story[6:]]
+        text = TINY.decode(fit(in_parts(*parts, rest="far."), TINY, SANTA, 300, 40).ids)
+        assert text.startswith("import far\n\n")
+        assert text.index("other = 1") < text.index("# story 10") < text.index("# story 11")
+        assert "# story 0" not in text
+
+    def test_without_room_for_any_the_rest_loses_its_beginning(self) -> None:
+        rest = "y = 1\n" * 100
+        plain = fit(Document(rest, ""), TINY, SANTA, 100, 10)
+        assert fit(in_parts(("import far\n\n", USED), rest=rest), TINY, SANTA, 100, 10) == plain
+
+    @given(st.lists(st.tuples(code, st.integers(0, 4)), max_size=8), code, code, st.integers(16, 200))
+    def test_they_fit_the_window(
+        self, parts: list[tuple[str, int]], rest: str, suffix: str, window: int
+    ) -> None:
+        where = in_parts(*parts, rest=rest)
+        prompt = fit(Document(where.prefix, suffix, parts=where.parts), TINY, SANTA, window, 40)
+        assert len(prompt.ids) + prompt.max_new_tokens <= window
+
+    def test_a_long_notebook_is_hardly_tokenized(self) -> None:
+        tokenizer = CodeTokenizer.from_json(make_tokenizer().to_str())
+        seen: list[str] = []
+        encode = tokenizer.encode
+        tokenizer.encode = lambda text: seen.append(text) or encode(text)  # type: ignore[method-assign, func-returns-value]
+        cells = [Cell(f"def f{i}(x):\n    return x + {i}\n\nprint(f{i}({i}))") for i in range(2000)]
+        counts = []
+        for typed in ("y = f19", "y = f199"):
+            cells[1500] = Cell(typed)
+            seen.clear()
+            fit(document(cells, 1500, len(typed)), tokenizer, SANTA, 512, 64)
+            counts.append(sum(map(len, seen)))
+        assert sum(len(cell.source) for cell in cells) > 80_000
+        assert counts[0] < 8_000
+        assert counts[1] < 4_000
+
+
+@given(
+    st.integers(0, 40),
+    st.sampled_from(["nam", "имя = им", "x = f3", "if f1(2"]),
+    st.sampled_from([256, 512, 4096]),
+)
+def test_a_character_more_of_a_word_changes_only_the_prompts_tail(
+    active: int, typed: str, window: int
+) -> None:
+    """But where not everything fits any more, and then once a step: of 20 characters, at two."""
+    cells = [Cell(f"f{i} = g(f{i // 2})", execution_count=i * 7 % 40 + 1) for i in range(40)]
+    cells.insert(active, Cell("a = f1\nb = f39\nc = f20\nd = 4\n"))
+    prompts = []
+    for length in range(20):
+        source = cells[active].source + typed + "a" * length
+        here = [*cells[:active], Cell(source), *cells[active + 1 :]]
+        prompts.append(fit(document(here, active, len(source)), TINY, SANTA, window, 20).ids)
+    breaks = sum(after[: len(before) - 6] != before[:-6] for before, after in itertools.pairwise(prompts))
+    assert breaks <= 2
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from santajupyter.protocol import BadRequest, CompletionRequest, completion_request, text_request
+from santajupyter.protocol import (
+    MAX_OUTPUT,
+    MAX_OUTPUTS,
+    BadRequest,
+    CompletionRequest,
+    Output,
+    completion_request,
+    text_request,
+)
 
 Body = Callable[..., dict[str, Any]]
 
@@ -49,6 +57,8 @@ def test_defaults(body: Body) -> None:
         ({"offset": True}, "offset"),
         ({"offset": None}, "offset: missing"),
         ({"cells": [{"source": "\ud83e"}]}, "surrogate"),
+        ({"cells": [{"source": "x", "outputs": [{"type": "image"}]}]}, r"outputs\[0\].type: must be one of"),
+        ({"cells": [{"source": "x", "outputs": ["4"]}]}, r"cells\[0\].outputs\[0\]: must be a JSON object"),
         ({"mode": "all"}, "mode: must be one of line, block, auto"),
         ({"n": 3}, "n: several candidates need a temperature"),
         ({"temperature": float("nan")}, "temperature: must lie between 0 and 2"),
@@ -62,6 +72,14 @@ def test_defaults(body: Body) -> None:
 def test_bad_fields_are_named(body: Body, change: dict[str, Any], said: str) -> None:
     with pytest.raises(BadRequest, match=said):
         completion_request(body(**change))
+
+
+def test_five_megabytes_of_output_are_cut_not_refused(body: Body) -> None:
+    outputs = [{"type": "text", "text": "x" * 5_000_000}, *[{"type": "error", "name": "E"}] * 20]
+    [cell] = completion_request(body(cells=[{"source": "x", "outputs": outputs}], offset=1)).cells
+    assert len(cell.outputs) == MAX_OUTPUTS
+    [cell] = completion_request(body(cells=[{"source": "x", "outputs": outputs[:2]}], offset=1)).cells
+    assert cell.outputs == (Output("text", "x" * MAX_OUTPUT), Output("error", name="E"))
 
 
 def test_unknown_fields_are_ignored(body: Body) -> None:

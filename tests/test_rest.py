@@ -331,6 +331,18 @@ class TestDoubt:
         assert (unasked["items"][0]["text"], asked["items"][0]["text"] != "") == ("", True)
 
 
+class TestNoDoubt:
+    """The server's own setting comes before the model's."""
+
+    @pytest.fixture
+    def santa_config(self, tmp_path: Path) -> dict[str, Any]:
+        return {"model": str(make_checkpoint(tmp_path / "shy", min_logprob=-1e-6)), "min_logprob": -100.0}
+
+    async def test_it_comes_unasked(self, ask: Any, body: Body) -> None:
+        _, unasked = await ask("complete", body("x = (\n", mode="block", trigger="automatic"))
+        assert unasked["items"][0]["text"]
+
+
 class TestNoModel:
     """Nothing can be had: every answer says so and what would help."""
 

@@ -197,6 +197,7 @@ class EngineProcess:
                 "unasked": unasked,
                 "prefix": document.prefix,
                 "suffix": document.suffix,
+                "parts": document.parts,
                 "sampling": asdict(sampling),
             }
         )

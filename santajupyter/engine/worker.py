@@ -2,7 +2,7 @@
 
 In:  {"op": "load", model, folder, revision, family, device, dtype, prompt_order,
      cache_bytes, prompt_lookup}, once, first;
-     {"op": "complete" | "warm", id, unasked, prefix, suffix, sampling: {...}};
+     {"op": "complete" | "warm", id, unasked, prefix, suffix, parts, sampling: {...}};
      {"op": "cancel" | "finish", id}: stop; finish keeps what is there.
 Out: {"event": "state", state, ...}: fields of ModelStatus that changed;
      {"event": "started" | "cancelled", id}; {"event": "delta", id, index, text};
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..fim import FAMILIES, CodeTokenizer, Family, end_ids, fit, recognize
-from ..notebook import Document
+from ..notebook import Document, Part
 from ..protocol import Sampling
 from .devices import resolve
 from .model import ModelUnavailable, OutOfMemory
@@ -198,7 +198,8 @@ class _Engine:
     def _work(self, message: Message, control: Any) -> Generator[None, None, Message]:
         number = message["id"]
         sampling = Sampling(**message["sampling"])
-        document = Document(message["prefix"], message["suffix"])
+        parts = tuple(Part(*part) for part in message["parts"])
+        document = Document(message["prefix"], message["suffix"], parts=parts)
         prompt = fit(
             document,
             self._tokenizer,

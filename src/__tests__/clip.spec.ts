@@ -29,6 +29,35 @@ describe('clipped', () => {
     expect(result.cells[result.active].source).toBe('y');
   });
 
+  it('drops narrative before code, and code before definitions', () => {
+    const pad = (start: string) => start.padEnd(1240, '.');
+    const kinds = ['import a', '# story', 'x = 1', 'def f(): pass'];
+    const cells = Array.from({ length: 60 }, (_, i) => pad(kinds[i % 4]));
+    const long = context([...cells, 'y'], 60, 1);
+    long.cells.forEach((cell, i) => {
+      cell.type = i % 4 === 1 ? 'markdown' : 'code';
+    });
+    const result = clipped(long);
+    const kept = sources(result).map(source => source.replace(/\.*$/, ''));
+    expect(kept.slice(-21)).toEqual(
+      [...Array(5)].flatMap(() => kinds).concat('y')
+    );
+    expect(
+      kept.slice(0, -21).filter(source => source === kinds[0])
+    ).toHaveLength(10);
+    expect(kept.slice(0, -21)).not.toContain('# story');
+    expect(result.cells[result.active].source).toBe('y');
+  });
+
+  it('counts what cells showed', () => {
+    const cells = Array.from({ length: 300 }, (_, i) => `${i}`);
+    const long = context([...cells, 'y'], 300, 1);
+    for (const cell of long.cells) {
+      cell.outputs = [{ type: 'text', text: 'x'.repeat(400) }];
+    }
+    expect(JSON.stringify(clipped(long)).length).toBeLessThan(MAX_BEFORE * 1.5);
+  });
+
   it('keeps the same first cell while the user types', () => {
     const cells = Array.from({ length: 100 }, (_, i) => `${i}`.padEnd(1000));
     const firsts = [1, 50, 500].map(

@@ -41,7 +41,7 @@ describe('a notebook', () => {
   const panel = notebook({ language_info: { name: 'Julia' } });
 
   it('is told as its live cells', () => {
-    expect(notebookContext(panel, request)).toEqual({
+    expect(notebookContext(panel, request, false)).toEqual({
       cells: [
         { type: 'markdown', source: '# a', id: 'c0', execution_count: null },
         { type: 'code', source: EMOJI, id: 'c1', execution_count: 7 },
@@ -52,6 +52,17 @@ describe('a notebook', () => {
       language: 'julia',
       path: 'a.ipynb'
     });
+  });
+
+  it('is told with what its cells showed, if wanted', () => {
+    const cell = model('code', 'x', 0, 1);
+    const output = { type: 'stream', streamText: { text: '1\n' } };
+    const outputs = { length: 1, get: () => output };
+    const shown = notebook({}, [{ ...cell, outputs }]);
+    const cells = (withText: boolean) =>
+      notebookContext(shown, request, withText).cells;
+    expect(cells(true)[0].outputs).toEqual([{ type: 'text', text: '1\n' }]);
+    expect(cells(false)[0].outputs).toBeUndefined();
   });
 
   it('has its place around the cursor, emoji or not', () => {
@@ -68,8 +79,8 @@ describe('a notebook', () => {
 
   it('is in the language of its kernelspec, or else of its editor', () => {
     const spec = notebook({ kernelspec: { language: 'R' } });
-    expect(notebookContext(spec, request).language).toBe('r');
-    expect(notebookContext(notebook({}), request).language).toBe('java');
+    expect(notebookContext(spec, request, false).language).toBe('r');
+    expect(notebookContext(notebook({}), request, false).language).toBe('java');
   });
 });
 
@@ -85,14 +96,14 @@ describe('a console', () => {
   }) as Widget;
 
   it('is what ran, then the prompt', () => {
-    const { cells, active } = notebookContext(panel, request);
+    const { cells, active } = notebookContext(panel, request, false);
     expect(cells.map(cell => cell.source)).toEqual(['a = 1', EMOJI]);
     expect(active).toBe(1);
   });
 });
 
 it('anything else is one code cell', () => {
-  expect(notebookContext({} as Widget, request)).toEqual({
+  expect(notebookContext({} as Widget, request, false)).toEqual({
     cells: [{ type: 'code', source: EMOJI }],
     active: 0,
     offset: CURSOR - 2,
@@ -101,12 +112,11 @@ it('anything else is one code cell', () => {
   });
 });
 
-function notebook(metadata: Record<string, unknown>): Widget {
-  const cells = [
-    model('markdown', '# a', 0),
-    model('code', EMOJI, 1, 7),
-    model('raw', 'r', 2)
-  ];
+function notebook(
+  metadata: Record<string, unknown>,
+  first = [model('markdown', '# a', 0)]
+): Widget {
+  const cells = [...first, model('code', EMOJI, 1, 7), model('raw', 'r', 2)];
   const start = { line: 1, column: 3 };
   const editor = {
     uuid: 'e1',
@@ -130,6 +140,7 @@ function model(type: string, source: string, id: number, count?: number) {
     type,
     id: `c${id}`,
     executionCount: count ?? null,
+    outputs: { length: 0 },
     sharedModel: { getSource: () => source }
   };
 }

@@ -1,0 +1,52 @@
+"""What a piece of code defines and what it uses, in any language, by regular expressions.
+
+Not by a parser: a notebook's code is unfinished where it matters, has magics in it, and isn't
+always Python. What is indented is taken for no definition.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from itertools import chain
+
+_NAME = r"[^\W\d]\w*"
+_DEFINITION = re.compile(
+    r"^(?:(?:abstract|async|default|export|final|inline|private|protected|pub|public|static)[ ]+)*"
+    r"(?:auto|class|const|def|enum|fn|fun|func|function|interface|let|macro|object|record|struct|trait"
+    rf"|type|val|var)[ ]+(?:mut[ ]+)?({_NAME})",
+    re.MULTILINE,
+)
+_TARGET = rf"[(\[*]*{_NAME}[)\]]*"
+_ASSIGNMENT = re.compile(rf"^({_TARGET}(?:[ ]*,[ ]*{_TARGET})*)[ ]*(?::[^=\n]*)?(?:=(?!=)|<-)", re.MULTILINE)
+# All names on the line, the module's too: that is harmless, and the same in every language.
+_IMPORT = re.compile(
+    r"^(?:from|import|library|require|use|using)\b([^\n(]*(?:\([^)]{0,400}\))?[^\n]*)", re.MULTILINE
+)
+_NAMES = re.compile(_NAME)
+_BINDING = re.compile(
+    rf"\b({_NAME})[ ]*(?:=(?!=)|<-)|\bfor[ ]([^\n:]{{1,200}}?)[ ]in\b|\bas[ ]+({_NAME})"
+    r"|\bdef[ ]+\w+\(([^)]{0,400})|\blambda\b([^:\n]{0,400}):"
+)
+# What follows a dot is somebody's attribute.
+_USES = re.compile(rf"(?<![\w.]){_NAME}")
+
+
+@lru_cache(maxsize=4096)
+def defined(code: str) -> frozenset[str]:
+    """The names that the code's outermost level defines, assigns or imports."""
+    found = set(_DEFINITION.findall(code))
+    for several in (*_ASSIGNMENT.findall(code), *_IMPORT.findall(code)):
+        found.update(_NAMES.findall(several))
+    return frozenset(found)
+
+
+def bound(code: str) -> frozenset[str]:
+    """The names that the code gives a meaning itself, at any depth: parameters and loops' too."""
+    found = chain.from_iterable(_BINDING.findall(code))
+    return frozenset(_NAMES.findall(" ".join(found))) | defined(code)
+
+
+def used(code: str) -> frozenset[str]:
+    """Every name in the code but attributes; keywords and words in strings are among them."""
+    return frozenset(_USES.findall(code))
