@@ -12,6 +12,7 @@ export interface IChoices {
   temperature: number;
   delay: number;
   markdown: boolean;
+  kernelFacts: boolean;
 }
 
 /** The user's settings, or their defaults where there is no registry. */
@@ -72,5 +73,6 @@ const DEFAULTS: IChoices = {
   maxNewTokens: 64,
   temperature: 0,
   delay: 150,
-  markdown: false
+  markdown: false,
+  kernelFacts: true
 };

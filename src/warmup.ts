@@ -86,7 +86,9 @@ export class Warmup {
 
 /** The part of a request that the model reads: running a cell changes its count, but no prompt. */
 function promptOf(request: ICompletionRequest): string {
-  const { cells, active, offset, language } = request;
+  const { cells, active, offset, language, variables = [] } = request;
   const texts = cells.map(({ type, source }) => [type, source]);
-  return JSON.stringify([texts, active, offset, language]);
+  // Modules come with imports, which the cells spell.
+  const facts = variables.filter(({ type }) => type !== 'module');
+  return JSON.stringify([texts, active, offset, language, facts]);
 }
