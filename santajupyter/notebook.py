@@ -47,16 +47,22 @@ class Document:
     language: str = "python"
 
 
-def document(cells: Sequence[Cell], active: int, offset: int, language: str = "python") -> Document:
-    """The notebook as its language's program, cut ``offset`` code points into ``cells[active]``."""
+def document(
+    cells: Sequence[Cell], active: int, offset: int, language: str = "python", facts: Sequence[str] = ()
+) -> Document:
+    """The notebook as its language's program, cut ``offset`` code points into ``cells[active]``.
+
+    Each of the ``facts`` is a comment line right above the active cell.
+    """
     above = render(cells[:active], language)
+    told = "".join(f"{comment_mark(language)} {fact}\n" for fact in facts)
     below = render(cells[active + 1 :], language)
     source = cells[active].source
     left, right = source[:offset], source[offset:]
     if cells[active].type == "markdown":
         language = "markdown"
     return Document(
-        prefix=above + SEPARATOR + left if above else left,
+        prefix=above + SEPARATOR + told + left if above else told + left,
         suffix=right + SEPARATOR + below if below else right,
         language=language,
     )

@@ -188,7 +188,7 @@ def _builtin(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> 
         kinds = {type(item) for item in islice(value, 20)}
         fact["dtype"] = _text(_name_of(kinds.pop())) if len(kinds) == 1 else ""
     if kind is dict:
-        fact["keys"] = [key for key in islice(value, MAX_KEYS) if type(key) is str and len(key) <= MAX_NAME]
+        fact["keys"] = [key for key in islice(value, MAX_KEYS) if _shown(key)]
         if len(value) <= MAX_KEYS and len(fact["keys"]) == sum(type(key) is str for key in value):
             fact["complete"].append("keys")
 
@@ -263,7 +263,7 @@ def _columns(labels: list[Any], dtype: Any, fact: dict[str, Any], wanted: list[s
     found = [
         (at, label)
         for at, label in enumerate(labels)
-        if type(label) is str and (at < MAX_COLUMNS or label in sought) and len(label) <= MAX_NAME
+        if _shown(label) and (at < MAX_COLUMNS or label in sought)
     ]
     fact["columns"] = []
     for at, label in found:
@@ -312,6 +312,10 @@ def _root(kind: Any) -> str:
 def _public(names: list[Any]) -> list[str]:
     kept = (n for n in names if type(n) is str and n[:1] != "_" and n.isidentifier() and len(n) <= MAX_NAME)
     return list(dict.fromkeys(islice(kept, MAX_MEMBERS)))
+
+
+def _shown(label: Any) -> bool:
+    return type(label) is str and label.isprintable() and len(label) <= MAX_NAME
 
 
 def _text(name: Any) -> str:
