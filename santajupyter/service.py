@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from . import __version__, postprocess
 from .engine import EngineProcess, EngineUnavailable
+from .lastword import last_word
 from .notebook import Document, document
 from .protocol import Completion, CompletionRequest, Item, Sampling, TextRequest, Timings, Usage
 from .status import Statistics, sentence
+from .variables import facts
 
 BUILT_IN = "santa-mini"
 MODELS = Path(__file__).parent / "models"
@@ -54,6 +56,7 @@ class Settings:
     prompt_order: str = "auto"
     cache_bytes: int = 256 * 2**20
     prompt_lookup: int = 4
+    kernel_names: bool = True
     allowed_models: tuple[str, ...] = ()
     fallback_model: str = BUILT_IN
     idle_unload: float = 0.0
@@ -107,12 +110,13 @@ class CompletionService:
         The result's texts are final: a rule may have taken back the end of what was streamed.
         Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
         """
-        where = document(request.cells, request.active, request.offset, request.language)
+        where = _document(request)
         place = postprocess.place(where, request.mode, request.trigger)
         stops = request.sampling.stop if place.block else ("\n", *request.sampling.stop)
         sampling = replace(request.sampling, stop=stops)
         unasked = request.trigger == "automatic"
-        return await self._admit(request.client, self._run(where, sampling, place, on_delta, unasked=unasked))
+        work = self._run(where, sampling, place, on_delta, unasked=unasked, names=self._names(request))
+        return await self._admit(request.client, work)
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
@@ -121,9 +125,14 @@ class CompletionService:
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items. Raises as complete."""
-        where = document(request.cells, request.active, request.offset, request.language)
+        where = _document(request)
         client = request.client and f"warm {request.client}"
         return await self._admit(client, self._run(where, request.sampling, None, _ignore, warm=True))
+
+    def _names(self, request: CompletionRequest) -> dict[str, Any] | None:
+        if not self._settings.kernel_names or request.language != "python":
+            return None
+        return last_word(request.variables, request.classes, request.cells, request.active, request.offset)
 
     def preload(self) -> None:
         """Start loading; returns at once."""
@@ -204,6 +213,7 @@ class CompletionService:
         on_delta: OnDelta,
         warm: bool = False,
         unasked: bool = False,
+        names: Mapping[str, Any] | None = None,
     ) -> Completion:
         """One request in the engine that answers now. ``place`` None: no rules.
 
@@ -216,7 +226,7 @@ class CompletionService:
         queue_ms = 0.0
         shown = [postprocess.Stream(place) for _ in range(sampling.n)]
         try:
-            call = engine.warm(where, sampling) if warm else engine.complete(where, sampling, unasked)
+            call = engine.warm(where, sampling) if warm else engine.complete(where, sampling, unasked, names)
             async with call:
                 async for event in call:
                     if event["event"] == "started":
@@ -231,7 +241,7 @@ class CompletionService:
             if call.started:
                 raise
             # It died before it looked at this request: the next one will.
-            return await self._run(where, sampling, place, on_delta, warm, unasked)
+            return await self._run(where, sampling, place, on_delta, warm, unasked, names)
         return self._completion(engine, event, queue_ms, place, floor)
 
     def _completion(
@@ -346,6 +356,11 @@ class CompletionService:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _document(request: CompletionRequest) -> Document:
+    told = facts(request.variables, request.cells, request.active, request.offset)
+    return document(request.cells, request.active, request.offset, request.language, told)
 
 
 async def _ignore(index: int, text: str) -> None:
