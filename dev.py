@@ -147,7 +147,7 @@ def set_up() -> None:
     install()
     if any(LABEXTENSION.glob("static/*.map")):  # a development build, which must not end up in a wheel
         shutil.rmtree(LABEXTENSION)
-    patterns = ("*.json", "yarn.lock", "src/**/*", "style/**/*", "schema/**/*")
+    patterns = ("*.json", "*.config.js", "yarn.lock", "src/**/*", "style/**/*", "schema/**/*")
     sources = [path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()]
     once(ROOT / "build" / ".labextension", sources, lambda: call("jlpm", "build:prod"), LABEXTENSION)
     call("jupyter-builder", "develop", ".", "--overwrite")

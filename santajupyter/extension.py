@@ -72,6 +72,11 @@ class SantaApp(ExtensionApp):
         "little, a right one saves a step, and the output is that of plain greedy decoding. Only on a CPU in "
         "float32 and int8: elsewhere rounding would change it. 0: none.",
     ).tag(config=True)
+    kernel_names = Bool(
+        True,
+        help="Keep completions to the columns, attributes and parameters that the kernel knows, where it "
+        "knows all of them.",
+    ).tag(config=True)
     allowed_models = List(
         Unicode(),
         help="The models that a request to 'load' may switch to; empty: 'model' and 'fallback_model'.",

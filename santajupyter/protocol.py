@@ -23,6 +23,11 @@ MAX_NAME = 1024
 MAX_OUTPUTS = 8
 MAX_OUTPUT = 400
 OUTPUT_TYPES = ("error", "text")
+# Of what the kernel's names stand for: more than so many are left out, or cut and no longer complete.
+MAX_VARIABLES = 200
+MAX_LISTED = 2000
+MAX_LISTED_NAME = 200
+MAX_DIMENSIONS = 32
 
 
 class BadRequest(ValueError):
@@ -55,6 +60,25 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Variable:
+    """What a name of the kernel's stands for, as src/kernelfacts.py reads it; see docs/rest.md.
+
+    ``columns`` are pairs of name and dtype. A list is all there is where ``complete`` names it.
+    """
+
+    name: str
+    type: str
+    module: str = ""
+    shape: tuple[int, ...] | None = None
+    dtype: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
+    keys: tuple[str, ...] = ()
+    signature: str = ""
+    members: tuple[str, ...] = ()
+    complete: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How to decode, in transformers' words. ``temperature`` 0 is greedy."""
 
@@ -75,6 +99,8 @@ class CompletionRequest:
     offset: int
     language: str = "python"
     path: str = ""
+    variables: tuple[Variable, ...] = ()
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trigger: str = "automatic"
     mode: str = "auto"
     sampling: Sampling = field(default_factory=Sampling)
@@ -139,6 +165,11 @@ def completion_request(body: object) -> CompletionRequest:
         offset=offset,
         language=fields.text("language", "python") or "python",
         path=fields.text("path", ""),
+        variables=tuple(
+            _variable(f"variables[{i}]", value)
+            for i, value in enumerate(fields.list("variables", ())[:MAX_VARIABLES])
+        ),
+        classes=_classes(fields.values.get("classes")),
         trigger=fields.choice("trigger", TRIGGERS, "automatic"),
         mode=fields.choice("mode", MODES, "auto"),
         sampling=_sampling(fields, "max_new_tokens"),
@@ -222,6 +253,52 @@ def _output(name: str, value: object) -> Output:
     )
 
 
+def _variable(name: str, value: object) -> Variable:
+    fields = _Fields(value, name)
+    identifier = fields.text("name", None, MAX_LISTED_NAME)
+    if not identifier.isidentifier():
+        raise BadRequest(f"{name}.name: must be a Python name")
+    shape = fields.list("shape", ())
+    if len(shape) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 2**63 for n in shape):
+        raise BadRequest(
+            f"{name}.shape: must be a list of at most {MAX_DIMENSIONS} whole numbers, none below 0"
+        )
+    columns = fields.list("columns", ())
+    lists = {kind: fields.names(kind) for kind in ("keys", "members", "complete")}
+    cut = {kind for kind in ("columns", "keys", "members") if len(fields.list(kind, ())) > MAX_LISTED}
+    return Variable(
+        name=identifier,
+        type=fields.text("type", None, MAX_LISTED_NAME),
+        module=fields.text("module", "", MAX_LISTED_NAME),
+        shape=None if fields.values.get("shape") is None else tuple(n for n in shape if isinstance(n, int)),
+        dtype=fields.text("dtype", "", MAX_LISTED_NAME),
+        columns=tuple(
+            _column(f"{name}.columns[{i}]", column) for i, column in enumerate(columns[:MAX_LISTED])
+        ),
+        keys=lists["keys"],
+        signature=fields.text("signature", "", limit=None)[:MAX_NAME],
+        members=lists["members"],
+        complete=frozenset(lists["complete"]) - cut,
+    )
+
+
+def _column(name: str, value: object) -> tuple[str, str]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise BadRequest(f"{name}: must be a list of a name and a dtype")
+    fields = _Fields({"name": value[0], "dtype": value[1]}, name)
+    return fields.text("name", None, MAX_LISTED_NAME), fields.text("dtype", "", MAX_LISTED_NAME)
+
+
+def _classes(value: object) -> dict[str, tuple[str, ...]]:
+    fields = _Fields({} if value is None else value, "classes")
+    # One that is cut can't be told from one that isn't: it says nothing.
+    return {
+        place: fields.names(place)
+        for place in list(fields.values)[:MAX_VARIABLES]
+        if len(fields.list(place, ())) <= MAX_LISTED
+    }
+
+
 class _Fields:
     """A JSON object's fields by type; null counts as absent. A default of None means required."""
 
@@ -289,6 +366,13 @@ class _Fields:
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise self._bad(name, "must be a list")
         return value
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """The first MAX_LISTED of an optional list of strings."""
+        names = self.list(name, ())[:MAX_LISTED]
+        if not all(isinstance(n, str) and len(n) <= MAX_LISTED_NAME and _encodable(n) for n in names):
+            raise self._bad(name, f"each must be a string of at most {MAX_LISTED_NAME} characters")
+        return tuple(map(str, names))
 
     def stops(self, name: str) -> tuple[str, ...]:
         """A string or a list of strings, as OpenAI's API has it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Any
 
 from . import __version__, modules, postprocess
 from .engine import EngineProcess, EngineUnavailable
+from .lastword import last_word
 from .notebook import Document, document
 from .protocol import Completion, CompletionRequest, Item, Sampling, TextRequest, Timings, Usage
 from .status import Statistics, sentence
+from .variables import facts
 
 BUILT_IN = "santa-mini"
 MODELS = Path(__file__).parent / "models"
@@ -58,6 +60,7 @@ class Settings:
     min_logprob: float | None = None
     cache_bytes: int = 256 * 2**20
     prompt_lookup: int = 4
+    kernel_names: bool = True
     allowed_models: tuple[str, ...] = ()
     fallback_model: str = BUILT_IN
     idle_unload: float = 0.0
@@ -119,7 +122,8 @@ class CompletionService:
         stops = request.sampling.stop if place.block else ("\n", *request.sampling.stop)
         sampling = replace(request.sampling, stop=stops)
         unasked = request.trigger == "automatic"
-        return await self._admit(request.client, self._run(where, sampling, place, on_delta, unasked=unasked))
+        work = self._run(where, sampling, place, on_delta, unasked=unasked, names=self._names(request))
+        return await self._admit(request.client, work)
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
@@ -131,6 +135,11 @@ class CompletionService:
         where = await self._document(request)
         client = request.client and f"warm {request.client}"
         return await self._admit(client, self._run(where, request.sampling, None, _ignore, warm=True))
+
+    def _names(self, request: CompletionRequest) -> dict[str, Any] | None:
+        if not self._settings.kernel_names or request.language != "python":
+            return None
+        return last_word(request.variables, request.classes, request.cells, request.active, request.offset)
 
     def preload(self) -> None:
         """Start loading; returns at once."""
@@ -176,7 +185,8 @@ class CompletionService:
             request.active,
             request.offset,
             request.language,
-            modules=await self._signatures(request),
+            facts(request.variables, request.cells, request.active, request.offset),
+            await self._signatures(request),
         )
 
     async def _signatures(self, request: CompletionRequest) -> list[str]:
@@ -237,6 +247,7 @@ class CompletionService:
         on_delta: OnDelta,
         warm: bool = False,
         unasked: bool = False,
+        names: Mapping[str, Any] | None = None,
     ) -> Completion:
         """One request in the engine that answers now. ``place`` None: no rules.
 
@@ -249,7 +260,7 @@ class CompletionService:
         queue_ms = 0.0
         shown = [postprocess.Stream(place) for _ in range(sampling.n)]
         try:
-            call = engine.warm(where, sampling) if warm else engine.complete(where, sampling, unasked)
+            call = engine.warm(where, sampling) if warm else engine.complete(where, sampling, unasked, names)
             async with call:
                 async for event in call:
                     if event["event"] == "started":
@@ -264,7 +275,7 @@ class CompletionService:
             if call.started:
                 raise
             # It died before it looked at this request: the next one will.
-            return await self._run(where, sampling, place, on_delta, warm, unasked)
+            return await self._run(where, sampling, place, on_delta, warm, unasked, names)
         return self._completion(engine, event, queue_ms, place, floor)
 
     def _completion(

@@ -3,9 +3,11 @@ import { ServerConnection } from '@jupyterlab/services';
 
 import type { INotebookContext } from './context';
 import { EventParser, type IServerEvent } from './events';
+import type { IKernelFacts } from './kernelfacts';
 
 /** The body of POST `complete`. */
-export interface ICompletionRequest extends INotebookContext {
+export interface ICompletionRequest
+  extends INotebookContext, Partial<IKernelFacts> {
   trigger: 'invoke' | 'automatic';
   mode: 'auto' | 'line' | 'block';
   max_new_tokens: number;

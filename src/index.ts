@@ -18,6 +18,7 @@ import { watchBlankLines } from './blanklines';
 import { activeEditor } from './context';
 import { addCommands, CommandIDs } from './commands';
 import { Ghosts } from './ghosts';
+import { KernelFacts } from './kernelfacts';
 import { Monitor } from './monitor';
 import { Notices } from './notices';
 import { SantaProvider } from './provider';
@@ -56,7 +57,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const settings = new Settings(PLUGIN_ID, registry);
     const monitor = new Monitor(api, new Notices(trans));
     const ghosts = new Ghosts(factory);
-    const provider = new SantaProvider(api, settings, ghosts, monitor);
+    const facts = new KernelFacts(settings);
+    const provider = new SantaProvider(api, settings, ghosts, monitor, facts);
     manager.registerInlineProvider(provider);
     const suggest = (widget: Widget | null) => {
       if (widget) {

@@ -22,6 +22,7 @@ import {
 } from './context';
 import type { Ghosts } from './ghosts';
 import { santaIcon } from './icon';
+import type { KernelFacts } from './kernelfacts';
 import { Reply } from './reply';
 import type { Settings } from './settings';
 
@@ -47,7 +48,8 @@ export class SantaProvider implements IInlineCompletionProvider {
     private readonly _api: SantaApi,
     private readonly _settings: Settings,
     private readonly _ghosts: Ghosts,
-    private readonly _watch: IServerWatch
+    private readonly _watch: IServerWatch,
+    private readonly _facts: Pick<KernelFacts, 'about' | 'settled'>
   ) {
     _settings.changed.connect(() => {
       this._replies = [];
@@ -124,6 +126,7 @@ export class SantaProvider implements IInlineCompletionProvider {
   /** What the server would be asked if a key brought the cursor where it is; null: nothing. */
   async upcoming(widget: Widget): Promise<ICompletionRequest | null> {
     await this._settings.ready;
+    await this._facts.settled(widget);
     const request = currentRequest(widget);
     return request && this._wanted(widget, true)
       ? this._body(request, widget, true)
@@ -246,8 +249,10 @@ export class SantaProvider implements IInlineCompletionProvider {
     automatic: boolean
   ): ICompletionRequest {
     const { mode, maxNewTokens, temperature, outputs } = this._settings.choices;
+    const context = notebookContext(widget, request, outputs);
     return {
-      ...notebookContext(widget, request, outputs),
+      ...context,
+      ...this._facts.about(widget, context),
       trigger: automatic ? 'automatic' : 'invoke',
       mode,
       max_new_tokens: maxNewTokens,

@@ -13,6 +13,7 @@ export interface IChoices {
   delay: number;
   markdown: boolean;
   outputs: boolean;
+  kernelFacts: boolean;
 }
 
 /** The user's settings, or their defaults where there is no registry. */
@@ -74,5 +75,6 @@ const DEFAULTS: IChoices = {
   temperature: 0,
   delay: 150,
   markdown: false,
-  outputs: false
+  outputs: false,
+  kernelFacts: true
 };

@@ -86,11 +86,13 @@ export class Warmup {
 
 /** The part of a request that the model reads: a cell's count alone seldom changes a prompt. */
 function promptOf(request: ICompletionRequest): string {
-  const { cells, active, offset, language } = request;
+  const { cells, active, offset, language, variables = [] } = request;
   const texts = cells.map(({ type, source, outputs }) => [
     type,
     source,
     outputs
   ]);
-  return JSON.stringify([texts, active, offset, language]);
+  // Modules come with imports, which the cells spell.
+  const facts = variables.filter(({ type }) => type !== 'module');
+  return JSON.stringify([texts, active, offset, language, facts]);
 }

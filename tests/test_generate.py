@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,3 +200,55 @@ def test_top_p_and_temperature_sample_as_they_say() -> None:
     shares = [sum(token == i for token, _ in drawn) / 4000 for i in range(3)]
     assert shares == pytest.approx([0, 16 / 41, 25 / 41], abs=0.03)
     assert drawn[0][1] == pytest.approx(np.log([0.1, 0.4, 0.5][drawn[0][0]]))
+
+
+def only(wanted: str) -> Control:
+    """Lets nothing come but ``wanted``, and after that what will."""
+
+    return Control(refuses=lambda text: text[: len(wanted)] != wanted[: len(text)])
+
+
+@pytest.mark.parametrize("source", ["import numpy", "x = fibonacci(1) + fi", "x = "])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(n=2, temperature=1.0, seed=1)])
+def test_refused_texts_are_passed_over(engine: Engine, source: str, sampling: Sampling) -> None:
+    """With token healing and without, in mid-word too."""
+    for prompt in (prompt_of(engine, source, 20), fit(Document(source, ""), engine[1], None, 200, 20)):
+        free = run(engine, prompt, sampling)
+        for wanted in ("bonacci(", "qqq"):
+            steered = run(engine, prompt, sampling, only(wanted))
+            assert all(item.text.startswith(wanted) for item in steered.items)
+            assert steered.items[0].logprob < free.items[0].logprob
+
+
+def test_what_is_refused_altogether_comes_anyway(engine: Engine) -> None:
+    prompt = prompt_of(engine, "import numpy")
+    free = run(engine, prompt, Sampling())
+    asked: list[str] = []
+
+    def refuses(text: str) -> bool:
+        asked.append(text)
+        return True
+
+    anyway = run(engine, prompt, Sampling(), Control(refuses=refuses))
+    assert anyway.items[0].text == free.items[0].text
+    assert len(set(asked)) <= engine[1].size  # in one place, and then no more
+
+
+def has_twice(letter: str, text: str) -> bool:
+    return text.count(letter) > 1
+
+
+def test_every_engine_passes_over_the_same(engine: Engine, tiny: Path) -> None:
+    """One that runs ahead of what is looked at too: it is called back."""
+    plain = Completer(LOADERS["transformers"](tiny), engine[1], frozenset(), lookup=0)
+    prompt = prompt_of(engine, "def fibonacci(n):\n    if", 20)
+    free = run(engine, prompt, Sampling()).items[0].text
+    for letter in sorted(set(free)):
+        control = Control(refuses=functools.partial(has_twice, letter))
+        steered = run(engine, prompt, Sampling(), control)
+        expected = run((plain, engine[1]), prompt, Sampling(), control)
+        assert steered.items[0].text == expected.items[0].text
+        assert steered.items[0].logprob == pytest.approx(expected.items[0].logprob, abs=1e-3)
+        assert steered.usage.completion_tokens == expected.usage.completion_tokens
+        entry = engine[0].prompts._entries[-1]
+        assert entry.kv.length == len(entry.ids)

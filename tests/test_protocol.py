@@ -25,7 +25,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = [
-    "cells active offset language path trigger mode n max_new_tokens",
+    "cells active offset language path trigger mode n max_new_tokens variables classes",
     "temperature top_p seed stop stream client",
     "prompt suffix model max_tokens echo logprobs best_of",
 ]
@@ -67,6 +67,23 @@ def test_defaults(body: Body) -> None:
         ({"stop": ["a"] * 17}, "stop: must be a string or a list"),
         ({"client": "x" * 2000}, "client: at most 1024"),
         ({"stream": 1}, "stream: must be true or false"),
+        ({"variables": {"df": "DataFrame"}}, "variables: must be a list"),
+        ({"variables": ["df"]}, r"variables\[0\]: must be a JSON object"),
+        ({"variables": [{"type": "int"}]}, r"variables\[0\].name: missing"),
+        ({"variables": [{"name": "a b", "type": "int"}]}, r"variables\[0\].name: must be a Python name"),
+        ({"variables": [{"name": "x", "type": "int", "shape": [-1]}]}, r"variables\[0\].shape: must be"),
+        (
+            {"variables": [{"name": "x", "type": "int", "columns": [["a"]]}]},
+            r"columns\[0\]: must be a list of",
+        ),
+        (
+            {"variables": [{"name": "x", "type": "int", "keys": ["a", 1]}]},
+            r"variables\[0\].keys: each must be",
+        ),
+        ({"variables": [{"name": "x", "type": "int", "members": ["a" * 201]}]}, "members: each must be"),
+        ({"variables": [{"name": "x", "type": "int", "keys": ["\ud83e"]}]}, "keys: each must be"),
+        ({"classes": []}, "classes: must be a JSON object"),
+        ({"classes": {"a.B": "c"}}, "classes.a.B: must be a list"),
     ],
 )
 def test_bad_fields_are_named(body: Body, change: dict[str, Any], said: str) -> None:
@@ -84,4 +101,13 @@ def test_five_megabytes_of_output_are_cut_not_refused(body: Body) -> None:
 
 def test_unknown_fields_are_ignored(body: Body) -> None:
     """A newer frontend may send more."""
-    assert completion_request(body(variables={"df": "DataFrame"}, future=1)).active == 0
+    assert completion_request(body(future=1)).active == 0
+
+
+def test_what_is_cut_is_complete_no_more(body: Body) -> None:
+    complete = ["keys", "members"]
+    x = {"name": "x", "type": "dict", "keys": ["k"] * 3000, "members": ["m"], "complete": complete}
+    request = completion_request(body(variables=[x] * 300, classes={"a": ["b"], "c": ["d"] * 3000}))
+    assert len(request.variables) == 200
+    assert (len(request.variables[0].keys), sorted(request.variables[0].complete)) == (2000, ["members"])
+    assert request.classes == {"a": ("b",)}

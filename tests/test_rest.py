@@ -89,6 +89,68 @@ async def test_warm_generates_nothing(ask: Any, body: Body) -> None:
     assert (code, answer["items"], answer["usage"]["completion_tokens"]) == (200, [], 0)
 
 
+DF = {
+    "name": "df",
+    "type": "DataFrame",
+    "module": "pandas",
+    "shape": [9, 2],
+    "columns": [["fibonacci", "int64"], ["deux mots", "str"]],
+    "complete": ["members", "columns"],
+}
+CLASSES = {"pandas.DataFrame": ["print", "numpy"]}
+
+
+async def test_the_kernels_facts_are_part_of_the_prompt(ask: Any, body: Body) -> None:
+    request = body("df.head()\nx = ", variables=[DF])
+    tokens = []
+    for path, asked in (("complete", {**request, "variables": []}), ("complete", request), ("warm", request)):
+        code, answer = await ask(path, asked)
+        assert code == 200, answer
+        tokens.append(answer["usage"]["prompt_tokens"])
+    assert tokens[0] < tokens[1] == tokens[2]
+
+
+KNOWN = {
+    "x = df.": ("print", "numpy", "fibonacci"),
+    "x = df['": ("fibonacci']", "deux mots']"),
+    "x = df[['fibonacci', '": ("fibonacci'", "deux mots'"),
+}
+
+
+def steered_to(texts: list[str], known: tuple[str, ...]) -> bool:
+    """Whether every text begins with a known name, or is the beginning of one."""
+    return all(text.startswith(known) or any(name.startswith(text) for name in known) for text in texts)
+
+
+async def texts_at(ask: Any, body: Body, source: str, **changes: Any) -> list[str]:
+    """What random weights write there, where they write something."""
+    request = body(source, classes=CLASSES, n=8, temperature=1.0, max_new_tokens=20, mode="line")
+    texts = []
+    for seed in range(4):
+        code, answer = await ask("complete", {**request, **changes, "seed": seed})
+        assert code == 200, answer
+        texts += [item["text"] for item in answer["items"] if item["text"]]
+    return texts
+
+
+@pytest.mark.parametrize("source", KNOWN)
+async def test_the_kernel_has_the_last_word(ask: Any, body: Body, source: str) -> None:
+    free, steered = [await texts_at(ask, body, source, variables=known) for known in ([], [DF])]
+    assert not steered_to(free, KNOWN[source])
+    assert steered
+    assert steered_to(steered, KNOWN[source])
+
+
+class TestNoLastWord:
+    @pytest.fixture
+    def santa_config(self) -> dict[str, Any]:
+        return {"kernel_names": False}
+
+    async def test_it_can_be_switched_off(self, ask: Any, body: Body) -> None:
+        texts = await texts_at(ask, body, "x = df.", variables=[DF])
+        assert not steered_to(texts, KNOWN["x = df."])
+
+
 async def test_stream(jp_fetch: Any, body: Body) -> None:
     response = await jp_fetch(
         "santajupyter",

@@ -18,6 +18,8 @@ from .promptcache import Entry, PromptCache
 
 # Guessed tokens checked in one step; on a CPU that costs little more than one alone.
 LOOKUP = 4
+# After so many refused tokens in one place the model has its will from there on.
+MAX_REFUSED = 500
 
 Row = npt.NDArray[np.float64]
 Pick = Callable[[Row], tuple[int, float]]
@@ -51,15 +53,22 @@ class Result:
 
 @dataclass
 class Control:
-    """How a request is stopped from outside: looked at before every step."""
+    """How a request is stopped from outside: looked at before every step.
+
+    ``refuses`` tells the texts that must not come; a token that would make one is passed over.
+    """
 
     cancelled: Callable[[], bool] = lambda: False
     finished: Callable[[], bool] = lambda: False
+    refuses: Callable[[str], bool] | None = None
 
 
 @dataclass
 class _Candidate:
-    """One row of the batch. ``pending`` is the healed token's raw text still to be generated."""
+    """One row of the batch. ``pending`` is the healed token's raw text still to be generated.
+
+    ``free``: nothing is refused any more, since all was.
+    """
 
     pending: str
     skip: int
@@ -68,6 +77,7 @@ class _Candidate:
     text: str = ""
     sent: int = 0
     finish_reason: str = ""
+    free: bool = False
 
 
 class Completer:
@@ -178,7 +188,7 @@ class Completer:
             if control.cancelled():
                 raise Cancelled
             for at in range(1 + len(guessed)):
-                tokens = self._pick(logits[:, at], candidates, pick, sampling.stop, on_delta)
+                tokens = self._pick(logits[:, at], candidates, pick, sampling.stop, control, on_delta)
                 made += 1
                 over = all(c.finish_reason for c in candidates) or control.finished()
                 over = over or made == prompt.max_new_tokens
@@ -191,10 +201,12 @@ class Completer:
             if greedy and isinstance(self._model, RunsAhead) and not candidates[0].pending:
                 picks = self._model.greedy(kv, tokens[0], self._vocabulary)
                 left, stops = prompt.max_new_tokens - made, sampling.stop
-                yield from self._follow(
+                refused = yield from self._follow(
                     picks, left, entry, tokens[0], candidates[0], stops, control, on_delta
                 )
-                break
+                if refused is None:
+                    break
+                tokens, made = [refused], len(candidates[0].ids)
             most = min(prompt.max_new_tokens - made, self._model.together(kv)) - 1
             guessed = lookup.guess([*entry.ids, tokens[0]])[:most]
             logits = self._model.step(kv, [[token, *guessed] for token in tokens], 1 + len(guessed))
@@ -216,19 +228,28 @@ class Completer:
         stops: Sequence[str],
         control: Control,
         on_delta: OnDelta,
-    ) -> Work[None]:
-        """At most ``left`` tokens after ``token``, picked by the model."""
+    ) -> Work[int | None]:
+        """At most ``left`` tokens after ``token``, picked by the model.
+
+        Where what it picks is refused, returns the token before, which has to be read again.
+        """
         with closing(picks):
             for _, (following, logprob) in zip(range(left), picks, strict=False):
                 entry.ids.append(token)
+                if self._is_refused(candidate, following, control):
+                    break
                 token = following
                 self._extend(candidate, token, logprob, stops)
                 _emit(candidate, 0, on_delta, stops)
                 if candidate.finish_reason or control.finished():
-                    break
+                    return None
                 yield
                 if control.cancelled():
                     raise Cancelled
+            else:
+                return None
+        entry.cut(len(entry.ids) - 1)
+        return token
 
     def _pick(
         self,
@@ -236,6 +257,7 @@ class Completer:
         candidates: Sequence[_Candidate],
         pick: Pick,
         stops: Sequence[str],
+        control: Control,
         on_delta: OnDelta,
     ) -> list[int]:
         """Extend each candidate that isn't finished by the token that its row of logits gives."""
@@ -248,24 +270,55 @@ class Completer:
                 masked = np.full_like(row, -np.inf)
                 masked[allowed] = row[allowed]
                 row = masked
-            token, logprob = pick(row)
+            token, logprob = self._permitted(candidate, row, pick, control)
             tokens.append(token)
             if not candidate.finish_reason:
                 self._extend(candidate, token, logprob, stops)
                 _emit(candidate, index, on_delta, stops)
         return tokens
 
+    def _permitted(self, candidate: _Candidate, row: Row, pick: Pick, control: Control) -> tuple[int, float]:
+        """The token picked of those that aren't refused, and its log-probability among all.
+
+        So what the model was steered to, and doubts itself, counts as doubted.
+        """
+        first, logprob = pick(row)
+        token, left = first, row
+        for _ in range(MAX_REFUSED):
+            if not self._is_refused(candidate, token, control):
+                return token, logprob + float(row[token] - row[first])
+            left = row.copy() if left is row else left
+            left[token] = -np.inf
+            if left.max() == -np.inf:
+                break
+            token, _ = pick(left)
+        candidate.free = True
+        return first, logprob
+
+    def _is_refused(self, candidate: _Candidate, token: int, control: Control) -> bool:
+        if control.refuses is None or candidate.free or candidate.finish_reason:
+            return False
+        if token in self._ends:  # as good as a line's end, for what isn't nothing at all
+            return bool(candidate.text) and control.refuses(candidate.text + "\n")
+        return control.refuses(self._after(candidate, token)[1])
+
+    def _after(self, candidate: _Candidate, token: int) -> tuple[str, str]:
+        """What is still pending once the candidate has the token, and its text then."""
+        pending = candidate.pending
+        if pending:
+            raw = self._tokenizer.raw(token)
+            pending = pending[len(raw) :] if pending.startswith(raw) else ""
+        text = "" if pending else self._tokenizer.decode([*candidate.ids, token])[candidate.skip :]
+        return pending, text
+
     def _extend(self, candidate: _Candidate, token: int, logprob: float, stops: Sequence[str]) -> None:
         if token in self._ends:
             candidate.finish_reason = "stop"
             return
+        candidate.pending, text = self._after(candidate, token)
         candidate.ids.append(token)
         candidate.logprob += logprob
-        if candidate.pending:
-            raw = self._tokenizer.raw(token)
-            candidate.pending = candidate.pending[len(raw) :] if candidate.pending.startswith(raw) else ""
         if not candidate.pending:
-            text = self._tokenizer.decode(candidate.ids)[candidate.skip :]
             stop = min((at for stop in stops if (at := text.find(stop)) >= 0), default=-1)
             candidate.text = text if stop < 0 else text[:stop]
             candidate.finish_reason = "" if stop < 0 else "stop"

@@ -166,12 +166,19 @@ class EngineProcess:
         threading.Thread(target=_write, args=(self._process, self._outbox), daemon=True).start()
         self._send({"op": "load", **self._options})
 
-    def complete(self, document: Document, sampling: Sampling, unasked: bool = False) -> Call:
+    def complete(
+        self,
+        document: Document,
+        sampling: Sampling,
+        unasked: bool = False,
+        names: Mapping[str, Any] | None = None,
+    ) -> Call:
         """Begin a completion. The process must have been started.
 
-        What was asked for and what wasn't (ghost text) take turns, step by step.
+        What was asked for and what wasn't (ghost text) take turns, step by step. ``names``: the
+        arguments of LastWord, where the kernel has it.
         """
-        return self._call("complete", document, sampling, unasked)
+        return self._call("complete", document, sampling, unasked, names)
 
     def warm(self, document: Document, sampling: Sampling) -> Call:
         """Begin computing the prompt cache alone."""
@@ -187,7 +194,14 @@ class EngineProcess:
         self._fail_calls()
         self._set_status(ModelStatus(self.status.model, self.status.revision))
 
-    def _call(self, op: str, document: Document, sampling: Sampling, unasked: bool) -> Call:
+    def _call(
+        self,
+        op: str,
+        document: Document,
+        sampling: Sampling,
+        unasked: bool,
+        names: Mapping[str, Any] | None = None,
+    ) -> Call:
         number = next(self._numbers)
         call = self._calls[number] = Call(number, self._send)
         self._send(
@@ -199,6 +213,7 @@ class EngineProcess:
                 "suffix": document.suffix,
                 "parts": document.parts,
                 "sampling": asdict(sampling),
+                "names": names,
             }
         )
         return call

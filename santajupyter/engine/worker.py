@@ -2,7 +2,8 @@
 
 In:  {"op": "load", model, folder, revision, family, device, dtype, prompt_order,
      cache_bytes, prompt_lookup}, once, first;
-     {"op": "complete" | "warm", id, unasked, prefix, suffix, parts, sampling: {...}};
+     {"op": "complete" | "warm", id, unasked, prefix, suffix, parts, sampling: {...},
+     names: {...} or null};
      {"op": "cancel" | "finish", id}: stop; finish keeps what is there.
 Out: {"event": "state", state, ...}: fields of ModelStatus that changed;
      {"event": "started" | "cancelled", id}; {"event": "delta", id, index, text};
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..fim import FAMILIES, CodeTokenizer, Family, end_ids, fit, recognize
+from ..lastword import LastWord
 from ..notebook import Document, Part
 from ..protocol import Sampling
 from .devices import resolve
@@ -157,6 +159,8 @@ class _Engine:
         control = self._control(
             cancelled=lambda: number in inbox.cancelled, finished=lambda: number in inbox.finished
         )
+        if message["names"]:
+            control.refuses = LastWord(**message["names"]).refuses
         kind = "warm" if message["op"] == "warm" else "unasked" if message["unasked"] else "asked"
         self._jobs[kind].append(_Job(number, self._work(message, control)))
 

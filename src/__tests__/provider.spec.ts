@@ -53,13 +53,18 @@ function setUp() {
     answered: jest.fn(),
     failed: jest.fn()
   };
+  const facts = {
+    about: () => ({ variables: [{ name: 'n', type: 'int' }], classes: {} }),
+    settled: jest.fn(() => Promise.resolve())
+  };
   const provider = new SantaProvider(
     api as unknown as SantaApi,
     settings as unknown as Settings,
     ghosts as unknown as Ghosts,
-    watch
+    watch,
+    facts
   );
-  return { asked, ghosts, provider, settings, watch };
+  return { asked, facts, ghosts, provider, settings, watch };
 }
 
 /** As JupyterLab does it when the text has become `prefix`. */
@@ -205,12 +210,16 @@ describe('SantaProvider', () => {
   });
 
   it('says what it would ask, and whether it does', async () => {
-    const { asked, provider, settings } = setUp();
+    const { asked, facts, provider, settings } = setUp();
     const widget = { id: 'w' } as Widget;
     const told: object[] = [];
     provider.asked.connect((_, request) => told.push(request));
     const upcoming = await provider.upcoming(widget);
-    expect(upcoming).toMatchObject({ trigger: 'automatic' });
+    expect(upcoming).toMatchObject({
+      trigger: 'automatic',
+      variables: [{ name: 'n' }]
+    });
+    expect(facts.settled).toHaveBeenCalledTimes(1);
     expect([asked.length, provider.isAsking]).toEqual([0, false]);
     const list = type(provider, 'x = ');
     await pause();

@@ -80,6 +80,19 @@ describe('Warmup', () => {
     expect(sources()).toEqual(['a', 'a']);
   });
 
+  it('reads again what the kernel says otherwise of', async () => {
+    const { goTo, provider, sources, warmup } = setUp();
+    goTo('a');
+    await rest();
+    for (const type of ['module', 'DataFrame', 'DataFrame']) {
+      const variables = [{ name: 'a', type }];
+      provider.upcoming.mockResolvedValue({ ...at('a'), variables });
+      warmup.soon();
+      await rest();
+    }
+    expect(sources()).toEqual(['a', 'a']);
+  });
+
   it('reads one place at a time, the newest', async () => {
     const { api, goTo, sent, sources } = setUp();
     api.warm.mockImplementationOnce((request, signal) => {

@@ -81,6 +81,35 @@ test.describe('with the built-in model', () => {
   });
 });
 
+test.describe('what the kernel knows', () => {
+  test('goes with the next request and leaves no trace', async ({ page }) => {
+    await openCell(page);
+    const code = 'class Point:\n  x = 1\npoint = {"a": Point()}';
+    await page.notebook.setCell(0, 'code', code);
+    await page.notebook.runCell(0, true);
+    // Two runs more: the reading after the first is over by then.
+    await page.notebook.setCell(1, 'code', 'sorted(globals())');
+    await page.notebook.runCell(1, true);
+    await page.waitForTimeout(CALM);
+    await page.notebook.runCell(1, true);
+    const names = (await page.notebook.getCellTextOutput(1))?.[0] ?? '';
+    expect(names).toContain("'point'");
+    expect(names).not.toMatch(/'(own|read|facts)'/);
+    await expect(
+      page.locator('.jp-InputPrompt', { hasText: '[3]' })
+    ).toBeVisible();
+    await page.waitForTimeout(CALM);
+    const request = page.waitForRequest(/santajupyter\/complete/);
+    await page.notebook.addCell('code', '');
+    await page.notebook.enterCellEditingMode(2);
+    await page.keyboard.type('x = point["');
+    const body = (await request).postDataJSON();
+    expect(body.variables).toContainEqual(
+      expect.objectContaining({ name: 'point', type: 'dict', keys: ['a'] })
+    );
+  });
+});
+
 test.describe('reading ahead', () => {
   test.beforeEach(async ({ page }) => {
     await loadModel(page);

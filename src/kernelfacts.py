@@ -1,0 +1,322 @@
+"""What a Python kernel's namespace holds: names, types, shapes, columns, signatures; never a value.
+
+The frontend (kernelfacts.ts) sends this file's text to the kernel, where ``read`` runs in a namespace of
+its own. It needs Python 3.8 and the standard library, and never runs what a user's class, or any class
+but the few known ones, defines: classes are told apart by ``type(x) is``, and what a class or an object
+holds is read through the descriptors of ``type`` and ``object``, past every overridden property.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+import types
+from itertools import islice
+from typing import Any
+
+# Limits of one reading: what takes longer, or is more, is left out.
+SECONDS = 0.02
+CHARACTERS = 60_000
+MAX_VARIABLES = 200
+MAX_COLUMNS = 100
+MAX_SEARCHED = 100_000
+MAX_KEYS = 50
+MAX_MEMBERS = 2000
+MAX_OWN = 200
+MAX_NAME = 200
+# IPython puts these there.
+HIDDEN = ("In", "Out", "exit", "get_ipython", "open", "quit")
+# Their modules' __getattr__ only serves what __all__ names, or what is deprecated.
+KNOWN_MODULES = ("numpy", "pandas", "polars", "torch")
+# Their __getattr__ serves columns, or what is deprecated, as well.
+KNOWN_CLASSES = (("pandas", "DataFrame"), ("pandas", "Series"), ("polars", "DataFrame"), ("polars", "Series"))
+
+_name_of = type.__dict__["__name__"].__get__
+_module_of = type.__dict__["__module__"].__get__
+_dict_of = type.__dict__["__dict__"].__get__
+_mro_of = type.__dict__["__mro__"].__get__
+_module_dict = vars(types.ModuleType)["__dict__"].__get__
+
+
+def read(namespace: dict[str, Any], wanted: list[str]) -> str:
+    """JSON: ``variables``, those named in ``wanted`` first, then the newest; ``classes``: their names.
+
+    ``wanted`` are also the columns that are listed however many a dataframe has. A list of names is all
+    there are where ``complete`` names it.
+    """
+    deadline = time.perf_counter() + SECONDS
+    facts: list[dict[str, Any]] = []
+    classes: dict[str, tuple[type, list[str], bool]] = {}
+    size = 0
+    newest = reversed([name for name in list(namespace) if type(name) is str and name[:1] != "_"])
+    for name in dict.fromkeys([*(name for name in wanted if name in namespace), *newest]):
+        if time.perf_counter() > deadline or len(facts) == MAX_VARIABLES:
+            break
+        if name in HIDDEN or len(name) > MAX_NAME:
+            continue
+        with contextlib.suppress(Exception):
+            fact, known = describe(namespace[name], wanted, classes)
+            more = len(json.dumps([fact, [names for _, names, _ in known.values()]]))
+            if size + more <= CHARACTERS:
+                size += more
+                facts.append({"name": name, **fact})
+                classes.update(known)
+    names = {place: names for place, (_, names, _) in classes.items()}
+    return json.dumps({"variables": facts, "classes": names})
+
+
+def describe(
+    value: Any, wanted: list[str], classes: dict[str, tuple[type, list[str], bool]]
+) -> tuple[dict[str, Any], dict[str, tuple[type, list[str], bool]]]:
+    """The value's fact; and its class with its names, where that isn't in ``classes``."""
+    kind = type(value)
+    if kind is types.ModuleType:
+        return _module(value), {}
+    if kind is types.FunctionType:
+        return _function(value), {}
+    if issubclass(kind, type):  # a class, of whatever metaclass
+        return _class(value), {}
+    fact: dict[str, Any] = {"type": _text(_name_of(kind)), "module": _text(_module_of(kind)), "complete": []}
+    place = f"{fact['module']}.{fact['type']}"
+    known = {} if place in classes else {place: (kind, *_members(kind))}
+    seen, names, closed = {**classes, **known}[place]
+    own = _own(value, kind)
+    if own:
+        fact["members"] = own[:MAX_OWN]
+    # Of a class that was defined again there are two by one name.
+    if closed and seen is kind and len(own) <= MAX_OWN and len(names) < MAX_MEMBERS:
+        fact["complete"].append("members")
+    details = DETAILS.get(place.partition(".")[0])
+    if details:
+        details(value, kind, fact, wanted)
+    return fact, known
+
+
+def _module(module: Any) -> dict[str, Any]:
+    inside = _module_dict(module)
+    name = _text(inside.get("__name__"))
+    names = [*inside]
+    if type(inside.get("__all__")) in (list, tuple):
+        names += inside["__all__"]
+    public = _public(names)
+    closed = "__getattr__" not in inside or name in KNOWN_MODULES
+    complete = ["members"] if closed and len(public) < MAX_MEMBERS else []
+    return {"type": "module", "module": name, "members": public, "complete": complete}
+
+
+def _function(function: Any, skip: int = 0, kind: str = "function") -> dict[str, Any]:
+    """``skip`` so many of the first parameters."""
+    fact: dict[str, Any] = {"type": kind, "module": _text(function.__module__), "complete": ["signature"]}
+    for _ in range(8):
+        inner = function.__dict__.get("__wrapped__")
+        if type(inner) is not types.FunctionType:
+            break
+        # A decorator may take other arguments than what it decorates.
+        function, fact["complete"] = inner, []
+    fact["signature"] = _signature(function, skip)
+    return fact
+
+
+def _signature(function: Any, skip: int) -> str:
+    """``(path, /, sep=…, *rows, key=…, **options)``: the defaults are values, and not told."""
+    code = function.__code__
+    positional, only, keyword = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
+    names = code.co_varnames
+    optional = positional - len(function.__defaults__ or ())
+    parts = [name + ("=…" if at >= optional else "") for at, name in enumerate(names[:positional])]
+    if only > skip:
+        parts.insert(only, "/")
+    rest = positional + keyword
+    if code.co_flags & 4:
+        parts.append("*" + names[rest])
+        rest += 1
+    elif keyword:
+        parts.append("*")
+    defaults = function.__kwdefaults__ or {}
+    parts += [name + ("=…" if name in defaults else "") for name in names[positional : positional + keyword]]
+    if code.co_flags & 8:
+        parts.append("**" + names[rest])
+    return "(" + ", ".join(parts[skip:]) + ")"
+
+
+def _class(kind: Any) -> dict[str, Any]:
+    names, closed = _members(kind)
+    meta = _members(type(kind))
+    fact: dict[str, Any] = {
+        "type": "class",
+        "module": _text(_module_of(kind)),
+        "members": _public([*names, *meta[0]]),
+    }
+    fact["complete"] = ["members"] if closed and meta[1] and len(names) < MAX_MEMBERS else []
+    init = next((_dict_of(base)["__init__"] for base in _mro_of(kind) if "__init__" in _dict_of(base)), None)
+    if type(init) is types.FunctionType and type(kind) is type:
+        made = _function(init, 1)
+        fact["signature"] = made["signature"]
+        if not any("__new__" in _dict_of(base) for base in _mro_of(kind)[:-1]):
+            fact["complete"] += made["complete"]
+    return fact
+
+
+def _members(kind: Any) -> tuple[list[str], bool]:
+    """The public names of a class, and whether there can't be others."""
+    closed = True
+    names: list[str] = []
+    for base in _mro_of(kind):
+        inside = _dict_of(base)
+        names += inside
+        dynamic = type(inside.get("__getattribute__", object.__getattribute__))
+        closed = closed and "__getattr__" not in inside and dynamic is types.WrapperDescriptorType
+    return _public(names), closed or any(_is(kind, *known) for known in KNOWN_CLASSES)
+
+
+def _own(value: Any, kind: Any) -> list[str]:
+    """The public names in the object's own dictionary, unless that is the class's own make."""
+    for base in _mro_of(kind):
+        found = _dict_of(base).get("__dict__")
+        if found is not None:
+            inside = found.__get__(value) if type(found) is types.GetSetDescriptorType else None
+            return _public(list(inside)) if type(inside) is dict else []
+    return []
+
+
+def _builtin(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+    if kind in (list, tuple, set, frozenset, dict):
+        fact["shape"] = [len(value)]
+    if kind in (list, tuple):
+        kinds = {type(item) for item in islice(value, 20)}
+        fact["dtype"] = _text(_name_of(kinds.pop())) if len(kinds) == 1 else ""
+    if kind is dict:
+        fact["keys"] = [key for key in islice(value, MAX_KEYS) if _shown(key)]
+        if len(value) <= MAX_KEYS and len(fact["keys"]) == sum(type(key) is str for key in value):
+            fact["complete"].append("keys")
+
+
+def _numpy(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+    if _is(kind, "numpy", "ndarray"):
+        fact["shape"] = list(value.shape)
+        fact["dtype"] = _dtype(value.dtype)
+
+
+def _torch(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+    if _is(kind, "torch", "Tensor") or _is(kind, "torch.nn", "Parameter"):
+        fact["shape"] = [int(length) for length in value.shape]
+        fact["dtype"] = str(value.dtype)[len("torch.") :]
+
+
+def _polars(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+    if _is(kind, "polars", "DataFrame"):
+        fact["shape"] = list(value.shape)
+        dtypes = value.dtypes
+        _columns(value.columns, lambda at: _dtype(dtypes[at]), fact, wanted)
+    elif _is(kind, "polars", "Series"):
+        fact["shape"] = [len(value)]
+        fact["dtype"] = _dtype(value.dtype)
+
+
+def _pandas(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+    """``df.dtypes`` would ask a column of a user's own array type: the arrays are looked at one by one."""
+    frame = _is(kind, "pandas", "DataFrame")
+    if not frame and not _is(kind, "pandas", "Series"):
+        return
+    index = value.index
+    manager = object.__getattribute__(value, "_mgr")
+    blocks = manager.blocks
+    if _plain(index):
+        fact["shape"] = [len(index)]
+    if not frame:
+        fact["dtype"] = _dtype_of(blocks[0].values)
+        # Labels of the index are attributes too.
+        if _is(type(index), "pandas", "Index") and "members" in fact["complete"]:
+            fact["complete"].remove("members")
+        return
+    columns = value.columns
+    if not _plain(columns):
+        fact["complete"] = []
+        return
+    if "shape" in fact:
+        fact["shape"].append(len(columns))
+    if not _is(type(columns), "pandas", "Index"):
+        if not _is(type(columns), "pandas", "RangeIndex"):
+            fact["complete"] = []
+        return
+    numbers = manager.blknos
+    labels = columns[:MAX_SEARCHED].tolist()
+    _columns(labels, lambda at: _dtype_of(blocks[numbers[at]].values), fact, wanted)
+    if "columns" not in fact["complete"]:
+        fact["complete"] = []
+
+
+DETAILS: Any = {
+    "builtins": _builtin,
+    "numpy": _numpy,
+    "pandas": _pandas,
+    "polars": _polars,
+    "torch": _torch,
+}
+
+
+def _columns(labels: list[Any], dtype: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+    """The first columns, and any others that are wanted."""
+    sought = set(wanted)
+    found = [
+        (at, label)
+        for at, label in enumerate(labels)
+        if _shown(label) and (at < MAX_COLUMNS or label in sought)
+    ]
+    fact["columns"] = []
+    for at, label in found:
+        name = ""
+        with contextlib.suppress(Exception):
+            name = dtype(at)
+        fact["columns"].append([label, name])
+    if len(labels) < MAX_SEARCHED and len(found) == sum(type(label) is str for label in labels):
+        fact["complete"].append("columns")
+
+
+def _plain(index: Any) -> bool:
+    """Whether an index is one of pandas' own, over an array that isn't a user's."""
+    kind = type(index)
+    if not _is(kind, "pandas", "Index"):
+        return _root(kind) == "pandas"
+    return _root(type(object.__getattribute__(index, "_data"))) in ("numpy", "pandas")
+
+
+def _dtype_of(array: Any) -> str:
+    return _dtype(array.dtype) if _root(type(array)) in ("numpy", "pandas") else ""
+
+
+def _dtype(dtype: Any) -> str:
+    """polars' by its class alone: an Enum's own name spells its categories."""
+    kind = type(dtype)
+    if issubclass(kind, type):
+        return _text(_name_of(dtype))
+    if _root(kind) == "polars":
+        return _text(_name_of(kind))
+    return str(dtype.name)[:40] if _root(kind) in ("numpy", "pandas") else ""
+
+
+def _is(kind: Any, module: str, name: str) -> bool:
+    """Whether ``kind`` is this very class of a library, which is never imported for it."""
+    there = sys.modules.get(module)
+    if type(there) is not types.ModuleType or _root(kind) != module.partition(".")[0]:
+        return False
+    return _module_dict(there).get(name) is kind
+
+
+def _root(kind: Any) -> str:
+    return _text(_module_of(kind)).partition(".")[0]
+
+
+def _public(names: list[Any]) -> list[str]:
+    kept = (n for n in names if type(n) is str and n[:1] != "_" and n.isidentifier() and len(n) <= MAX_NAME)
+    return list(dict.fromkeys(islice(kept, MAX_MEMBERS)))
+
+
+def _shown(label: Any) -> bool:
+    return type(label) is str and label.isprintable() and len(label) <= MAX_NAME
+
+
+def _text(name: Any) -> str:
+    return name[:MAX_NAME] if type(name) is str else ""
