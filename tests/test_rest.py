@@ -124,7 +124,7 @@ def steered_to(texts: list[str], known: tuple[str, ...]) -> bool:
 
 async def texts_at(ask: Any, body: Body, source: str, **changes: Any) -> list[str]:
     """What random weights write there, where they write something."""
-    request = body(source, classes=CLASSES, n=8, temperature=1.0, max_new_tokens=20, mode="line")
+    request = body(source, classes=CLASSES, n=8, temperature=2.0, max_new_tokens=20, mode="line")
     texts = []
     for seed in range(4):
         code, answer = await ask("complete", {**request, **changes, "seed": seed})
