@@ -193,9 +193,9 @@ class CompletionService:
         """What the files define that the notebook imports; the line that is being typed imports nothing."""
         if self._root is None or not request.path or request.language != "python":
             return []
-        source, offset = request.cells[request.active].source, request.offset
-        above, below = source[:offset].rpartition("\n")[0], source[offset:].partition("\n")[2]
-        others = (cell.source for cell in request.cells if cell.type == "code" and cell.source is not source)
+        active, offset = request.cells[request.active], request.offset
+        above, below = active.source[:offset].rpartition("\n")[0], active.source[offset:].partition("\n")[2]
+        others = (cell.source for cell in request.cells if cell.type == "code" and cell is not active)
         loop = asyncio.get_running_loop()
         reading = loop.run_in_executor(
             self._reader, modules.signatures, self._root, request.path, [*others, above, below]

@@ -30,7 +30,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from santajupyter.notebook import render
 from santajupyter.protocol import Cell
 from training.corpus import HERE as TRAINING
 from training.corpus import WORK, fetch, notebook_cells, read_packages
@@ -242,7 +241,7 @@ def cut(events: Iterable[Event], keystrokes: int) -> list[Event]:
 
 def choose(books: dict[str, list[Cell]], count: int, rng: random.Random) -> list[str]:
     """Notebooks of all sizes: one out of each of ``count`` equal parts of the list, sorted by length."""
-    lengths = {name: len(render(cells)) for name, cells in books.items()}
+    lengths = {name: _length(cells) for name, cells in books.items()}
     fit = [
         name
         for name, cells in books.items()
@@ -254,6 +253,10 @@ def choose(books: dict[str, list[Cell]], count: int, rng: random.Random) -> list
     chosen = [rng.choice(fit[a:b]) for a, b in pairwise(borders)]
     rng.shuffle(chosen)
     return chosen
+
+
+def _length(cells: Sequence[Cell]) -> int:
+    return sum(len(cell.source) for cell in cells)
 
 
 def from_folder(folder: Path) -> dict[str, list[Cell]]:
@@ -304,9 +307,7 @@ def main() -> None:
             for event in events:
                 out.write(json.dumps(event.to_json(), ensure_ascii=False) + "\n")
             seconds = events[-1].t / 1000
-            print(
-                f"{len(events):5} events, {seconds:4.0f} s, {len(render(books[name])):6} characters: {name}"
-            )
+            print(f"{len(events):5} events, {seconds:4.0f} s, {_length(books[name]):6} characters: {name}")
 
 
 if __name__ == "__main__":
