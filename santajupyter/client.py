@@ -105,6 +105,8 @@ class Server:
                 http.stream(method, f"{self.url}santajupyter/{path}", json=body) as response,
             ):
                 yield response
+        except UnicodeEncodeError as error:
+            raise SantaError("The text has half of a surrogate pair: it can't be sent.") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SantaError(
                 f"The server at {self.url} doesn't answer: {str(error) or type(error).__name__}."

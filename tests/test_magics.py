@@ -100,12 +100,12 @@ def session(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 @contextmanager
 def server(
-    model: Path, folder: Path, runtime: Path, *options: str
+    model: Path, folder: Path, runtime: Path, *options: str, token: str = TOKEN
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The base URL of a Jupyter server, and its process."""
     port = free_port()
     environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(runtime), "IPYTHONDIR": str(folder / "ipython")}
-    arguments = ["--no-browser", "--allow-root", f"--port={port}", f"--IdentityProvider.token={TOKEN}"]
+    arguments = ["--no-browser", "--allow-root", f"--port={port}", f"--IdentityProvider.token={token}"]
     arguments += [f"--SantaApp.model={model}", "--SantaApp.fallback_model=", "--ServerApp.base_url=/user/me/"]
     arguments += ["--ServerApp.jpserver_extensions={'santajupyter': True}", f"--ServerApp.root_dir={folder}"]
     with (folder / "log").open("w") as log:
