@@ -157,7 +157,8 @@ class SantaMagics(Magics):
         source = self._this_input() if cell is None else cell
         left, _, right = source.partition(api.HOLE)
         body = client.at_cursor(left, right.replace(api.HOLE, ""), context)
-        self._screen.end(views.prompt(self._live(lambda on_wait: client.find().explain(body))))
+        seen = self._live(lambda on_wait: client.find().explain(body))
+        self._screen.end(views.prompt(seen))
 
     def _generate(self, arguments: argparse.Namespace, cell: str) -> None:
         options = self._options(arguments)

@@ -74,7 +74,10 @@ class TestFunctions:
 
     def test_docstring(self) -> None:
         code = "def f(x):\n    return x\n"
-        new = santajupyter.docstring(code, max_new_tokens=12, temperature=1.0, seed=4)
+        made = (
+            santajupyter.docstring(code, max_new_tokens=12, temperature=1.0, seed=seed) for seed in range(30)
+        )
+        new = next(text for text in made if text != code)  # the random model mostly has no words
         assert new.startswith('def f(x):\n    """') and new.endswith("    return x\n")
 
     async def test_their_twins_run_in_any_loop(self) -> None:

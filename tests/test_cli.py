@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from santajupyter import cli, doctor
+from santajupyter import __version__, cli, doctor
 
 from .checkpoint import make_checkpoint
 from .hub import COMMIT, hub_with
@@ -130,13 +130,14 @@ def test_errors_are_one_sentence(
     assert captured.err.startswith(f"santajupyter: {said}") and captured.err.count("\n") == 1
 
 
-def test_eval_hands_its_arguments_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    seen: list[Any] = []
-    name = "santajupyter.evaluation.__main__"
-    monkeypatch.setitem(sys.modules, name, SimpleNamespace(main=lambda argv: seen.append(argv) or 3))
-    monkeypatch.setitem(sys.modules, "santajupyter.evaluation", SimpleNamespace())
+def test_eval_hands_its_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    def main(argv: list[str]) -> int:
+        seen.append(argv)
+        return 3
+
+    monkeypatch.setattr("santajupyter.evaluation.__main__.main", main)
     assert cli.main(["eval", "replay", "--fast", "-h"]) == 3
     assert seen == [["replay", "--fast", "-h"]]
 
@@ -309,7 +310,7 @@ class TestDoctor:
         folder.mkdir(parents=True)
         (folder / "package.json").write_text(json.dumps({**package, "version": "0.0.1"}))
         assert "is version 0.0.1, the package is" in next(doctor.labextension()).what
-        (folder / "package.json").write_text(json.dumps({**package, "version": doctor.__version__}))
+        (folder / "package.json").write_text(json.dumps({**package, "version": __version__}))
         assert not next(doctor.labextension()).remedy
         config = {"disabledExtensions": {"santajupyter": True}}
         monkeypatch.setattr("jupyterlab_server.config.get_page_config", lambda folders: config)

@@ -48,8 +48,8 @@ class Terminal:
         """What stands between this input and the next prompt."""
         self._prompts += 1
         self._child.sendline(code)
-        if code.startswith("%%") or "\n" in code:
-            self._child.sendline("")
+        if code.startswith("%%"):
+            self._child.send("\n\n")
         self._child.expect_exact(f"In [{self._prompts}]: ")
         return str(self._child.before).replace("\r\n", "\n")
 
@@ -80,9 +80,9 @@ def test_with_a_server(url: str, tmp_path: Path) -> None:
     try:
         said = terminal.run("%santa load")
         assert "is ready on cpu." in said and "<table>" not in said
-        said = terminal.run("%%santa generate -m 12 -t 1.2 --seed 1\nfor i in")
+        said = terminal.run("%%santa generate -m 12 -t 1.2 --seed 1 --no-context\nfor i in")
         assert "mean log-probability" in said and "<pre" not in said
-        said = terminal.run("%%santa fill -m 8 -t 1.2 --seed 5\na = <FILL>\nb = 2")
+        said = terminal.run("%%santa fill -m 8 -t 1.2 --seed 5 --no-context\na = <FILL>\nb = 2")
         assert "- a = <FILL>" in said and "  b = 2" in said
         assert "UsageError: The panel needs ipywidgets in a notebook" in terminal.run("%santa panel")
         assert "can't reach JupyterLab's ghost text" in terminal.run("%santa off")
@@ -91,9 +91,7 @@ def test_with_a_server(url: str, tmp_path: Path) -> None:
         terminal.close()
 
 
-def test_a_notebook_run_from_end_to_end(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_run_from_end_to_end(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page made of it has text and HTML, whatever became of the widgets."""
     monkeypatch.setenv("SANTAJUPYTER_URL", url)
     monkeypatch.setenv("SANTAJUPYTER_TOKEN", TOKEN)
@@ -101,8 +99,8 @@ def test_a_notebook_run_from_end_to_end(
     sources = [
         "%load_ext santajupyter",
         "%santa load",
-        "%%santa generate -n 2 -m 8 --seed 1\nfor i in",
-        "%%santa doc -m 20 -t 1.0 --seed 4\ndef f(x):\n    return x",
+        "%%santa generate -n 2 -m 8 --seed 1 --no-context\nfor i in",
+        "%%santa fill -m 8 -t 1.2 --seed 5 --no-context\na = <FILL>\nb = 2",
         "%santa explain-prompt\nx = 1",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
@@ -110,5 +108,5 @@ def test_a_notebook_run_from_end_to_end(
     outputs = [cell.outputs for cell in notebook.cells]
     assert "is ready on cpu" in outputs[1][-1].data["text/plain"]
     assert "application/vnd.jupyter.widget-view+json" in outputs[2][-1].data
-    assert '+     """' in outputs[3][-1].data["text/plain"]
+    assert "- a = <FILL>" in outputs[3][-1].data["text/plain"]
     assert "left of the cursor" in outputs[4][-1].data["text/html"]

@@ -91,7 +91,7 @@ def with_labextension(session: Session) -> None:
     page.answer(comm, True)
 
 
-CHOOSE = "%%santa generate -n 2 -m 20 --seed 1\nfor i in"
+CHOOSE = "%%santa generate -n 2 -m 20 --seed 1 --no-context\nfor i in"
 
 
 def made(page: Page) -> bool:
@@ -165,7 +165,7 @@ def test_without_the_labextension_there_are_no_buttons_for_it(session: Session) 
 
 def test_a_diff_to_accept(session: Session) -> None:
     with_labextension(session)
-    ran = session.run("%%santa fill -m 12 -t 1.2 --seed 5\na = <FILL>\nb = 2")
+    ran = session.run("%%santa fill -m 12 -t 1.2 --seed 5 --no-context\na = <FILL>\nb = 2")
     assert not ran.cells and not ran.error
     page = Page(session, ran)
     assert "- a = &lt;FILL&gt;" in page.texts()
