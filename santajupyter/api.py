@@ -64,13 +64,16 @@ async def complete_async(
 async def fill_async(text: str, **options: Any) -> str:
     """The text with each ``<FILL>`` replaced by what the model puts there, in order.
 
-    ``options`` as for ``complete``. Raises SantaError where there is no hole.
+    A hole beside other text on its line gets the rest of a line, one alone on it, or behind what opens a
+    block, a block. ``options`` as for ``complete``. Raises SantaError where there is no hole.
     """
     left, *rights = text.split(HOLE)
     if not rights:
         raise SantaError(f"Mark one hole or more with {HOLE}.")
     for number, right in enumerate(rights):
-        made = await complete_async(left, "".join(rights[number:]), **options)
+        beside = left.rpartition("\n")[2].rstrip()
+        mode = "line" if beside and not beside.endswith((":", "{")) else "block"
+        made = await complete_async(left, "".join(rights[number:]), **{"mode": mode, **options})
         left += made.text + right
     return left
 

@@ -119,18 +119,10 @@ def bench(arguments: argparse.Namespace) -> None:
     print(f"tokens  {1000 * tokens / max(decode, 1e-9):8.1f} a second")
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
-    from importlib import import_module
+def evaluate(arguments: argparse.Namespace) -> None:
+    from .evaluation import __main__ as evaluation
 
-    from .client import SantaError
-
-    try:
-        evaluation = import_module("santajupyter.evaluation.__main__")
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("santajupyter.evaluation"):
-            raise
-        raise SantaError("This installation has no santajupyter.evaluation: install a newer one.") from None
-    return int(evaluation.main(arguments.others) or 0)
+    evaluation.main(arguments.others)
 
 
 def doctor(arguments: argparse.Namespace) -> int:

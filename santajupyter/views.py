@@ -15,7 +15,7 @@ from pygments.lexers import get_lexer_by_name
 from .protocol import Completion, Item
 
 LICENCE = """\
-SantaCoder's weights are under the BigCode OpenRAIL-M licence, which restricts some uses: read it at
+SantaCoder's weights are under the CodeML OpenRAIL-M licence, which restricts some uses: read it at
 https://huggingface.co/spaces/bigcode/license before you use what the model writes.
 What it writes is machine-generated and may be wrong or insecure. It may repeat its training data word for
 word, under a licence of that code's own: https://huggingface.co/spaces/bigcode/santacoder-search finds where.
@@ -163,7 +163,7 @@ def _serving(answer: Mapping[str, Any]) -> dict[str, str]:
         "device": f"{serving['device']}, {serving['dtype']}",
     }
     if answer["memory"]:
-        rows["memory"] = size(answer["memory"])
+        rows["main memory"] = size(answer["memory"])
     latency = answer["stats"]["latency_ms"]
     if "p50" in latency:
         rows["latency"] = (

@@ -72,6 +72,18 @@ class TestFunctions:
         text = santajupyter.fill("a = <FILL>\nb = 2\n", max_new_tokens=8, temperature=1.2, seed=5)
         assert "<FILL>" not in text and text.endswith("\nb = 2\n")
 
+    def test_fill_beside_other_text_is_a_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+        at_cursor = client.at_cursor
+
+        def note(*args: Any, **fields: Any) -> dict[str, Any]:
+            asked.append(fields["mode"])
+            return at_cursor(*args, **fields)
+
+        monkeypatch.setattr(client, "at_cursor", note)
+        santajupyter.fill("a = <FILL>\nif a:\n    <FILL>\nif b: <FILL>", max_new_tokens=1)
+        assert asked == ["line", "block", "block"]
+
     def test_docstring(self) -> None:
         code = "def f(x):\n    return x\n"
         made = (

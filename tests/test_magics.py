@@ -173,11 +173,11 @@ def test_status_before_and_after_the_first_use(session: Session, tiny: Path) -> 
     lines = ran.text.splitlines()
     assert lines[:3] == [
         f"{tiny} is ready on cpu.",
-        f"model     {tiny} (santacoder, window 256 tokens)",
-        "device    cpu, float32",
+        f"model        {tiny} (santacoder, window 256 tokens)",
+        "device       cpu, float32",
     ]
-    assert lines[3].startswith("memory") and lines[4].startswith("latency")
-    assert lines[5].startswith("asked at  http://") and lines[5].endswith("/user/me/")
+    assert lines[3].startswith("main memory") and lines[4].startswith("latency")
+    assert lines[5].startswith("asked at     http://") and lines[5].endswith("/user/me/")
     assert ran.html.startswith("<div") and "<table>" in ran.html
     assert TOKEN not in ran.text + ran.html
 
