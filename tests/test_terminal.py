@@ -67,7 +67,7 @@ def test_without_a_server_the_model_can_be_here(tiny: Path, tmp_path: Path) -> N
             "\n", " "
         )
         said = terminal.run(f"%santa load --here {tiny}")
-        assert f"{tiny} is ready on cpu." in said and "asked at  this process" in said
+        assert f"{tiny} is ready on cpu." in said and "this process" in said
         assert "for i in" in terminal.run("%santa complete for i in")
         assert f"{tiny} is not loaded" in terminal.run("%santa unload")
         assert "No Jupyter server runs here" in terminal.run("%santa")
