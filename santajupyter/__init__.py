@@ -12,7 +12,28 @@ from ._version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["__version__"]
+    from .api import complete, complete_async, docstring, docstring_async, fill, fill_async
+    from .client import SantaError
+
+__all__ = [
+    "SantaError",
+    "__version__",
+    "complete",
+    "complete_async",
+    "docstring",
+    "docstring_async",
+    "fill",
+    "fill_async",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The functions for scripts, imported when asked for: the server and the model's process need none."""
+    if name in __all__:
+        from . import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:
@@ -27,6 +48,6 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext santajupyter``: the magics ``%santa`` and ``%%santa``."""
-    from .magics import SantaMagics
+    from .magics import register
 
-    shell.register_magics(SantaMagics)
+    register(shell)

@@ -1,36 +1,181 @@
-"""The kernel's side: finds the Jupyter server it runs under and asks the model that the server holds."""
+"""Finds what holds the model, the Jupyter server or this process itself, and asks it."""
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
+import contextlib
+import functools
+import json
 import os
+import ssl
+import threading
 import time
 import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
+
+if TYPE_CHECKING:
+    from .here import Here
+
+T = TypeVar("T")
+Body = Mapping[str, Any]
+OnDelta = Callable[[int, str], None]
+OnWait = Callable[[dict[str, Any]], None]
 
 # How long a caller waits in all for a model that is being downloaded or loaded.
 DEADLINE = 300.0
 CONNECT_TIMEOUT = 5.0
 REQUEST_TIMEOUT = 120.0
+# What is asked of each of several servers to see which one started this kernel.
+PROBE_TIMEOUT = 2.0
+# A wait longer than this is reported, as often as this.
+REPORT_INTERVAL = 0.5
+# How often a caller that waits in the foreground may draw. On Windows only a wait with a limit can be
+# interrupted.
+TICK = 0.05
+START = "start one with `santajupyter serve`, or load the model in this process with `%santa load --here`"
+CHOOSE = "set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN to the one to use"
 
 
 class SantaError(Exception):
     """What went wrong and what to do about it, in a plain sentence."""
 
 
+class NotYet(SantaError):
+    """The model is on its way; ``retry_after`` seconds may help."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 @dataclass(frozen=True)
 class Server:
-    """A Jupyter server's base URL and token. ``local``: on this host, so never through a proxy."""
+    """A Jupyter server's base URL and token. ``local``: on this host, so never through a proxy.
+
+    Every method raises SantaError; cancelling one closes its connection, and the server frees the engine.
+    """
 
     url: str
     token: str
     local: bool = True
 
+    async def status(self) -> dict[str, Any]:
+        return await self._json("GET", "status")
+
+    async def load(self, model: str = "") -> dict[str, Any]:
+        """Begin to load the configured model, or switch to ``model``; the new status."""
+        return await self._json("POST", "load", {"model": model} if model else {})
+
+    async def unload(self) -> dict[str, Any]:
+        return await self._json("POST", "unload", {})
+
+    async def explain(self, body: Body) -> dict[str, Any]:
+        """What the model would be given for the body of a ``complete``."""
+        return await self._json("POST", "explain", body)
+
+    async def complete(self, body: Body, on_delta: OnDelta) -> dict[str, Any]:
+        """POST complete, streamed. Raises NotYet while the model loads."""
+        async with self._open("POST", "complete", {**body, "stream": True}) as response:
+            if response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                return await _last_event(response, on_delta)
+            await response.aread()
+            return _answer(response)
+
+    async def _json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        async with self._open(method, path, body) as response:
+            await response.aread()
+            return _answer(response)
+
+    @contextlib.asynccontextmanager
+    async def _open(self, method: str, path: str, body: Any = None) -> AsyncIterator[httpx.Response]:
+        try:
+            async with (
+                httpx.AsyncClient(
+                    headers=_credentials(self.token),
+                    timeout=httpx.Timeout(REQUEST_TIMEOUT, connect=CONNECT_TIMEOUT),
+                    trust_env=not self.local,
+                    verify=self._trusted(),
+                ) as http,
+                http.stream(method, f"{self.url}santajupyter/{path}", json=body) as response,
+            ):
+                yield response
+        except UnicodeEncodeError as error:
+            raise SantaError("The text has half of a surrogate pair: it can't be sent.") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SantaError(
+                f"The server at {self.url} doesn't answer: {str(error) or type(error).__name__}."
+            ) from error
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        """A server here may have made its own certificate: the system's and SSL_CERT_FILE's count."""
+        return ssl.create_default_context() if self.local and self.url.startswith("https:") else True
+
+
+async def ask(
+    engine: Server | Here, body: Body, on_delta: OnDelta | None = None, on_wait: OnWait | None = None
+) -> dict[str, Any]:
+    """Complete; the answer as docs/rest.md has it. Waits while the model loads, up to DEADLINE seconds.
+
+    ``on_delta(index, text)`` as it comes, ``on_wait(status)`` while there is no model to answer; both are
+    called on the event loop. Raises SantaError.
+    """
+    body = {"client": f"kernel {uuid.uuid4().hex}", **body}
+    deadline = time.monotonic() + DEADLINE
+    reporter = asyncio.create_task(_report(engine, on_wait)) if on_wait else None
+    try:
+        while True:
+            try:
+                return await engine.complete(body, on_delta or _ignore)
+            except NotYet as wait:
+                if time.monotonic() + wait.retry_after > deadline:
+                    raise
+                await asyncio.sleep(wait.retry_after)
+    finally:
+        if reporter:
+            reporter.cancel()
+
+
+async def loaded(engine: Server | Here, model: str = "", on_wait: OnWait | None = None) -> dict[str, Any]:
+    """Load, and return the status when that is over, well or not. Raises SantaError."""
+    status = await engine.load(model)
+    while status["state"] in ("loading", "downloading"):
+        if on_wait:
+            on_wait(status)
+        await asyncio.sleep(REPORT_INTERVAL)
+        status = await engine.status()
+    return status
+
+
+def at_cursor(left: str, right: str = "", context: Sequence[str] = (), **fields: Any) -> dict[str, Any]:
+    """The body of a completion between two texts, below ``context``: the sources of earlier cells."""
+    cells = [{"type": "code", "source": source} for source in [*context, left + right]]
+    return {
+        "cells": cells,
+        "active": len(cells) - 1,
+        "offset": len(left),
+        "trigger": "invoke",
+        **{name: value for name, value in fields.items() if value is not None},
+    }
+
+
+def find() -> Server | Here:
+    """The engine that this process holds, if it does (``%santa load --here``); else the server.
+
+    Raises SantaError.
+    """
+    from . import here
+
+    return here.current or find_server()
+
 
 def find_server() -> Server:
-    """The server that started this kernel, or the one that SANTAJUPYTER_URL and _TOKEN name.
+    """The server that SANTAJUPYTER_URL and _TOKEN name, the one that started this kernel, or the only one.
 
     Raises SantaError when there is none, or several to choose from.
     """
@@ -41,67 +186,150 @@ def find_server() -> Server:
     from jupyter_server.serverapp import list_running_servers
 
     running = list(list_running_servers())
-    own = [info for info in running if info["pid"] in _parents()] or running
+    own = _own(running)
     if len(own) == 1:
-        return Server(own[0]["url"], own[0]["token"])
-    remedy = "start `jupyter lab`, or set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN to the one to use."
+        return Server(own[0]["url"], own[0]["token"] or os.environ.get("JUPYTERHUB_API_TOKEN", ""))
+    if url := _hub_url():
+        return Server(url, os.environ.get("JUPYTERHUB_API_TOKEN", ""))
     if not own:
-        raise SantaError(f"No Jupyter server runs here; {remedy}")
-    raise SantaError(f"Several Jupyter servers run here and none of them started this kernel; {remedy}")
+        raise SantaError(f"No Jupyter server runs here: {START}.")
+    urls = ", ".join(info["url"] for info in own)
+    raise SantaError(
+        f"Several Jupyter servers run here and none of them started this kernel: {CHOOSE} ({urls})."
+    )
 
 
-def status(server: Server) -> dict[str, Any]:
-    """GET status. Raises SantaError."""
-    return _json(_request(server, "GET", "status"))
+def run(work: Coroutine[Any, Any, T], draw: Callable[[], None] | None = None) -> T:
+    """Do the work on this package's own event loop and wait for it; ``draw`` is called meanwhile.
 
-
-def complete(server: Server, body: dict[str, Any]) -> dict[str, Any]:
-    """POST complete; waits while the model loads. Raises SantaError."""
-    body = {"client": f"kernel {uuid.uuid4().hex}", **body}
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        response = _request(server, "POST", "complete", body)
-        retry_after = float(response.headers.get("Retry-After", 0))
-        loading = response.status_code in (429, 503) and response.json().get("reason") != "error"
-        if not loading or time.monotonic() + retry_after > deadline:
-            return _json(response)
-        time.sleep(retry_after)
-
-
-def _request(server: Server, method: str, path: str, body: Any = None) -> httpx.Response:
+    A KeyboardInterrupt cancels the work.
+    """
+    future = submit(work)
     try:
-        return httpx.request(
-            method,
-            f"{server.url}santajupyter/{path}",
-            json=body,
-            headers={"Authorization": f"token {server.token}"} if server.token else {},
-            timeout=httpx.Timeout(REQUEST_TIMEOUT, connect=CONNECT_TIMEOUT),
-            trust_env=not server.local,
-        )
-    except httpx.HTTPError as error:
-        raise SantaError(
-            f"The server at {server.url} doesn't answer: {error or type(error).__name__}."
-        ) from error
+        while not future.done():
+            concurrent.futures.wait([future], TICK)
+            if draw:
+                draw()
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
+def submit(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    """Begin the work on this package's own event loop; cancelling the future cancels it."""
+    return asyncio.run_coroutine_threadsafe(work, loop())
+
+
+@functools.cache
+def loop() -> asyncio.AbstractEventLoop:
+    """An event loop in a thread of its own: a kernel's is busy while a cell runs."""
+    made = asyncio.new_event_loop()
+    threading.Thread(target=made.run_forever, name="santajupyter", daemon=True).start()
+    return made
+
+
+async def _report(engine: Server | Here, on_wait: OnWait) -> None:
+    """Tell of a model on its way, until cancelled."""
+    while True:
+        await asyncio.sleep(REPORT_INTERVAL)
+        with contextlib.suppress(SantaError):  # the completion says it
+            status = await engine.status()
+            if not status["serving"]:
+                on_wait(status)
+
+
+async def _last_event(response: httpx.Response, on_delta: OnDelta) -> dict[str, Any]:
+    """The whole answer at the end of a stream of server-sent events."""
+    event = ""
+    async for line in response.aiter_lines():
+        if line.startswith("event: "):
+            event = line.removeprefix("event: ")
+        if not line.startswith("data: "):
+            continue
+        data: dict[str, Any] = json.loads(line.removeprefix("data: "))
+        if event == "error":
+            raise SantaError(str(data["message"]))
+        if "items" in data:
+            return data
+        on_delta(data["index"], data["text"])
+    raise SantaError("The server ended its answer early; its log may say why.")
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
     """The body of a good answer; the error's own sentence otherwise."""
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    own = isinstance(answer, dict) and "reason" in answer and bool(answer["reason"])
+    if own and answer["reason"] != "error" and response.status_code in (429, 503):
+        raise NotYet(str(answer["message"]), float(response.headers.get("Retry-After", 1)))
+    if own:
+        raise SantaError(str(answer["message"]))
     if response.status_code == 404:
         raise SantaError(
             "The server runs without santajupyter: check `jupyter server extension list`, then restart it."
         )
-    if response.status_code in (401, 403):
+    # A hub sends who isn't logged in on to its login page.
+    if response.has_redirect_location or response.status_code in (401, 403):
         raise SantaError("The server refused this kernel's token; set SANTAJUPYTER_URL and _TOKEN.")
-    try:
-        answer: dict[str, Any] = response.json()
-    except ValueError as error:
-        raise SantaError(f"The server answered with status {response.status_code} and no JSON.") from error
-    if response.is_error:
-        raise SantaError(str(answer.get("message") or f"status {response.status_code}"))
+    if response.is_error or not isinstance(answer, dict):
+        raise SantaError(f"The server answered with status {response.status_code} and no word of ours.")
     return answer
+
+
+def _credentials(token: str) -> dict[str, str]:
+    """A server without tokens still wants to see that no browser was led into asking it (XSRF)."""
+    if token:
+        return {"Authorization": f"token {token}"}
+    xsrf = uuid.uuid4().hex
+    return {"Cookie": f"_xsrf={xsrf}", "X-XSRFToken": xsrf}
+
+
+def _own(running: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Of the servers that run here: the one that is ours, by the surest sign there is; else all."""
+    told = os.environ.get("JUPYTER_SERVER_URL", "")  # in its terminals
+    parents = _parents()
+    signs: Iterable[Callable[[dict[str, Any]], bool]] = (
+        lambda info: info["pid"] in parents,
+        lambda info: bool(told) and urlsplit(info["url"])[1:3] == urlsplit(told)[1:3],
+        _knows_this_kernel,
+    )
+    for sign in signs:
+        if len(running) > 1 and (own := [info for info in running if sign(info)]):
+            return own
+    return running
 
 
 def _parents() -> set[int]:
     """Process ids that may be this kernel's server's (on Windows JPY_PARENT_PID is a handle)."""
     told = os.environ.get("JPY_PARENT_PID", "")
     return {os.getppid(), *([int(told)] if told.isdigit() else [])}
+
+
+def _knows_this_kernel(info: dict[str, Any]) -> bool:
+    """Whether the server runs the kernel with this process's connection file."""
+    try:
+        from ipykernel.connect import get_connection_file
+
+        kernel = os.path.basename(get_connection_file())[len("kernel-") : -len(".json")]  # noqa: PTH119
+        url = f"{info['url']}api/kernels/{kernel}"
+        answer = httpx.get(url, headers=_credentials(info["token"]), timeout=PROBE_TIMEOUT, trust_env=False)
+    except (ImportError, RuntimeError, httpx.HTTPError):
+        return False
+    return answer.status_code == 200
+
+
+def _hub_url() -> str:
+    """Where JupyterHub told this user's server to listen, or ""."""
+    address = urlsplit(os.environ.get("JUPYTERHUB_SERVICE_URL", ""))
+    if not address.port:
+        return ""
+    host = address.hostname if address.hostname not in (None, "", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", address.path).rstrip("/")
+    return f"{address.scheme}://{host}:{address.port}{prefix}/"
+
+
+def _ignore(index: int, text: str) -> None:
+    return None

@@ -37,6 +37,7 @@ def routes(base_url: str, service: CompletionService, max_request_bytes: int) ->
         "status": StatusHandler,
         "complete": CompleteHandler,
         "warm": WarmHandler,
+        "explain": ExplainHandler,
         "load": LoadHandler,
         "unload": UnloadHandler,
         "v1/completions": TextCompletionHandler,
@@ -160,6 +161,18 @@ class WarmHandler(SantaHandler):
 
     async def _warm(self) -> Completion:
         return await self.service.warm(completion_request(self.body()))
+
+
+class ExplainHandler(SantaHandler):
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        prompt = await self.reply(self._explain())
+        if prompt:
+            self.finish(json.dumps(prompt))
+
+    async def _explain(self) -> dict[str, Any]:
+        return await self.service.explain(completion_request(self.body()))
 
 
 class LoadHandler(SantaHandler):

@@ -144,6 +144,11 @@ class Completion:
     usage: Usage
     timings: Timings
 
+    @property
+    def text(self) -> str:
+        """The first candidate."""
+        return self.items[0].text
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

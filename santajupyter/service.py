@@ -9,14 +9,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import __version__, modules, postprocess
 from .engine import EngineProcess, EngineUnavailable
+from .explain import locate_pieces
 from .lastword import last_word
 from .notebook import Document, document
 from .protocol import Completion, CompletionRequest, Item, Sampling, TextRequest, Timings, Usage
-from .status import Statistics, sentence
+from .status import Statistics, memory, sentence
 from .variables import facts
 
 BUILT_IN = "santa-mini"
@@ -28,6 +29,7 @@ RETRY_LOAD = 600.0
 # A file system that is slower than this isn't waited for.
 READ_WAIT = 0.25
 
+T = TypeVar("T")
 OnDelta = Callable[[int, str], Awaitable[None]]
 
 
@@ -79,8 +81,8 @@ class CompletionService:
         self._reader = ThreadPoolExecutor(1, "santajupyter-modules")
         self._changed = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
-        self._tasks: dict[object, asyncio.Task[Completion]] = {}
-        self._superseded: set[asyncio.Task[Completion]] = set()
+        self._tasks: dict[object, asyncio.Task[Any]] = {}
+        self._superseded: set[asyncio.Task[Any]] = set()
         self._statistics = Statistics()
         self._idle: asyncio.TimerHandle | None = None
         self._broken = False
@@ -107,6 +109,7 @@ class CompletionService:
             "message": sentence(self._primary.status, fallback if serving is self._fallback else None),
             "allowed_models": self.allowed_models,
             "busy": len(self._tasks),
+            "memory": memory(serving.pid) if serving else None,
             "stats": self._statistics.to_json(),
             "version": __version__,
         }
@@ -135,6 +138,10 @@ class CompletionService:
         where = await self._document(request)
         client = request.client and f"warm {request.client}"
         return await self._admit(client, self._run(where, request.sampling, None, _ignore, warm=True))
+
+    async def explain(self, request: CompletionRequest) -> dict[str, Any]:
+        """What the model would be given for the request, see docs/rest.md. Raises as complete."""
+        return await self._admit("", self._explain(request))
 
     def _names(self, request: CompletionRequest) -> dict[str, Any] | None:
         if not self._settings.kernel_names or request.language != "python":
@@ -205,7 +212,7 @@ class CompletionService:
         except asyncio.TimeoutError:
             return []
 
-    async def _admit(self, client: str, work: Coroutine[Any, Any, Completion]) -> Completion:
+    async def _admit(self, client: str, work: Coroutine[Any, Any, T]) -> T:
         """Run the work as the client's only one, in a queue of limited length, for a limited time."""
         previous = self._tasks.get(client) if client else None
         if len(self._tasks) - (previous is not None) >= self._settings.max_queue:
@@ -214,7 +221,7 @@ class CompletionService:
         if previous:
             self._superseded.add(previous)
             previous.cancel()
-        task: asyncio.Task[Completion] = asyncio.create_task(work)
+        task: asyncio.Task[T] = asyncio.create_task(work)
         key: object = client or task
         self._tasks[key] = task
         self._statistics.requests += 1
@@ -277,6 +284,16 @@ class CompletionService:
             # It died before it looked at this request: the next one will.
             return await self._run(where, sampling, place, on_delta, warm, unasked, names)
         return self._completion(engine, event, queue_ms, place, floor)
+
+    async def _explain(self, request: CompletionRequest) -> dict[str, Any]:
+        where = await self._document(request)
+        pieces = locate_pieces(where, request.cells, request.active, request.offset)
+        engine = await self._available_engine()
+        async with engine.explain(where, request.sampling, pieces) as call:
+            async for event in call:
+                done = event
+        self._statistics.completed += 1
+        return {"model": engine.status.model, "window": engine.status.window, **done["prompt"]}
 
     def _completion(
         self,

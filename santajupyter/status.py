@@ -31,6 +31,16 @@ def sentence(status: ModelStatus, stand_in: ModelStatus | None) -> str:
     return said
 
 
+def memory(pid: int | None) -> int | None:
+    """Bytes of main memory that a process holds; None where there is no process or nothing to tell."""
+    try:
+        import psutil  # ipykernel brings it; a server alone may lack it
+
+        return int(psutil.Process(pid).memory_info().rss) if pid else None
+    except (ImportError, OSError, psutil.Error):
+        return None
+
+
 @dataclass
 class Statistics:
     """Counts since the server's start, and the latencies of the last completions."""

@@ -16,6 +16,7 @@ import type { Widget } from '@lumino/widgets';
 import { SantaApi } from './api';
 import { watchBlankLines } from './blanklines';
 import { activeEditor } from './context';
+import { answerKernels } from './comm';
 import { addCommands, CommandIDs } from './commands';
 import { Ghosts } from './ghosts';
 import { KernelFacts } from './kernelfacts';
@@ -95,6 +96,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
         warmup.anew();
       }
     });
+    if (notebooks) {
+      answerKernels(notebooks, settings);
+    }
     addCommands(app, palette, monitor, settings, trans);
     statusBar?.registerStatusItem(PLUGIN_ID, {
       item: new StatusItem(monitor, trans, () => {

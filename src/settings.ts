@@ -33,8 +33,11 @@ export class Settings {
     return this._changed;
   }
 
-  async toggleAutomatic(): Promise<void> {
-    const automatic = !this._choices.automatic;
+  toggleAutomatic(): Promise<void> {
+    return this.setAutomatic(!this._choices.automatic);
+  }
+
+  async setAutomatic(automatic: boolean): Promise<void> {
     if (this._stored) {
       await this._stored.set('automatic', automatic);
     } else {

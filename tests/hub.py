@@ -72,4 +72,6 @@ class _Hub(BaseHTTPRequestHandler):
 
 
 def _digest(file: Path) -> str:
-    return hashlib.sha1(file.read_bytes()).hexdigest()
+    """As git names a file's content."""
+    data = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()

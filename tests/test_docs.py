@@ -57,9 +57,12 @@ def test_the_example_requests_are_good() -> None:
 async def test_the_example_answers_have_the_real_fields(
     jp_fetch: Any, body: Callable[..., dict[str, Any]]
 ) -> None:
-    answer, status = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", REST, re.DOTALL)[1:3])
+    examples = re.findall(r"```json\n(.*?)```", REST, re.DOTALL)
+    answer, explained, status = (json.loads(text) for text in examples[1:4])
     response = await jp_fetch("santajupyter", "complete", method="POST", body=json.dumps(body()))
     assert keys(json.loads(response.body)) == keys(answer)
+    response = await jp_fetch("santajupyter", "explain", method="POST", body=json.dumps(body()))
+    assert keys(json.loads(response.body)) == {**keys(explained), "left_out": None}
     response = await jp_fetch("santajupyter", "status")
     assert json.loads(response.body).keys() == status.keys()
 
@@ -67,7 +70,7 @@ async def test_the_example_answers_have_the_real_fields(
 def keys(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: keys(inner) for name, inner in value.items()}
-    return [keys(value[0])] if isinstance(value, list) else None
+    return [keys(value[0])] if isinstance(value, list) and value else None
 
 
 @pytest.mark.parametrize(

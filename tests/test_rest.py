@@ -258,7 +258,7 @@ class TestAuthorizer:
 
     async def test_a_reader_may_look_but_not_use(self, ask: Any, body: Body) -> None:
         assert (await ask("status"))[0] == 200
-        for path in ("complete", "warm", "load", "unload", "v1/completions"):
+        for path in ("complete", "warm", "explain", "load", "unload", "v1/completions"):
             assert (await ask(path, body()))[0] == 403
 
 

@@ -39,7 +39,7 @@ def locate(model: str, revision: str, on_progress: Progress) -> Path:
         return folder
     if folder.is_absolute() or model.count("/") != 1:
         raise ModelUnavailable(f"{model} is neither a folder nor a hub id of the form owner/name")
-    return _cached(model, revision) or _downloaded(model, revision, on_progress)
+    return cached(model, revision) or _downloaded(model, revision, on_progress)
 
 
 def text_config(folder: Path) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _missing(folder: Path) -> str:
     return absent[0] if absent else "" if weights_size(folder) else "model.safetensors"
 
 
-def _cached(model: str, revision: str) -> Path | None:
+def cached(model: str, revision: str) -> Path | None:
     """A complete copy from an earlier download: no request leaves the machine."""
     try:
         folder = Path(snapshot_download(model, revision=revision or None, local_files_only=True))

@@ -184,6 +184,10 @@ class EngineProcess:
         """Begin computing the prompt cache alone."""
         return self._call("warm", document, sampling, True)
 
+    def explain(self, document: Document, sampling: Sampling, pieces: Mapping[str, Any]) -> Call:
+        """Begin to describe the prompt; ``pieces`` as explain.locate_pieces has them."""
+        return self._call("explain", document, sampling, False, pieces=pieces)
+
     async def stop(self) -> None:
         """End the process; all its memory is free when this returns."""
         self._cancel_restart()
@@ -201,6 +205,7 @@ class EngineProcess:
         sampling: Sampling,
         unasked: bool,
         names: Mapping[str, Any] | None = None,
+        pieces: Mapping[str, Any] | None = None,
     ) -> Call:
         number = next(self._numbers)
         call = self._calls[number] = Call(number, self._send)
@@ -214,6 +219,7 @@ class EngineProcess:
                 "parts": document.parts,
                 "sampling": asdict(sampling),
                 "names": names,
+                "pieces": pieces,
             }
         )
         return call

@@ -30,11 +30,8 @@ class PromptCache:
         It is the caller's alone. Where the prompt is an edit of the entry's own (see EDIT_SHARE), it is
         that entry, cut; otherwise a copy of their common beginning, and the entry stays for its text.
         """
-        source, length = Entry(self._empty()), 0
-        for entry in self._entries:
-            common = min(_common_length(entry.ids, ids), len(ids) - 1)
-            if common >= max(length, 1) and (common == len(entry.ids) or entry.kv.can_be_cut):
-                source, length = entry, common
+        source, length = self._longest(ids)
+        source = source or Entry(self._empty())
         if source.lost_to(ids) > EDIT_SHARE * source.prompt_length:
             source = Entry(source.kv.beginning(length), source.ids[:length])
         elif length:
@@ -42,6 +39,18 @@ class PromptCache:
             source.cut(length)
         source.prompt_length = len(ids)
         return source
+
+    def cached(self, ids: Sequence[int]) -> int:
+        """How many of the first ids needn't be computed."""
+        return self._longest(ids)[1]
+
+    def _longest(self, ids: Sequence[int]) -> tuple[Entry | None, int]:
+        found, length = None, 0
+        for entry in self._entries:
+            common = min(_common_length(entry.ids, ids), len(ids) - 1)
+            if common >= max(length, 1) and (common == len(entry.ids) or entry.kv.can_be_cut):
+                found, length = entry, common
+        return found, length
 
     def keep(self, entry: Entry) -> None:
         """Give an entry back, as the newest. Not after a failed step: not all layers may have seen it."""

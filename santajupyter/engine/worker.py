@@ -4,10 +4,11 @@ In:  {"op": "load", model, folder, revision, family, device, dtype, prompt_order
      cache_bytes, prompt_lookup}, once, first;
      {"op": "complete" | "warm", id, unasked, prefix, suffix, parts, sampling: {...},
      names: {...} or null};
+     {"op": "explain", the same, pieces: {...}}: describes the prompt;
      {"op": "cancel" | "finish", id}: stop; finish keeps what is there.
 Out: {"event": "state", state, ...}: fields of ModelStatus that changed;
      {"event": "started" | "cancelled", id}; {"event": "delta", id, index, text};
-     {"event": "done", id, items, usage, prefill_ms, decode_ms}; {"event": "failed", id, message}.
+     {"event": "done", id, items, usage, prefill_ms, decode_ms}, or prompt; {"event": "failed", id, message}.
 The process ends when its stdin does, so it never outlives the server.
 """
 
@@ -26,6 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..explain import explain
 from ..fim import FAMILIES, CodeTokenizer, Family, end_ids, fit, recognize
 from ..lastword import LastWord
 from ..notebook import Document, Part
@@ -213,6 +215,10 @@ class _Engine:
             self._order,
             self._heal,
         )
+        if message["op"] == "explain":
+            cached = self._completer.prompts.cached(prompt.ids)
+            described = explain(document, prompt, self._tokenizer, self._family, message["pieces"], cached)
+            return {"prompt": described}
         if message["op"] == "warm":
             usage = yield from self._completer.warming(prompt, control)
             return {"items": [], "usage": asdict(usage), "prefill_ms": 0.0, "decode_ms": 0.0}

@@ -10,7 +10,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,7 +28,7 @@ REQUEST_TIMEOUT = 300.0
 PROGRESS_INTERVAL = 30.0
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m santajupyter.evaluation", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("replay", help="suggestions at places in notebooks")
@@ -37,7 +37,7 @@ def main() -> None:
     command = commands.add_parser("infilling", help="HumanEval single-line infilling")
     _add_model(command)
     _add_infilling(command)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     asyncio.run(_infilling(args) if args.command == "infilling" else _replay(args))
 
 
