@@ -5,8 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from .checkpoint import make_checkpoint
+
+# On a busy machine an example may take any time.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
