@@ -207,7 +207,8 @@ class TestServe:
         process = self.start(alone, "--port", str(free_port()), "--model", "santa-mini")
         try:
             assert process.stdout and process.stdout.readline().startswith("Serving at ")
-            until(lambda: bool(list(tmp_path.glob("jpserver-*.json"))))
+            # The file is there before what it says.
+            until(lambda: any(file.stat().st_size for file in tmp_path.glob("jpserver-*.json")))
             info = json.loads(next(tmp_path.glob("jpserver-*.json")).read_text())
             assert info["hostname"] == "127.0.0.1"
             assert request(info["url"] + "santajupyter/status")["model"] == "santa-mini"
