@@ -13,7 +13,7 @@ import json
 import sys
 import time
 import types
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 # Limits of one reading: what takes longer, or is more, is left out.
@@ -50,12 +50,13 @@ def read(namespace: dict[str, Any], wanted: list[str]) -> str:
     facts: list[dict[str, Any]] = []
     classes: dict[str, tuple[type, list[str], bool]] = {}
     size = 0
-    newest = reversed([name for name in list(namespace) if type(name) is str and name[:1] != "_"])
-    for name in dict.fromkeys([*(name for name in wanted if name in namespace), *newest]):
+    seen = set(HIDDEN)
+    for name in chain((name for name in wanted if name in namespace), reversed(list(namespace))):
         if time.perf_counter() > deadline or len(facts) == MAX_VARIABLES:
             break
-        if name in HIDDEN or len(name) > MAX_NAME:
+        if not _is_name(name) or name in seen:
             continue
+        seen.add(name)
         with contextlib.suppress(Exception):
             fact, known = describe(namespace[name], wanted, classes)
             more = len(json.dumps([fact, [names for _, names, _ in known.values()]]))
@@ -310,8 +311,12 @@ def _root(kind: Any) -> str:
 
 
 def _public(names: list[Any]) -> list[str]:
-    kept = (n for n in names if type(n) is str and n[:1] != "_" and n.isidentifier() and len(n) <= MAX_NAME)
-    return list(dict.fromkeys(islice(kept, MAX_MEMBERS)))
+    return list(dict.fromkeys(islice(filter(_is_name, names), MAX_MEMBERS)))
+
+
+def _is_name(name: Any) -> bool:
+    """Whether a user would write it: a name that isn't private."""
+    return type(name) is str and name[:1] != "_" and len(name) <= MAX_NAME and name.isidentifier()
 
 
 def _shown(label: Any) -> bool:

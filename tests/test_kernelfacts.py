@@ -245,6 +245,9 @@ def test_limits(kernel: Kernel) -> None:
     facts = kernel.facts("n3")
     assert list(facts)[:3] == ["n3", "n999", "n998"]
     assert 5 < len(facts) < 200
+    kernel.define("globals().update({f'm{i}': i for i in range(10**5)}, **{'a b': 1, '_private': 2})")
+    facts = kernel.facts("m3", "a b", "_private")
+    assert list(facts)[:2] == ["m3", "m99999"]
     kernel.define("class Many: pass\nm = Many()\nm.__dict__.update((f'a{i}', 1) for i in range(300))")
     facts = kernel.facts()
     assert (len(facts["m"]["members"]), facts["m"]["complete"]) == (200, [])
