@@ -207,8 +207,7 @@ class TestServe:
         process = self.start(alone, "--port", str(free_port()), "--model", "santa-mini")
         try:
             assert process.stdout and process.stdout.readline().startswith("Serving at ")
-            # The file is there before what it says.
-            until(lambda: any(file.stat().st_size for file in tmp_path.glob("jpserver-*.json")))
+            until(lambda: run(alone, "status")[0] == 0)  # it says so, and has a file, before it answers
             info = json.loads(next(tmp_path.glob("jpserver-*.json")).read_text())
             assert info["hostname"] == "127.0.0.1"
             assert request(info["url"] + "santajupyter/status")["model"] == "santa-mini"
