@@ -1,6 +1,8 @@
 const baseConfig = require('@jupyterlab/galata/lib/playwright-config');
 
-const URL = 'http://localhost:18889';
+// The server reads it too: two checkouts can be tested side by side.
+const PORT = (process.env.SANTA_TEST_PORT ||= '18889');
+const URL = `http://localhost:${PORT}`;
 
 module.exports = {
   ...baseConfig,
