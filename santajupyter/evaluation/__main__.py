@@ -18,7 +18,7 @@ from ..protocol import CompletionRequest, completion_request
 from ..service import BUILT_IN, Settings
 from .infilling import outcomes, read_tasks, summary
 from .kernel import facts
-from .places import Notebook, Place, body, choose, read_folder
+from .places import KINDS, MEMBER, Notebook, Place, body, choose, read_folder
 from .replay import CONFIGURATIONS, replay, serving, usable
 from .report import tables
 
@@ -56,6 +56,7 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the notebooks lie")
     parser.add_argument("--places", type=int, default=100)
     parser.add_argument("--per-notebook", type=int, default=5, help="at most so many places in one (5)")
+    parser.add_argument("--kinds", nargs="+", choices=(*KINDS, MEMBER), default=KINDS, metavar="KIND")
     parser.add_argument("--configurations", nargs="+", choices=names, default=["full"], metavar="NAME")
     parser.add_argument("--ablation", action="store_true", help=f"all of them: {', '.join(names)}")
     parser.add_argument("--as-written", action="store_true", help="nothing stands below the cursor's line")
@@ -98,7 +99,7 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 async def _replay(args: argparse.Namespace) -> None:
     books = read_folder(args.folder)
-    places = choose(books, args.places, args.seed, args.per_notebook)
+    places = choose(books, args.places, args.seed, args.per_notebook, args.kinds)
     if not places:
         raise SystemExit(f"--folder: no place to ask at in the notebooks of {args.folder}")
     requests = await _requests(args, books, places)

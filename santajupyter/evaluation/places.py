@@ -4,6 +4,8 @@ line-end   after three characters or more of a line; the rest is hidden
 mid-line   what is hidden has more of the line on its right: the rest of a bracket's inside, as
            an editor that closes brackets has it, or else a few words
 new-line   the whole line is hidden, but for its indentation
+member     the rest of a line after ``name.``, ``name["`` or ``name(``: where a kernel may know what
+           can follow; not among the kinds chosen by default
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import nbformat
 
 KINDS = ("line-end", "mid-line", "new-line")
+MEMBER = "member"
 MIN_TYPED = 3
 MIN_HIDDEN = 2
 MAX_HIDDEN_TOKENS = 5
@@ -28,6 +31,7 @@ MAX_NEW_TOKENS = 64
 SKIPPED = re.compile(r"\s*[#%!?]|[\W\d_]*$")
 FOREIGN = re.compile(r"\s*%%")
 TOKEN = re.compile(r"\s*(\w+|[^\w\s])")
+MEMBERS = re.compile(r"""(?<![\w.])[^\W\d]\w*(?:\.|\[["']|\()(?=\w)""")
 PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -61,7 +65,13 @@ def read_folder(folder: Path) -> dict[str, Notebook]:
     return books
 
 
-def choose(books: Mapping[str, Notebook], count: int, seed: int, per_notebook: int = 5) -> list[Place]:
+def choose(
+    books: Mapping[str, Notebook],
+    count: int,
+    seed: int,
+    per_notebook: int = 5,
+    kinds: Sequence[str] = KINDS,
+) -> list[Place]:
     """``count`` places or as many as there are, at most ``per_notebook`` in one, in reading order.
 
     A notebook is as likely as it has lines, no line has two places, and there are about as many of each
@@ -69,19 +79,19 @@ def choose(books: Mapping[str, Notebook], count: int, seed: int, per_notebook: i
     has read.
     """
     rng = random.Random(seed)  # noqa: S311 - nothing secret
-    lines = {name: found for name, book in sorted(books.items()) if (found := list(_lines(book)))}
-    kinds = Counter(dict.fromkeys(KINDS, 0))
+    lines = {name: there for name, book in sorted(books.items()) if (there := list(_lines(book)))}
+    found = Counter(dict.fromkeys(kinds, 0))
     places: list[Place] = []
     while lines and len(places) < count:
-        name = rng.choices(list(lines), [len(found) for found in lines.values()])[0]
+        name = rng.choices(list(lines), [len(there) for there in lines.values()])[0]
         wanted = min(per_notebook, count - len(places))
         for cell, begin in rng.sample(lines[name], len(lines[name])):
-            rarest = sorted(rng.sample(KINDS, len(KINDS)), key=kinds.__getitem__)
+            rarest = sorted(rng.sample(kinds, len(kinds)), key=found.__getitem__)
             tries = (_place(books[name], cell, begin, kind, rng) for kind in rarest)
             place = next(filter(None, tries), None)
             if place and wanted:
                 places.append(place)
-                kinds[place.kind] += 1
+                found[place.kind] += 1
                 wanted -= 1
         del lines[name]
     return sorted(places, key=lambda place: (place.notebook, place.cell, place.offset))
@@ -176,6 +186,9 @@ def _place(book: Notebook, cell: int, begin: int, kind: str, rng: random.Random)
     indent = len(line) - len(line.lstrip())
     if kind == "new-line":
         start, end = (indent, len(line)) if begin > 0 else (0, 0)
+    elif kind == MEMBER:
+        ends = [match.end() for match in MEMBERS.finditer(line)]
+        start, end = (rng.choice(ends), len(line)) if ends else (0, 0)
     else:
         start = rng.randrange(indent, len(line))
         end = len(line) if kind == "line-end" else _middle(line, start, rng)

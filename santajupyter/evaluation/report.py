@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from .metrics import MEASURES, Estimate, difference, estimate, score
-from .places import KINDS
+from .places import KINDS, MEMBER
 from .replay import Result
 
+THRESHOLDS = (-math.inf, -1.6, -1.2, -1.0, -0.8, -0.6, -0.4, -0.2)
 COMPARED = ("exact match", "edit similarity", "keystrokes saved", "right prefix")
 
 
 def tables(results: Iterable[Result]) -> str:
-    """Each configuration at all its places; the first one less each other; each by kind of place."""
+    """Each configuration at all its places; the first one less each other; each by kind of place.
+
+    Last the first one with a threshold, below which nothing is shown.
+    """
     by_name: dict[str, list[Result]] = {}
     for result in results:
         by_name.setdefault(result.configuration, []).append(result)
@@ -29,7 +35,7 @@ def tables(results: Iterable[Result]) -> str:
         [
             [name, kind, str(len(some)), *_values(some, COMPARED)]
             for name, found in by_name.items()
-            for kind in KINDS
+            for kind in (*KINDS, MEMBER)
             if (some := [result for result in found if result.place.kind == kind])
         ],
     )
@@ -38,7 +44,18 @@ def tables(results: Iterable[Result]) -> str:
         [f"{first} less", "places", "other text", *COMPARED],
         [[name, *_differences(by_name[first], by_name[name])] for name in others],
     )
-    return "\n\n".join([measured, *([compared] if others else []), kinds])
+    gated = _table(
+        ["logprob from", "places", *MEASURES],
+        [
+            [f"{least:g}", str(len(by_name[first])), *_values(_from(least, by_name[first]), MEASURES)]
+            for least in THRESHOLDS
+        ],
+    )
+    return "\n\n".join([measured, *([compared] if others else []), kinds, gated])
+
+
+def _from(least: float, results: Iterable[Result]) -> list[Result]:
+    return [result if result.logprob >= least else replace(result, text="") for result in results]
 
 
 def _values(results: Sequence[Result], measures: Iterable[str]) -> list[str]:
