@@ -194,14 +194,13 @@ def fit(
     window: int,
     max_new_tokens: int,
     order: str = "auto",
-    heal: bool = False,
 ) -> Prompt:
     """The prompt for the text at the document's cursor; with the new tokens at most ``window`` ids.
 
     Blank suffix or no family: left to right. Where it doesn't all fit, the prefix loses parts, or its
-    beginning where it has none, and the suffix its end. Left to right, the prefix's last token is taken
-    off and generated again (token healing), since a cursor in mid-word cuts tokens as no training text
-    did; ``heal`` does so in SPM order too, for a model whose FIM training didn't cut inside tokens.
+    beginning where it has none, and the suffix its end. The prefix's last token is taken off and generated
+    again (token healing): a cursor in mid-word, or after an indentation, cuts tokens as no training text
+    does left to right, and few do for infilling.
     """
     new = min(max_new_tokens, window // 2)
     infill = family is not None and bool(document.suffix.strip())
@@ -211,13 +210,12 @@ def fit(
     suffix = _beginning(tokenizer, document.suffix, room) if infill else []
     suffix = _first(suffix, room, room - parts.length)
     prefix = parts.within(room - len(suffix))
+    healed, prefix = _heal(tokenizer, prefix)
     if not infill or family is None:
-        healed, prefix = _heal(tokenizer, prefix)
         return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed)
     pre, suf, mid = ([i] for i in _ids(tokenizer, family.sentinels))
     if order == "psm" or (order == "auto" and not family.spm):
-        return Prompt(tuple(bos + pre + prefix + suf + suffix + mid), new)
-    healed, prefix = _heal(tokenizer, prefix) if heal else ("", prefix)
+        return Prompt(tuple(bos + pre + prefix + suf + suffix + mid), new, healed)
     return Prompt(tuple(bos + pre + suf + suffix + mid + prefix), new, healed)
 
 

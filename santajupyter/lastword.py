@@ -1,8 +1,8 @@
 """The kernel has the last word: what a completion may call the columns, attributes and parameters of objects.
 
-Judged is only what the kernel knows in full: ``df["`` against all columns, ``obj.`` against all attributes,
-``f(key=`` against all parameters. What the code gives to a name itself, and what its author wrote, it knows
-better than the kernel.
+Judged is only what is known in full: ``df["`` and ``df.groupby("`` against all columns, ``obj.`` against
+all attributes, ``f(key=`` against all parameters, ``open("`` against the files that are there. What the
+code gives to a name itself, and what its author wrote, it knows better than the kernel.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .names import READER, looped
 from .protocol import Cell, Variable
 
 # What is of these modules takes no new attributes, or shouldn't.
@@ -30,7 +31,16 @@ TOKEN = re.compile(
 PLAIN = re.compile(r"""(["'])(?!\1\1)((?:\\.|[^\\])*?\\?)(\1?)\Z""", re.DOTALL)
 # Stands for the first part of a character that isn't ASCII.
 HALF = "\ua000"
+MODE = re.compile(r"[rabt+]*[wx][wxrabt+]*\Z")
 OPENERS = {")": "(", "]": "[", "}": "{"}
+# Methods of frames whose first argument is a column, and those that take columns by these keywords.
+BY_COLUMN = frozenset(
+    ["drop_duplicates", "explode", "group_by", "groupby", "select", "set_index", "sort", "sort_values"]
+)
+WITH_COLUMNS = BY_COLUMN | {"boxplot", "drop", "hist", "melt", "pivot", "pivot_table", "plot", "scatter"}
+COLUMN_KEYWORDS = frozenset(
+    ["by", "c", "columns", "id_vars", "on", "subset", "value_vars", "values", "x", "y"]
+)
 # After these words come names that get a meaning there, up to the mark or word.
 BINDING = {"as": "\n", "class": ":", "def": ":", "del": "\n", "for": "in", "lambda": ":"}
 
@@ -41,16 +51,25 @@ def last_word(
     cells: Sequence[Cell],
     active: int,
     offset: int,
+    files: Sequence[str] = (),
 ) -> dict[str, Any] | None:
-    """The arguments of :class:`LastWord` as JSON has them; None where the kernel knows nothing in full.
+    """The arguments of :class:`LastWord` as JSON has them; None where nothing is known in full.
 
-    Cells above that were not run count as code that the kernel doesn't know yet.
+    ``files``: what a path in the code may be. Cells above that were not run count as code that the kernel
+    doesn't know yet. What a loop has left behind may be any comprehension's own.
     """
     names = {v.name: known for v in variables if (known := _known(v, classes))}
+    if files:
+        names[""] = {"file": [*files]}
     if not names or cells[active].type != "code":
         return None
     new = [c.source for c in cells[:active] if c.type == "code" and c.execution_count is None]
-    return {"code": "\n\n".join([*new, cells[active].source[:offset]])[-MAX_CODE:], "names": names}
+    loops = looped("\n".join(c.source for c in cells if c.type == "code"))
+    return {
+        "code": "\n\n".join([*new, cells[active].source[:offset]])[-MAX_CODE:],
+        "names": names,
+        "loops": sorted(loops & names.keys()),
+    }
 
 
 def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -86,10 +105,14 @@ def _spellings(name: str) -> list[str]:
 class LastWord:
     """Tells the texts that must not go in where ``code`` ends.
 
-    ``names``: by variable, then by kind (attribute, field, key, argument), all there are.
+    ``names``: by variable, then by kind (attribute, field, key, argument), all there are; of the variable
+    "" the kind file. ``loops``: those that mean something else in brackets, perhaps.
     """
 
-    def __init__(self, code: str, names: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    def __init__(
+        self, code: str, names: Mapping[str, Mapping[str, Sequence[str]]], loops: Sequence[str] = ()
+    ) -> None:
+        self._loops = frozenset(loops)
         self._names = {name: {k: frozenset(v) for k, v in known.items()} for name, known in names.items()}
         self._written: set[str] = set()
         start = 0
@@ -101,7 +124,8 @@ class LastWord:
             elif event.closed:
                 self._written.add(event.text)
         self._statement = code[start:]
-        self._mentions = re.compile(rf"\b(?:{'|'.join(map(re.escape, self._names))})\b")
+        mentioned = (re.escape(name) if name else READER for name in self._names)
+        self._mentions = re.compile(rf"\b(?:{'|'.join(mentioned)})\b")
 
     def refuses(self, text: str) -> bool:
         """Whether ``text``, so far, gives one of the variables what it doesn't have."""
@@ -112,14 +136,22 @@ class LastWord:
         ours = len(self._statement)
         gone: set[str] = set()
         set_here: set[str] = set()
+        opened: set[str] = set()
         for event in _Scanner().scan(code):
             if isinstance(event, _Bound):
                 gone.add(event.name)
             elif isinstance(event, _Use) and event.variable not in gone and _reaches(event, ours):
-                if event.first and event.kind == "key":
+                if event.kind == "mode":
+                    if event.variable in opened and MODE.fullmatch(event.text):
+                        return True
+                elif event.nested and event.variable in self._loops:
+                    continue
+                elif event.first and event.kind == "key":
                     set_here.add(event.text)
                 elif event.text not in set_here and self._invents(event, ours):
                     return True
+                elif event.kind == "file" and event.closed:
+                    opened.add(event.text)
         return False
 
     def _invents(self, use: _Use, ours: int) -> bool:
@@ -145,7 +177,8 @@ class LastWord:
 class _Use:
     """What follows a variable, or a plain string anywhere (of no variable).
 
-    ``closed``: nothing can lengthen it. ``first``: it stands where it could be assigned to.
+    ``closed``: nothing can lengthen it. ``first``: it stands where it could be assigned to. ``nested``: in
+    brackets. Of the kind mode, ``variable`` is the file that is opened.
     """
 
     variable: str
@@ -155,6 +188,7 @@ class _Use:
     end: int
     closed: bool
     first: bool
+    nested: bool = False
 
 
 def _reaches(use: _Use, ours: int) -> bool:
@@ -179,13 +213,21 @@ class _Statement:
 
 @dataclass
 class _Bracket:
-    """``variable``: what it follows. ``listed``: it is the inner one of ``df[["a", "b"]]``."""
+    """``variable``: what it follows; ``called``: that, or what is called of it or of anything.
+
+    ``frame``: whose columns it takes. ``listed``: it is a list of such, or the inner one of ``df[["a"]]``.
+    ``file``: its first argument, a path.
+    """
 
     mark: str = ""
     variable: str = ""
+    called: str = ""
+    frame: str = ""
     first: bool = False
+    nested: bool = False
     listed: bool = False
     keywords: bool = False
+    file: str = ""
 
 
 _Event = _Use | _Bound | _Statement
@@ -198,7 +240,9 @@ class _Scanner:
         self._brackets: list[_Bracket] = []
         self._last = ""
         # The variable that the last token is, or whose attribute comes; whether it begins a statement.
-        self._variable, self._first = "", False
+        self._variable, self._first, self._nested = "", False, False
+        # Whose attribute the last token is; the keyword before the last "=".
+        self._owner, self._keyword = "", ""
         self._begins, self._opening = True, ""
         self._argument: _Use | None = None
         # Plain names so far in this statement, and those of them that it assigns to.
@@ -211,13 +255,14 @@ class _Scanner:
         for match in TOKEN.finditer(code):
             kind = str(match.lastgroup)
             if self._last == "." and self._variable and kind != "name":
-                yield _Use(self._variable, "attribute", "", match.start(), match.start(), True, self._first)
+                at = match.start()
+                yield _Use(self._variable, "attribute", "", at, at, True, self._first, self._nested)
             if kind in ("comment", "space"):
                 continue
             if kind in handlers:
                 yield from handlers[kind](match[0], match.start(), match.end() < len(code))
             if kind != "name" and match[0] != ".":
-                self._variable = ""
+                self._variable = self._owner = ""
             self._begins = match[0] in ("\n", ";", ":") and not self._brackets
             self._last = match[0]
 
@@ -226,12 +271,14 @@ class _Scanner:
         return self._brackets[-1] if self._brackets else _Bracket()
 
     def _name(self, text: str, start: int, closed: bool) -> Iterator[_Event]:
-        variable, self._variable = self._variable, ""
+        variable, self._variable, self._owner = self._variable, "", ""
         if self._begins:
             self._opening = text
         if self._last == ".":
             if variable:
-                yield _Use(variable, "attribute", text, start, start + len(text), closed, self._first)
+                end = start + len(text)
+                yield _Use(variable, "attribute", text, start, end, closed, self._first, self._nested)
+                self._owner = variable
         elif text in BINDING and not (text == "as" and self._opening in ("import", "from")):
             self._until, self._depth = BINDING[text], len(self._brackets)
         elif text == self._until:
@@ -242,7 +289,7 @@ class _Scanner:
             yield from self._plain_name(text, start, closed)
 
     def _plain_name(self, text: str, start: int, closed: bool) -> Iterator[_Event]:
-        self._variable, self._first = text, self._begins
+        self._variable, self._first, self._nested = text, self._begins, bool(self._brackets)
         self._targets += [] if self._brackets else [text]
         self._argument, top = None, self._top
         if top.mark == "(" and top.variable and self._last in ("(", ","):
@@ -251,31 +298,51 @@ class _Scanner:
                 yield self._argument
 
     def _string(self, text: str, start: int, closed: bool) -> Iterator[_Event]:
-        plain, owner = PLAIN.match(text), _Bracket()
-        if self._top.listed and self._last in ("[", ","):
+        plain, top = PLAIN.match(text), self._top
+        if not plain:
+            return
+        variable, kind, owner = "", "key", _Bracket()
+        if top.listed and self._last in ("[", ","):
             owner = self._brackets[-2]
         elif self._last == "[":
-            owner = self._top
-        if plain:
-            ended = bool(plain[3])
-            end = start + len(text)
-            yield _Use(owner.variable, "key", plain[2], start + 1, end, ended or closed, owner.first)
+            owner = top
+        elif self._takes_columns():
+            variable = top.frame
+        elif self._last == "(" and re.fullmatch(READER, top.called):
+            kind, top.file = "file", plain[2]
+        elif top.called == "open":
+            kind, variable = "mode", top.file
+        variable = variable or owner.frame or owner.variable
+        closed, end = bool(plain[3]) or closed, start + len(text)
+        yield _Use(variable, kind, plain[2], start + 1, end, closed, owner.first, owner.nested)
+
+    def _takes_columns(self) -> bool:
+        """Whether what comes now are columns of the frame whose method is called."""
+        top = self._top
+        if self._last == "(":
+            return bool(top.frame) and top.called in BY_COLUMN
+        return bool(top.frame) and self._last == "=" and self._keyword in COLUMN_KEYWORDS
 
     def _mark(self, text: str, start: int, closed: bool) -> Iterator[_Event]:
         variable, top = self._variable, self._top
         if variable and text in (".", "(", "[") and self._targets[-1:] == [variable]:
             self._targets.pop()
         if text in ("(", "[", "{"):
-            listed = text == self._last == "[" and bool(top.variable)
-            self._brackets.append(_Bracket(text, variable if text != "{" else "", self._first, listed))
+            listed = text == "[" and ((self._last == "[" and bool(top.variable)) or self._takes_columns())
+            frame = self._owner if text == "(" and self._last in WITH_COLUMNS else ""
+            owner = variable if text != "{" else ""
+            first = self._first and text == "["
+            self._brackets.append(_Bracket(text, owner, self._last, frame, first, self._nested, listed))
         elif top.mark and top.mark == OPENERS.get(text):
             self._brackets.pop()
+        elif text == "=" and self._brackets:
+            self._keyword = variable
+            if self._argument and variable == self._argument.text:
+                top.keywords = True
+                yield self._argument
         elif text == ":=":
             yield _Bound(variable)
-        elif text == "=" and self._argument and variable == self._argument.text:
-            top.keywords = True
-            yield self._argument
-        elif text == "=" and not self._brackets:
+        elif text == "=":
             self._assigned += self._targets
             self._targets = []
         if (text == self._until and len(self._brackets) <= self._depth) or (

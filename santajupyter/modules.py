@@ -31,7 +31,7 @@ def signatures(root: Path, path: str, sources: Iterable[str]) -> list[str]:
     """
     root = root.resolve()
     try:
-        folders = _folders(root, (root / path.removeprefix("RTC:").lstrip("/")).resolve().parent)
+        folders = _folders(root, notebook_folder(root, path))
         wanted = _imported("\n".join(sources))
         files = {file: names for module, names in wanted.items() if (file := _find(root, folders, module))}
         lines = (_lines(root, file, names) for file, names in islice(files.items(), MAX_FILES))
@@ -58,7 +58,7 @@ def _imported(code: str) -> dict[str, frozenset[str] | None]:
 def _folders(root: Path, folder: Path) -> list[Path]:
     """The notebook's folder, and the one above as long as it is a package's."""
     folders = []
-    while _may_be_read(root, folder):
+    while may_be_read(root, folder):
         folders.append(folder)
         if folder == root or not (folder / "__init__.py").is_file():
             break
@@ -74,12 +74,18 @@ def _find(root: Path, folders: Iterable[Path], module: str) -> Path | None:
         place = folder.joinpath(*parts)
         for file in (place / "__init__.py", place.with_suffix(".py")):
             file = file.resolve()
-            if _may_be_read(root, file) and file.is_file():
+            if may_be_read(root, file) and file.is_file():
                 return file
     return None
 
 
-def _may_be_read(root: Path, path: Path) -> bool:
+def notebook_folder(root: Path, path: str) -> Path:
+    """Of the notebook that the server calls ``path``; links are followed. Raises OSError, ValueError."""
+    return (root / path.removeprefix("RTC:").lstrip("/")).resolve().parent
+
+
+def may_be_read(root: Path, path: Path) -> bool:
+    """Whether it is in the server's root, and neither hidden nor in a hidden folder; both resolved."""
     return path.is_relative_to(root) and not any(p.startswith(".") for p in path.relative_to(root).parts)
 
 
@@ -110,7 +116,7 @@ def _outline(file: Path, changed: int, size: int) -> tuple[tuple[str, str], ...]
 
 
 def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> str:
-    """``def f(x, n=1) -> int``; ``class A(B): __init__(x), fit(y)``."""
+    """``def f(x, n=1) -> int``; ``class A(B): __init__(x), fit(y)``; of a data class its fields too."""
     if not isinstance(node, ast.ClassDef):
         returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
         return f"def {node.name}({ast.unparse(node.args)}){returns}"
@@ -121,5 +127,7 @@ def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> s
         if isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef))
         and (method.name == "__init__" or not method.name.startswith("_"))
     )
-    told = ", ".join(methods)
+    is_data = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+    fields = (ast.unparse(field) for field in node.body if is_data and isinstance(field, ast.AnnAssign))
+    told = ", ".join([*fields, *methods])
     return f"class {node.name}{bases}" + (f": {told}" if told else "")

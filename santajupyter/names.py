@@ -28,6 +28,12 @@ _BINDING = re.compile(
     rf"\b({_NAME})[ ]*(?:=(?!=)|<-)|\bfor[ ]([^\n:]{{1,200}}?)[ ]in\b|\bas[ ]+({_NAME})"
     r"|\bdef[ ]+\w+\(([^)]{0,400})|\blambda\b([^:\n]{0,400}):"
 )
+# Calls whose first argument is a file that is there; ``open`` may make one.
+READER = (
+    r"(?:open|load|loadtxt|genfromtxt|fromfile|imread|(?:read|scan)_(?:csv|excel|feather|fwf|hdf|image|ipc|json"
+    r"|ndjson|orc|parquet|pickle|sas|spss|stata|table|xml))"
+)
+_LOOP = re.compile(r"\bfor[ ]([^\n:]{1,200}?)[ ]in\b")
 # What follows a dot is somebody's attribute.
 _USES = re.compile(rf"(?<![\w.]){_NAME}")
 
@@ -45,6 +51,11 @@ def bound(code: str) -> frozenset[str]:
     """The names that the code gives a meaning itself, at any depth: parameters and loops' too."""
     found = chain.from_iterable(_BINDING.findall(code))
     return frozenset(_NAMES.findall(" ".join(found))) | defined(code)
+
+
+def looped(code: str) -> frozenset[str]:
+    """The names that its loops and comprehensions give a meaning."""
+    return frozenset(_NAMES.findall(" ".join(_LOOP.findall(code))))
 
 
 def used(code: str) -> frozenset[str]:

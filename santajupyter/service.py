@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import __version__, modules, postprocess
+from . import __version__, modules, paths, postprocess
 from .engine import EngineProcess, EngineUnavailable
 from .explain import locate_pieces
 from .lastword import last_word
 from .notebook import Document, document
 from .protocol import Completion, CompletionRequest, Item, Sampling, TextRequest, Timings, Usage
 from .status import Statistics, memory, sentence
-from .variables import facts
+from .variables import facts, files_line
 
 BUILT_IN = "santa-mini"
 MODELS = Path(__file__).parent / "models"
@@ -120,12 +120,13 @@ class CompletionService:
         The result's texts are final: a rule may have taken back the end of what was streamed.
         Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
         """
-        where = await self._document(request)
+        files = await self._files(request)
+        where = await self._document(request, files)
         place = postprocess.place(where, request.mode, request.trigger)
         stops = request.sampling.stop if place.block else ("\n", *request.sampling.stop)
         sampling = replace(request.sampling, stop=stops)
         unasked = request.trigger == "automatic"
-        work = self._run(where, sampling, place, on_delta, unasked=unasked, names=self._names(request))
+        work = self._run(where, sampling, place, on_delta, unasked=unasked, names=self._names(request, files))
         return await self._admit(request.client, work)
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
@@ -135,7 +136,7 @@ class CompletionService:
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items. Raises as complete."""
-        where = await self._document(request)
+        where = await self._document(request, await self._files(request))
         client = request.client and f"warm {request.client}"
         return await self._admit(client, self._run(where, request.sampling, None, _ignore, warm=True))
 
@@ -143,10 +144,11 @@ class CompletionService:
         """What the model would be given for the request, see docs/rest.md. Raises as complete."""
         return await self._admit("", self._explain(request))
 
-    def _names(self, request: CompletionRequest) -> dict[str, Any] | None:
+    def _names(self, request: CompletionRequest, files: Sequence[str]) -> dict[str, Any] | None:
         if not self._settings.kernel_names or request.language != "python":
             return None
-        return last_word(request.variables, request.classes, request.cells, request.active, request.offset)
+        place = request.cells, request.active, request.offset
+        return last_word(request.variables, request.classes, *place, files)
 
     def preload(self) -> None:
         """Start loading; returns at once."""
@@ -186,27 +188,31 @@ class CompletionService:
         """Whether ``model`` names what answers here now or is configured to."""
         return model in {self._primary.status.model, *(e.status.model for e in self._engines())}
 
-    async def _document(self, request: CompletionRequest) -> Document:
-        return document(
-            request.cells,
-            request.active,
-            request.offset,
-            request.language,
-            facts(request.variables, request.cells, request.active, request.offset),
-            await self._signatures(request),
-        )
+    async def _document(self, request: CompletionRequest, files: Sequence[str]) -> Document:
+        place = request.cells, request.active, request.offset
+        known = (*files_line(files), *facts(request.variables, *place))
+        return document(*place, request.language, known, await self._signatures(request))
+
+    async def _files(self, request: CompletionRequest) -> list[str]:
+        """The data files beside the notebook, where the active cell reads one."""
+        source = request.cells[request.active].source
+        return await self._read(request, paths.files, source, source[: request.offset])
 
     async def _signatures(self, request: CompletionRequest) -> list[str]:
         """What the files define that the notebook imports; the line that is being typed imports nothing."""
-        if self._root is None or not request.path or request.language != "python":
-            return []
         active, offset = request.cells[request.active], request.offset
         above, below = active.source[:offset].rpartition("\n")[0], active.source[offset:].partition("\n")[2]
         others = (cell.source for cell in request.cells if cell.type == "code" and cell is not active)
+        return await self._read(request, modules.signatures, [*others, above, below])
+
+    async def _read(
+        self, request: CompletionRequest, read: Callable[..., list[str]], *about: object
+    ) -> list[str]:
+        """What the project's files say, in limited time; nothing where notebooks are no files."""
+        if self._root is None or not request.path or request.language != "python":
+            return []
         loop = asyncio.get_running_loop()
-        reading = loop.run_in_executor(
-            self._reader, modules.signatures, self._root, request.path, [*others, above, below]
-        )
+        reading = loop.run_in_executor(self._reader, read, self._root, request.path, *about)
         try:
             return await asyncio.wait_for(reading, READ_WAIT)
         except asyncio.TimeoutError:
@@ -286,7 +292,7 @@ class CompletionService:
         return self._completion(engine, event, queue_ms, place, floor)
 
     async def _explain(self, request: CompletionRequest) -> dict[str, Any]:
-        where = await self._document(request)
+        where = await self._document(request, await self._files(request))
         pieces = locate_pieces(where, request.cells, request.active, request.offset)
         engine = await self._available_engine()
         async with engine.explain(where, request.sampling, pieces) as call:

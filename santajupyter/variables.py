@@ -43,6 +43,11 @@ def facts(variables: Sequence[Variable], cells: Sequence[Cell], active: int, off
     return tuple(filter(None, lines))[-MAX_FACTS:]
 
 
+def files_line(files: Sequence[str]) -> tuple[str, ...]:
+    """``files (ages.csv, data/rows.csv)``, as many as fit."""
+    return ("files" + _bracketed(files, MAX_LENGTH),) if files else ()
+
+
 def line(variable: Variable) -> str:
     """The variable in a line of at most MAX_LENGTH characters; "" where there is nothing to say."""
     name, kind = variable.name, variable.type

@@ -34,7 +34,7 @@ def test_the_pieces_are_the_prompt() -> None:
     assert names == ["format", RIGHT, "cell 4", "format", "cell 1", "cell 2", LEFT]
     assert sum(piece["tokens"] for piece in answer["pieces"]) == len(prompt.ids)
     texts = {piece["name"]: piece["text"] for piece in answer["pieces"]}
-    assert texts["cell 1"] + texts["cell 2"] + texts[LEFT] == where.prefix
+    assert texts["cell 1"] + texts["cell 2"] + texts[LEFT] + answer["healed"] == where.prefix
     assert texts[RIGHT] + texts["cell 4"] == where.suffix
     assert texts["cell 2"] == "\n\n# The 🦌"
     assert answer["pieces"][0]["text"] == "<fim-prefix><fim-suffix>"

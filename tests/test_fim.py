@@ -27,15 +27,16 @@ code = st.text(st.sampled_from("abc def():\n 19🦌ß\t<|fim-prefix>"), max_size
 def test_spm_is_santacoders_default() -> None:
     """Variant 2 of bigcode-project/Megatron-LM's permute: both sentinels, suffix, middle sentinel, prefix."""
     prompt = fit(Document("a = ", "\nb"), TINY, SANTA, 100, 10)
-    assert prompt.ids == (PRE, SUF, *TINY.encode("\nb"), MID, *TINY.encode("a = "))
+    assert prompt.ids == (PRE, SUF, *TINY.encode("\nb"), MID, *TINY.encode("a = ")[:-1])
+    assert prompt.healed == TINY.raw(TINY.encode("a = ")[-1])
 
 
 def test_psm() -> None:
     prompt = fit(Document("a = ", "\nb"), TINY, SANTA, 100, 10, order="psm")
-    assert prompt.ids == (PRE, *TINY.encode("a = "), SUF, *TINY.encode("\nb"), MID)
+    assert prompt.ids == (PRE, *TINY.encode("a = ")[:-1], SUF, *TINY.encode("\nb"), MID)
 
 
-def test_left_to_right_heals_the_last_token() -> None:
+def test_the_last_token_is_healed() -> None:
     prompt = fit(Document("import os", " \n"), TINY, SANTA, 100, 10)
     ids = TINY.encode("import os")
     assert prompt.ids == tuple(ids[:-1])
@@ -231,7 +232,7 @@ class TestRealTokenizer:
     def test_exact_format(self) -> None:
         prompt = fit(Document("def f(n):\n", "\nprint(f(2))"), self.tokenizer, SANTA, 2048, 32)
         encode = self.tokenizer.encode
-        assert prompt.ids == (49153, 49155, *encode("\nprint(f(2))"), 49154, *encode("def f(n):\n"))
+        assert prompt.ids == (49153, 49155, *encode("\nprint(f(2))"), 49154, *encode("def f(n):\n")[:-1])
 
     @given(code)
     def test_sentinels_in_text_are_text(self, text: str) -> None:

@@ -14,11 +14,12 @@ NAMES: dict[str, dict[str, list[str]]] = {
     "f": {"argument": ["path", "sep"]},
     "p": {"field": ["x", "y"]},
     "größe": {"attribute": ["maß"], "key": ["年齢"]},
+    "": {"file": ["ages.csv", "data/rows.csv"]},
 }
 
 
 def refuses(code: str, text: str) -> bool:
-    return LastWord(code, NAMES).refuses(text)
+    return LastWord(code, NAMES, ["p"]).refuses(text)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,18 @@ def refuses(code: str, text: str) -> bool:
         ("größe.", "mas"),
         ("y = größe['年", "号']"),
         ("f(lambda x: 1, df.", "nope"),
+        # columns as arguments
+        ('df.groupby("', "zz"),
+        ('df.groupby(["age", "', "zz"),
+        ('y = df.groupby("a', 'g")'),
+        ('df.sort_values(by="', "zz"),
+        ('x = df.head().foo(df.sort_values(["', "zz"),
+        ('df.plot(x="age", y="', "zz"),
+        # files
+        ('open("', "notes.txt"),
+        ('pd.read_csv("data/', "ages.csv"),
+        ('with open("', 'ages.csv", "w")'),
+        ("", 'open("ages.csv", mode="wb")'),
         # neither a name nor a key
         ("x = df.", " 1"),
         ("x = df['", "\n"),
@@ -87,7 +100,22 @@ def test_what_the_kernel_does_not_know_is_refused(code: str, text: str) -> None:
         ("# ", "df.nope"),
         ("'", "df.nope'"),
         ('"""\n', "df.nope"),
-        ('open("', 'df.csv")'),
+        ('print("', 'df.csv")'),
+        ('df.groupby("', 'age")'),
+        ('df.drop("', "zz"),
+        ('df.plot(kind="', "bar"),
+        ('df.head().groupby("', "zz"),
+        ('other.groupby("', "zz"),
+        ('open("', 'ages.csv", encoding="utf-8")'),
+        ('pd.read_csv("data', '/rows.csv", sep=";")'),
+        ('open("/etc/', "passwd"),
+        ('open("ages.csv", "', "w"),
+        ('load_dataset("', "tips"),
+        ('print("', "notes.txt"),
+        ('a = "notes.txt"\nopen("', 'notes.txt"'),
+        # a loop's own, perhaps
+        ("[p.", "name for p in people]"),
+        ("print(p.", "name"),
         # set, or set to something else, by the code itself
         ('df["', 'new"] = 1'),
         ("p.", "z = 1"),

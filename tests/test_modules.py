@@ -61,6 +61,15 @@ def test_signatures_of_what_is_imported(root: Path) -> None:
     ]
 
 
+def test_the_fields_of_a_data_class(root: Path) -> None:
+    code = "@dataclass(frozen=True)\nclass P:\n    x: int\n    y: float = 0.0\n    def far(self): ...\n"
+    (root / "work/shapes.py").write_text(f"{code}class Q:\n    z: int\n")
+    assert told(root, "import shapes") == [
+        "work/shapes.py: class P: x: int, y: float = 0.0, far()",
+        "work/shapes.py: class Q",
+    ]
+
+
 @pytest.mark.parametrize(
     ("code", "lines"),
     [

@@ -88,7 +88,7 @@ def places(path: Path, count: int, seed: int) -> list[Place]:
 def complete(generator: Completer, tokenizer: CodeTokenizer, place: Place) -> Item:
     """The rest of the line, greedily, as the engine writes it."""
     document = Document(place.prefix, place.suffix)
-    prompt = fit(document, tokenizer, FAMILIES["santacoder"], WINDOW, MAX_NEW_TOKENS, heal=True)
+    prompt = fit(document, tokenizer, FAMILIES["santacoder"], WINDOW, MAX_NEW_TOKENS)
     sampling = Sampling(max_new_tokens=MAX_NEW_TOKENS, stop=("\n",))
     return generator.complete(prompt, sampling, Control(), lambda index, text: None).items[0]
 

@@ -28,7 +28,7 @@ a window of {window} tokens. It offers the rest of a line of Python in a noteboo
 
 ## Use
 Suffix first, `<fim-prefix><fim-suffix>` suffix `<fim-middle>` prefix, and with token healing: leave the
-prefix's last token off and let the answer begin with its text (`heal_tokens` in `config.json`). A
+prefix's last token off and let the answer begin with its text. A
 token on the way to that text counts too: spaces before a word belong partly to the word. Loads
 with transformers as `GPTBigCodeForCausalLM`. `min_logprob` is the mean log-probability that a third
 of the completions on the validation packages reached; what is below it isn't shown while typing.
@@ -81,7 +81,6 @@ def export(work: Path, target: Path) -> None:
     model.save_pretrained(target)
     (target / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
-    config["heal_tokens"] = True
     config["min_logprob"] = _read(work / "evaluation-valid.json").get("third", {}).get("logprob >=")
     (target / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.copyfile(work / "tokenizer.json", target / "tokenizer.json")

@@ -18,8 +18,8 @@ from .promptcache import Entry, PromptCache
 
 # Guessed tokens checked in one step; on a CPU that costs little more than one alone.
 LOOKUP = 4
-# After so many refused tokens in one place the model has its will from there on.
-MAX_REFUSED = 500
+# Of a place's tokens so many, the likeliest, are tried before the candidate ends.
+MAX_REFUSED = 4000
 
 Row = npt.NDArray[np.float64]
 Pick = Callable[[Row], tuple[int, float]]
@@ -65,10 +65,7 @@ class Control:
 
 @dataclass
 class _Candidate:
-    """One row of the batch. ``pending`` is the healed token's raw text still to be generated.
-
-    ``free``: nothing is refused any more, since all was.
-    """
+    """One row of the batch. ``pending`` is the healed token's raw text still to be generated."""
 
     pending: str
     skip: int
@@ -77,7 +74,6 @@ class _Candidate:
     text: str = ""
     sent: int = 0
     finish_reason: str = ""
-    free: bool = False
 
 
 class Completer:
@@ -278,25 +274,22 @@ class Completer:
         return tokens
 
     def _permitted(self, candidate: _Candidate, row: Row, pick: Pick, control: Control) -> tuple[int, float]:
-        """The token picked of those that aren't refused, and its log-probability among all.
+        """The token picked or, where that is refused, the likeliest that isn't; its log-probability of all.
 
-        So what the model was steered to, and doubts itself, counts as doubted.
+        So what the model was steered to, and doubts itself, counts as doubted. Where there is none the
+        candidate ends.
         """
-        first, logprob = pick(row)
-        token, left = first, row
-        for _ in range(MAX_REFUSED):
-            if not self._is_refused(candidate, token, control):
-                return token, logprob + float(row[token] - row[first])
-            left = row.copy() if left is row else left
-            left[token] = -np.inf
-            if left.max() == -np.inf:
-                break
-            token, _ = pick(left)
-        candidate.free = True
-        return first, logprob
+        token, logprob = pick(row)
+        if not self._is_refused(candidate, token, control):
+            return token, logprob
+        for other in np.argsort(-row, kind="stable")[:MAX_REFUSED].tolist():
+            if row[other] > -np.inf and not self._is_refused(candidate, other, control):
+                return other, logprob + float(row[other] - row[token])
+        candidate.finish_reason = "stop"
+        return token, logprob
 
     def _is_refused(self, candidate: _Candidate, token: int, control: Control) -> bool:
-        if control.refuses is None or candidate.free or candidate.finish_reason:
+        if control.refuses is None or candidate.finish_reason:
             return False
         if token in self._ends:  # as good as a line's end, for what isn't nothing at all
             return bool(candidate.text) and control.refuses(candidate.text + "\n")

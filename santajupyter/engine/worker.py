@@ -135,7 +135,6 @@ class _Engine:
         self._order = options["prompt_order"]
         model = _load(folder, options["device"], options["dtype"], options["prompt_lookup"])
         config = text_config(folder)
-        self._heal = bool(config.get("heal_tokens", False))
         positions = config.get("max_position_embeddings") or config.get("n_positions")
         self._window = min(MAX_WINDOW, positions or MAX_WINDOW)
         ends = end_ids(self._tokenizer, self._family, model_end_ids(folder))
@@ -213,7 +212,6 @@ class _Engine:
             self._window,
             sampling.max_new_tokens,
             self._order,
-            self._heal,
         )
         if message["op"] == "explain":
             cached = self._completer.prompts.cached(prompt.ids)
