@@ -8,18 +8,23 @@ import type { Ghosts } from '../ghosts';
 import { SantaProvider } from '../provider';
 import type { Settings } from '../settings';
 
-const editor = { place: { editor: 'e', prefix: '', suffix: '' } as IPlace };
+const editor = {
+  place: { editor: 'e', prefix: '', suffix: '' } as IPlace,
+  around: 'other cells',
+  hasFocus: () => true
+};
 
 jest.mock('@jupyterlab/completer', () => ({
   InlineCompletionTriggerKind: { Invoke: 0, Automatic: 1 }
 }));
 jest.mock('../icon', () => ({ santaIcon: null }));
 jest.mock('../context', () => ({
-  activeEditor: () => null,
+  activeEditor: () => editor,
   activeType: () => 'code',
   currentPlace: () => editor.place,
   currentRequest: () => ({ text: editor.place.prefix, offset: 0 }),
   requestPlace: () => editor.place,
+  surroundings: () => editor.around,
   notebookContext: () => ({ cells: [] })
 }));
 
@@ -43,7 +48,14 @@ function setUp() {
   const settings = {
     ready: Promise.resolve(),
     changed: new Signal(owner),
-    choices: { enabled: true, automatic: true, delay: 0, markdown: false }
+    choices: {
+      enabled: true,
+      automatic: true,
+      delay: 0,
+      markdown: false,
+      temperature: 0,
+      alternatives: 3
+    }
   };
   const ghosts = { tidy: jest.fn(), dismiss: jest.fn() };
   const watch = {
@@ -55,6 +67,7 @@ function setUp() {
   };
   const facts = {
     about: () => ({ variables: [{ name: 'n', type: 'int' }], classes: {} }),
+    readings: () => 0,
     settled: jest.fn(() => Promise.resolve())
   };
   const provider = new SantaProvider(

@@ -29,7 +29,7 @@ describe('remainder', () => {
 
 describe('Reply', () => {
   it('grows, and what it ends with counts', async () => {
-    const reply = new Reply(place('a'), async (_signal, onText) => {
+    const reply = new Reply(place('a'), '', async (_signal, onText) => {
       await Promise.resolve();
       onText('bc');
       await Promise.resolve();
@@ -45,7 +45,9 @@ describe('Reply', () => {
   });
 
   it('keeps what went wrong', async () => {
-    const reply = new Reply(place(''), () => Promise.reject(new Error('no')));
+    const reply = new Reply(place(''), '', () =>
+      Promise.reject(new Error('no'))
+    );
     await reply.changed(reply.version);
     expect(reply.isDone).toBe(true);
     expect(reply.error).toEqual(new Error('no'));
@@ -53,7 +55,7 @@ describe('Reply', () => {
 
   it('stops its request when aborted', async () => {
     let stopped: AbortSignal | null = null;
-    const reply = new Reply(place(''), signal => {
+    const reply = new Reply(place(''), '', signal => {
       stopped = signal;
       return new Promise(() => undefined);
     });
