@@ -37,7 +37,9 @@ type Answer = {
 /** A provider whose requests are answered by hand. */
 function setUp() {
   const asked: Answer[] = [];
+  const candidates = jest.fn<Promise<string[]>, unknown[]>();
   const api = {
+    candidates,
     complete: (
       _body: object,
       signal: AbortSignal,
@@ -77,7 +79,7 @@ function setUp() {
     watch,
     facts
   );
-  return { asked, facts, ghosts, provider, settings, watch };
+  return { asked, candidates, facts, ghosts, provider, settings, watch };
 }
 
 /** As JupyterLab does it when the text has become `prefix`. */
@@ -143,6 +145,84 @@ describe('SantaProvider', () => {
     expect(asked.length).toBe(1);
   });
 
+  it('answers from before when the user comes again, if nothing else changed', async () => {
+    const { asked, provider } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].end('[1, 2]');
+    await list;
+    editor.place = { ...editor.place, editor: 'f' };
+    const elsewhere = type(provider, 'y = ');
+    await pause();
+    asked[1].end('3');
+    await elsewhere;
+    editor.place = { ...editor.place, editor: 'e' };
+    expect((await type(provider, 'x = [')).items).toMatchObject([
+      { insertText: '1, 2]' }
+    ]);
+    expect(asked.length).toBe(2);
+    editor.around = 'another cell';
+    void type(provider, 'x = [').catch(() => undefined);
+    await pause();
+    expect(asked.length).toBe(3);
+    editor.around = 'other cells';
+  });
+
+  it('does not ask twice where there is nothing to say, unless the user does', async () => {
+    const { asked, provider } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].end('');
+    await list;
+    expect((await type(provider, 'x = ')).items).toEqual([]);
+    expect(asked.length).toBe(1);
+    const invoked = type(provider, 'x = ', 0);
+    await pause();
+    asked[1].end('1');
+    expect((await invoked).items).toMatchObject([{ insertText: '1' }]);
+  });
+
+  it('shows nothing unasked where the user has left', async () => {
+    const { asked, provider } = setUp();
+    let list = Promise.resolve({}) as ReturnType<typeof type>;
+    provider.unasked(() => (list = type(provider, 'x = ', 0)));
+    await pause();
+    const hasFocus = jest.spyOn(editor, 'hasFocus').mockReturnValue(false);
+    asked[0].end('1');
+    await expect(list).rejects.toThrow();
+    hasFocus.mockRestore();
+  });
+
+  it('asks for others only when told to, and answers from them too', async () => {
+    const { asked, candidates, provider } = setUp();
+    const widget = { id: 'w' } as Widget;
+    const list = type(provider, 'x = ');
+    await pause();
+    expect(await provider.others(widget)).toEqual([]);
+    asked[0].end('[1]');
+    await list;
+    candidates.mockResolvedValueOnce(['[2, 3]', '', '[1]', '[2, 3]']);
+    expect(await provider.others(widget)).toMatchObject([
+      { insertText: '[2, 3]' }
+    ]);
+    expect(candidates.mock.calls).toMatchObject([
+      [{ temperature: 0.8 }, 3, {}]
+    ]);
+    expect((await type(provider, 'x = [')).items).toMatchObject([
+      { insertText: '1]' },
+      { insertText: '2, 3]' }
+    ]);
+    expect(asked.length).toBe(1);
+  });
+
+  it('has no others where the server fails', async () => {
+    const { candidates, provider, watch } = setUp();
+    editor.place = { ...editor.place, prefix: 'x = ' };
+    candidates.mockRejectedValueOnce(new Error('no'));
+    expect(await provider.others({ id: 'w' } as Widget)).toEqual([]);
+    expect(watch.failed).toHaveBeenCalledTimes(1);
+  });
+
   it('asks at once for what follows a suggestion that was accepted', async () => {
     const { asked, provider, settings } = setUp();
     const list = type(provider, 'x = ');
@@ -157,14 +237,14 @@ describe('SantaProvider', () => {
     expect((await next).items).toMatchObject([{ insertText: '.pop()' }]);
   });
 
-  it('waits where there was nothing to accept', async () => {
+  it('waits where nothing was accepted', async () => {
     const { asked, provider, settings } = setUp();
     const list = type(provider, 'x = ');
     await pause();
     asked[0].end('');
     await list;
     settings.choices.delay = 60_000;
-    void type(provider, 'x = ');
+    void type(provider, 'x = y');
     await pause();
     expect(asked.length).toBe(1);
   });
