@@ -93,6 +93,21 @@ export class SantaApi {
     return readStream(response, onText);
   }
 
+  /** Several texts to choose from, in the server's order. */
+  async candidates(
+    request: ICompletionRequest,
+    n: number,
+    signal: AbortSignal
+  ): Promise<string[]> {
+    const response = await this._fetch('complete', {
+      method: 'POST',
+      body: JSON.stringify({ ...request, n }),
+      signal
+    });
+    const reply = (await response.json()) as IReply;
+    return (reply.items ?? []).map(({ text }) => text);
+  }
+
   /** Has the model read what a completion there would need; generates nothing. */
   async warm(request: ICompletionRequest, signal: AbortSignal): Promise<void> {
     await this._fetch('warm', {

@@ -7,43 +7,90 @@ import type {
 type Model = NonNullable<InlineCompleter['model']>;
 type TextChange = Parameters<Model['handleTextChange']>[0];
 
-/** How long after Enter the user must rest before the new line gets a suggestion. */
-const REST = 400;
+/** Who suggests something where the cursor is. */
+interface ISuggester {
+  suggest(): void;
+  /** Milliseconds that the user must rest first. */
+  delay(): number;
+}
+
+/** `knows` tells whether the answer is there already: nobody needs to rest for that. */
+interface ILineSuggester extends ISuggester {
+  knows(): boolean;
+}
+
+/** `editor` is the one that counts, if it has the focus. */
+interface IEditorSuggester extends ISuggester {
+  editor(): CodeEditor.IEditor | null;
+}
 
 /**
- * Calls `suggest` when the user rests on a blank line that Enter just made.
- * JupyterLab asks providers while the user types, but never on a blank line.
+ * Asks when the user rests on a blank line that Enter just made. JupyterLab asks
+ * providers while the user types, but never on a blank line.
  */
 export function watchBlankLines(
   factory: IInlineCompleterFactory,
-  suggest: () => void
+  suggester: ILineSuggester
 ): void {
   const make = factory.factory.bind(factory);
   factory.factory = options => {
     const completer = make(options);
-    watch(completer, suggest);
+    watch(completer, suggester);
     return completer;
   };
 }
 
-function watch(completer: InlineCompleter, suggest: () => void): void {
+/** Asks when the user rests in an empty editor that just got the focus. */
+export function watchEmptyEditors(
+  node: HTMLElement,
+  { delay, editor, suggest }: IEditorSuggester
+): void {
+  let timer = 0;
+  const isEmpty = () => editor()?.model.sharedModel.getSource() === '';
+  const look = () => {
+    if (isEmpty() && editor()?.hasFocus()) {
+      suggest();
+    }
+  };
+  node.addEventListener('focusin', () => {
+    window.clearTimeout(timer);
+    timer = isEmpty() ? window.setTimeout(look, delay()) : 0;
+  });
+}
+
+function watch(completer: InlineCompleter, suggester: ILineSuggester): void {
   const { model } = completer;
   if (!model) {
     return;
   }
   let timer = 0;
+  /** Whether the blank line is one that the user just made, perhaps with another indentation since. */
+  let isNew = false;
+  const waits = () => {
+    const { editor } = completer;
+    isNew &&= !!editor && rests(editor);
+    return isNew && !completer.isActive;
+  };
+  const suggest = () => {
+    if (waits()) {
+      suggester.suggest();
+    }
+  };
+  const look = () => {
+    if (waits()) {
+      timer = window.setTimeout(
+        suggest,
+        suggester.knows() ? 0 : suggester.delay()
+      );
+    }
+  };
   const handle = model.handleTextChange.bind(model);
   model.handleTextChange = change => {
     handle(change);
+    isNew ||= addsLine(change);
     window.clearTimeout(timer);
-    if (addsLine(change)) {
-      timer = window.setTimeout(() => {
-        const { editor } = completer;
-        if (editor && !completer.isActive && rests(editor)) {
-          suggest();
-        }
-      }, REST);
-    }
+    // The editor is in the middle of its update.
+    timer = window.setTimeout(look, 0);
   };
 }
 

@@ -85,6 +85,22 @@ export function currentPlace(widget: Widget): IPlace | null {
   };
 }
 
+/** What stands around the text that is being edited: other cells, and which runs there were. */
+export function surroundings(widget: Widget): string {
+  if (widget instanceof NotebookPanel) {
+    const { model, activeCell } = widget.content;
+    const cells = Array.from(model?.cells ?? []);
+    return JSON.stringify(
+      cells.map(cell => [
+        cell.type,
+        cell === activeCell?.model ? null : cell.sharedModel.getSource(),
+        cell.type === 'code' && (cell as ICodeCellModel).executionCount
+      ])
+    );
+  }
+  return widget instanceof ConsolePanel ? `${widget.console.cells.length}` : '';
+}
+
 /** What JupyterLab would ask with the cursor where it is now, null where it wouldn't. */
 export function currentRequest(
   widget: Widget

@@ -1,8 +1,24 @@
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type {
+  CompletionHandler,
   IInlineCompleterFactory,
+  IInlineCompletionItem,
   InlineCompleter
 } from '@jupyterlab/completer';
+import { type ISignal, Signal } from '@lumino/signaling';
+
+import { beginning, type Part } from './parts';
+
+/** What goes to JupyterLab; `suggestion` stays the same while the user types through it. */
+export interface IGhostItem extends IInlineCompletionItem {
+  suggestion: object;
+}
+
+/** Text that went into the document out of one of our ghosts. */
+export interface IAccepted {
+  text: string;
+  part: Part;
+}
 
 /**
  * The ghost texts on the screen. JupyterLab leaves some behind that no longer fit
@@ -16,10 +32,35 @@ export class Ghosts {
     }
   }
 
+  /** Emits the text of each of our suggestions when it is first on the screen; more may stream in. */
+  get shown(): ISignal<this, string> {
+    return this._shown;
+  }
+
+  /** Emits what the user accepted of our suggestions, by whatever command. */
+  get accepted(): ISignal<this, IAccepted> {
+    return this._accepted;
+  }
+
   /** Ends the ghost in an editor unless it still has text and stands at the cursor. */
   tidy(editor: CodeEditor.IEditor | null): void {
     for (const completer of this._of(editor)) {
       tidy(completer);
+    }
+  }
+
+  /** Puts the beginning of the ghost in an editor into the text; the rest stays. */
+  accept(editor: CodeEditor.IEditor | null, part: Part): void {
+    for (const completer of this._of(editor)) {
+      tidy(completer);
+      if (editor && completer.current) {
+        const isOurs = ours(completer) !== null;
+        const text = beginning(completer.current.insertText, part);
+        undoneAlone(editor, () => insert(editor, text));
+        if (isOurs) {
+          this._accepted.emit({ text, part });
+        }
+      }
     }
   }
 
@@ -45,12 +86,122 @@ export class Ghosts {
       if (completer.model) {
         tidyOnMove(completer, completer.model);
         appendToNothing(completer.model);
+        completer.model.suggestionsChanged.connect(() => this._look(completer));
       }
+      this._tellAccepted(completer);
+      this._askAtLast(completer);
       return completer;
     };
   }
 
+  private _tellAccepted(completer: InlineCompleter): void {
+    const accept = completer.accept.bind(completer);
+    completer.accept = () => {
+      tidy(completer);
+      // The ghost gets shorter as its text goes in.
+      const text = ours(completer)?.insertText;
+      undoneAlone(completer.editor ?? null, accept);
+      if (text) {
+        this._accepted.emit({ text, part: 'whole' });
+      }
+    };
+  }
+
+  private _askAtLast(completer: InlineCompleter): void {
+    const cycle = completer.cycle.bind(completer);
+    completer.cycle = direction => {
+      const { current, model } = completer;
+      const isLast = current === model?.completions?.items.at(-1);
+      const asking =
+        direction === 'next' && isLast ? this._append(completer) : null;
+      void Promise.resolve(asking).then(() => {
+        if (completer.current === current) {
+          cycle(direction);
+          this._look(completer);
+        }
+      });
+    };
+  }
+
+  /** Asks for others than our last suggestion, once, and puts them after it. */
+  private async _append(completer: InlineCompleter): Promise<void> {
+    const { model } = completer;
+    const last = ours(completer);
+    if (!model || !last || this._extended.has(last.suggestion)) {
+      return;
+    }
+    model.notifyProgress({ pendingProviders: 1, totalProviders: 1 });
+    const others = await this.others();
+    model.notifyProgress({ pendingProviders: 0, totalProviders: 1 });
+    if (others.length > 0 && completer.current === last) {
+      others.forEach(({ suggestion }) => this._extended.add(suggestion));
+      model.appendCompletions({ items: others.map(item => like(last, item)) });
+    }
+  }
+
+  private _look(completer: InlineCompleter): void {
+    const ghost = ours(completer);
+    if (ghost?.insertText && !this._seen.has(ghost.suggestion)) {
+      this._seen.add(ghost.suggestion);
+      this._shown.emit(ghost.insertText);
+    }
+  }
+
+  /** Gets other suggestions for where the cursor is. */
+  others: () => Promise<IGhostItem[]> = () => Promise.resolve([]);
+
+  private _accepted = new Signal<this, IAccepted>(this);
   private _completers = new Set<InlineCompleter>();
+  private _extended = new WeakSet<object>();
+  private _seen = new WeakSet<object>();
+  private _shown = new Signal<this, string>(this);
+}
+
+type Item = CompletionHandler.IInlineItem;
+/** As JupyterLab keeps it. */
+type IOurItem = Item & IGhostItem;
+
+/** What JupyterLab makes of an item that comes from where `first` does. */
+function like({ provider }: Item, item: IGhostItem): Item {
+  const all = { ...item, provider, streaming: false };
+  // Nothing more will come.
+  return { ...all, stream: new Signal(all as unknown as Item) };
+}
+
+/** The ghost that the completer shows, if it is ours. */
+function ours({ current }: InlineCompleter): IOurItem | null {
+  return current && 'suggestion' in current ? (current as IOurItem) : null;
+}
+
+/** Undo takes back what `change` does, and nothing else with it. */
+function undoneAlone(
+  editor: CodeEditor.IEditor | null,
+  change: () => void
+): void {
+  const model = editor?.model.sharedModel as Partial<IUndoable> | undefined;
+  model?.undoManager?.stopCapturing();
+  change();
+  model?.undoManager?.stopCapturing();
+}
+
+/** As if it was typed, but for brackets, which close only themselves. */
+function insert(editor: CodeEditor.IEditor, text: string): void {
+  const { editor: view } = editor as unknown as IViewed;
+  view.dispatch(view.state.replaceSelection(text), { scrollIntoView: true });
+  editor.focus();
+}
+
+/** JupyterLab's shared models, of cells and of files: changes within half a second are undone as one. */
+interface IUndoable {
+  undoManager: { stopCapturing(): void } | null;
+}
+
+/** The part of CodeMirror's view, which an editor of JupyterLab has, that is used. */
+interface IViewed {
+  editor: {
+    state: { replaceSelection(text: string): object };
+    dispatch(...changes: object[]): void;
+  };
 }
 
 /** Ends the completer's ghost when the cursor leaves it. */
@@ -80,7 +231,7 @@ function tidy(completer: InlineCompleter): void {
   if (!editor || editor.isDisposed || !model || !completer.isActive) {
     return;
   }
-  if (!completer.current || !isAtCursor(editor, model.cursor)) {
+  if (!completer.current?.insertText || !isAtCursor(editor, model.cursor)) {
     model.reset();
   }
 }

@@ -13,8 +13,9 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { Widget } from '@lumino/widgets';
 
+import { addAcceptCommands } from './accept';
 import { SantaApi } from './api';
-import { watchBlankLines } from './blanklines';
+import { watchBlankLines, watchEmptyEditors } from './blanklines';
 import { activeEditor } from './context';
 import { answerKernels } from './comm';
 import { addCommands, CommandIDs } from './commands';
@@ -66,12 +67,39 @@ const plugin: JupyterFrontEndPlugin<void> = {
         provider.unasked(() => manager.inline?.invoke(widget.id));
       }
     };
+    const here = () => app.shell.currentWidget;
+    const delay = () => settings.choices.restDelay;
+    ghosts.others = async () => {
+      const widget = here();
+      return widget ? provider.others(widget) : [];
+    };
     if (factory) {
-      watchBlankLines(factory, () => suggest(app.shell.currentWidget));
+      addAcceptCommands(app, factory, ghosts, trans);
+      watchBlankLines(factory, {
+        delay,
+        knows: () => {
+          const widget = here();
+          return widget !== null && provider.knows(widget);
+        },
+        suggest: () => suggest(here())
+      });
     }
+    watchEmptyEditors(app.shell.node, {
+      delay,
+      editor: () => {
+        const widget = here();
+        return widget && notebooks?.has(widget) ? activeEditor(widget) : null;
+      },
+      suggest: () => {
+        // Who only looks at a cell doesn't want a model loaded.
+        if (settings.choices.emptyCells && monitor.isReady) {
+          suggest(here());
+        }
+      }
+    });
     // Without a factory there is no ghost text to prepare for.
     const warmup = new Warmup(api, provider, monitor, () =>
-      factory ? app.shell.currentWidget : null
+      factory ? here() : null
     );
     const warm = () => warmup.soon();
     app.shell.node.addEventListener('focusin', warm);

@@ -62,6 +62,11 @@ export class KernelFacts {
     await this._watch(widget)?.settled;
   }
 
+  /** How many readings of the kernel there were. */
+  readings(widget: Widget): number {
+    return this._watch(widget)?.readings ?? 0;
+  }
+
   private _watch(widget: Widget): KernelWatch | null {
     const kernel = sessionContext(widget)?.session?.kernel;
     if (!kernel || !this._settings.choices.kernelFacts) {
@@ -95,6 +100,7 @@ class KernelWatch {
   }
 
   known = NOTHING;
+  readings = 0;
 
   /** Resolves when no reading is under way any more. */
   get settled(): Promise<void> | undefined {
@@ -131,6 +137,7 @@ class KernelWatch {
         this._isStale = false;
         if (language.name === 'python') {
           this.known = await ask(this._kernel, wanted(this._code()));
+          this.readings++;
         }
       }
     } catch {

@@ -18,16 +18,18 @@ import {
   currentRequest,
   type IPlace,
   notebookContext,
-  requestPlace
+  requestPlace,
+  surroundings
 } from './context';
-import type { Ghosts } from './ghosts';
+import type { Ghosts, IGhostItem } from './ghosts';
 import { santaIcon } from './icon';
 import type { KernelFacts } from './kernelfacts';
+import { Replies } from './replies';
 import { Reply } from './reply';
 import type { Settings } from './settings';
 
-/** Past replies kept to answer from when the user types through or goes back. */
-const MAX_REPLIES = 16;
+/** Several greedy candidates would all be the same. */
+const OTHERS_TEMPERATURE = 0.8;
 
 const NOTHING: IInlineCompletionList = { items: [] };
 
@@ -49,11 +51,9 @@ export class SantaProvider implements IInlineCompletionProvider {
     private readonly _settings: Settings,
     private readonly _ghosts: Ghosts,
     private readonly _watch: IServerWatch,
-    private readonly _facts: Pick<KernelFacts, 'about' | 'settled'>
+    private readonly _facts: Pick<KernelFacts, 'about' | 'readings' | 'settled'>
   ) {
-    _settings.changed.connect(() => {
-      this._replies = [];
-    });
+    _settings.changed.connect(() => this._replies.clear());
   }
 
   readonly name = 'SantaCoder';
@@ -95,14 +95,18 @@ export class SantaProvider implements IInlineCompletionProvider {
     const call = ++this._call;
     const { widget } = context;
     const place = requestPlace(widget, request);
+    const unasked = this._unasked;
     const automatic =
-      this._unasked ||
-      context.triggerKind === InlineCompletionTriggerKind.Automatic;
+      unasked || context.triggerKind === InlineCompletionTriggerKind.Automatic;
     // JupyterLab may call in the middle of the editor's update.
     await Promise.resolve();
     const editor = activeEditor(widget);
     this._ghosts.tidy(editor);
     const list = await this._answer(request, widget, automatic, place, call);
+    if (unasked && !editor?.hasFocus()) {
+      // JupyterLab shows what was invoked, even where the user has left.
+      throw new Superseded();
+    }
     if (list.items.length === 0) {
       // JupyterLab takes the empty list only after this returns.
       setTimeout(() => this._ghosts.tidy(editor), 0);
@@ -131,6 +135,36 @@ export class SantaProvider implements IInlineCompletionProvider {
     return request && this._wanted(widget, true)
       ? this._body(request, widget, true)
       : null;
+  }
+
+  /** Whether there is text to show where the cursor is, without a request. */
+  knows(widget: Widget): boolean {
+    const place = currentPlace(widget);
+    return (
+      place !== null &&
+      this._known(widget, place).some(reply => reply.rest(place))
+    );
+  }
+
+  /** Other texts than those known where the cursor is: asks for them. */
+  async others(widget: Widget): Promise<IGhostItem[]> {
+    const request = currentRequest(widget);
+    const place = currentPlace(widget);
+    const n = this._settings.choices.alternatives;
+    if (!request || !place || this.isAsking || n === 0) {
+      return [];
+    }
+    const around = this._around(widget);
+    const shown = this._known(widget, place);
+    const texts = new Set(await this._candidates(request, widget, n));
+    shown.forEach(reply => texts.delete(reply.rest(place) ?? ''));
+    texts.delete('');
+    const others = [...texts].map(insertText => ({
+      insertText,
+      suggestion: Reply.of(insertText, place, around)
+    }));
+    this._replies.add(...shown, ...others.map(({ suggestion }) => suggestion));
+    return samePlace(currentPlace(widget), place) ? others : [];
   }
 
   /** Runs `invoke`, JupyterLab's command, as if typing had asked: the user didn't. */
@@ -180,12 +214,16 @@ export class SantaProvider implements IInlineCompletionProvider {
     place: IPlace,
     call: number
   ): Promise<IInlineCompletionList> {
-    const known = this._known(place);
-    if (known) {
-      const list = await this._list(known, widget, call);
-      if (list.items.length > 0) {
-        return list;
-      }
+    const known = this._known(widget, place);
+    if (this._current && !known.includes(this._current)) {
+      this._current.abort();
+    }
+    const list = await this._list(known, widget, call);
+    if (
+      list.items.length > 0 ||
+      (automatic && known.some(reply => reply.isEmpty))
+    ) {
+      return list;
     }
     this._current?.abort();
     await this._settings.ready;
@@ -193,14 +231,14 @@ export class SantaProvider implements IInlineCompletionProvider {
       return NOTHING;
     }
     // JupyterLab asks right after a suggestion was accepted; what comes next needn't wait for a key.
-    if (automatic && !known?.isTaken(place)) {
+    if (automatic && !known.some(reply => reply.isTaken(place))) {
       await sleep(this._settings.choices.delay);
     }
     if (call !== this._call || !samePlace(currentPlace(widget), place)) {
       throw new Superseded();
     }
     const reply = this._ask(request, widget, automatic, place);
-    return this._list(reply, widget, call);
+    return this._list([reply], widget, call);
   }
 
   private _wanted(widget: Widget, automatic: boolean): boolean {
@@ -215,16 +253,18 @@ export class SantaProvider implements IInlineCompletionProvider {
     );
   }
 
-  /** The newest reply on whose way the place is. */
-  private _known(place: IPlace): Reply | undefined {
+  /** The replies on whose way the place is, the newest first. */
+  private _known(widget: Widget, place: IPlace): Reply[] {
     if (this._model !== this._watch.serving) {
       this._model = this._watch.serving;
-      this._replies = [];
+      this._replies.clear();
     }
-    this._replies = this._replies.filter(
-      reply => reply.place.editor === place.editor && isUsable(reply)
-    );
-    return this._replies.find(reply => reply.rest(place) !== null);
+    return this._replies.at(place, this._around(widget));
+  }
+
+  /** All that a reply depends on but for the text that is being edited. */
+  private _around(widget: Widget): string {
+    return surroundings(widget) + this._facts.readings(widget);
   }
 
   private _ask(
@@ -235,11 +275,12 @@ export class SantaProvider implements IInlineCompletionProvider {
   ): Reply {
     const body = this._body(request, widget, automatic);
     this._asked.emit(body);
-    const reply = new Reply(place, (signal, onText) =>
-      this._complete(body, signal, onText)
+    this._others.abort();
+    const reply = new Reply(place, this._around(widget), (signal, onText) =>
+      this._watched(signal, () => this._api.complete(body, signal, onText))
     );
     this._current = reply;
-    this._replies = [reply, ...this._replies].slice(0, MAX_REPLIES);
+    this._replies.add(reply);
     return reply;
   }
 
@@ -261,14 +302,35 @@ export class SantaProvider implements IInlineCompletionProvider {
     };
   }
 
-  private async _complete(
-    ...[body, signal, onText]: Parameters<SantaApi['complete']>
-  ): Promise<string> {
+  private async _candidates(
+    request: CompletionHandler.IRequest,
+    widget: Widget,
+    n: number
+  ): Promise<string[]> {
+    const body = this._body(request, widget, false);
+    body.temperature = Math.max(body.temperature, OTHERS_TEMPERATURE);
+    this._asked.emit(body);
+    this._others.abort();
+    const { signal } = (this._others = new AbortController());
+    try {
+      return await this._watched(signal, () =>
+        this._api.candidates(body, n, signal)
+      );
+    } catch {
+      // The watch tells what is wrong with the server.
+      return [];
+    }
+  }
+
+  private async _watched<T>(
+    signal: AbortSignal,
+    ask: () => Promise<T>
+  ): Promise<T> {
     this._watch.asked();
     try {
-      const text = await this._api.complete(body, signal, onText);
+      const answer = await ask();
       this._watch.answered();
-      return text;
+      return answer;
     } catch (error) {
       if (!signal.aborted) {
         this._watch.failed(error);
@@ -277,23 +339,42 @@ export class SantaProvider implements IInlineCompletionProvider {
     }
   }
 
-  /** What to show of a reply, as soon as there is something. */
+  /** What the first of the replies that says something says, as soon as it does, then what others say. */
   private async _list(
-    reply: Reply,
+    replies: Reply[],
     widget: Widget,
     call: number
   ): Promise<IInlineCompletionList> {
+    for (const reply of replies) {
+      const rest = await this._begun(reply, widget, call);
+      if (rest) {
+        const items = new Map([[rest, this._item(rest, reply, widget, call)]]);
+        for (const other of replies.filter(({ isDone }) => isDone)) {
+          const insertText = this._rest(other, widget, call);
+          if (insertText && !items.has(insertText)) {
+            items.set(insertText, { insertText, suggestion: other });
+          }
+        }
+        return { items: [...items.values()] };
+      }
+    }
+    return NOTHING;
+  }
+
+  /** What there is to show of a reply as soon as there is something, "" if nothing will come. */
+  private async _begun(
+    reply: Reply,
+    widget: Widget,
+    call: number
+  ): Promise<string> {
     for (;;) {
       const { version } = reply;
       const rest = this._rest(reply, widget, call);
       if (rest === null) {
         throw new Superseded();
       }
-      if (rest) {
-        return { items: [this._item(rest, reply, widget, call)] };
-      }
-      if (reply.isDone) {
-        return NOTHING;
+      if (rest || reply.isDone) {
+        return rest;
       }
       await reply.changed(version);
     }
@@ -304,14 +385,15 @@ export class SantaProvider implements IInlineCompletionProvider {
     reply: Reply,
     widget: Widget,
     call: number
-  ): IInlineCompletionItem {
+  ): IGhostItem {
+    const item = { insertText, suggestion: reply };
     if (reply.isDone) {
-      return { insertText };
+      return item;
     }
     const token = UUID.uuid4();
     this._streams.clear();
     this._streams.set(token, { reply, widget, call });
-    return { insertText, isIncomplete: true, token };
+    return { ...item, isIncomplete: true, token };
   }
 
   /**
@@ -335,7 +417,8 @@ export class SantaProvider implements IInlineCompletionProvider {
   private _current: Reply | null = null;
   private _isOn = true;
   private _model: string | null = null;
-  private _replies: Reply[] = [];
+  private _others = new AbortController();
+  private readonly _replies = new Replies();
   private _streams = new Map<
     string,
     { reply: Reply; widget: Widget; call: number }
@@ -346,10 +429,6 @@ export class SantaProvider implements IInlineCompletionProvider {
 
 /** Rejects a call of `fetch` that has no answer any more; JupyterLab keeps what it shows. */
 class Superseded extends Error {}
-
-function isUsable(reply: Reply): boolean {
-  return !reply.isAborted && reply.error === null;
-}
 
 function samePlace(now: IPlace | null, then: IPlace): boolean {
   return (

@@ -8,14 +8,24 @@ export type Run = (
 
 /**
  * The server's answer for one place, growing while it streams in. It also
- * answers each place that the user reaches by typing what it says.
+ * answers each place that the user reaches by typing what it says. `around` is
+ * what stood in the other cells.
  */
 export class Reply {
   constructor(
     readonly place: IPlace,
+    readonly around: string,
     run: Run
   ) {
     void this._start(run);
+  }
+
+  /** One that is there already. */
+  static of(text: string, place: IPlace, around: string): Reply {
+    const reply = new Reply(place, around, () => Promise.resolve(text));
+    reply._text = text;
+    reply._done = true;
+    return reply;
   }
 
   /** Whether no more text will come. */
@@ -47,7 +57,17 @@ export class Reply {
 
   /** Whether the place is the one that putting in all of the text leads to. */
   isTaken(place: IPlace): boolean {
-    return this._text !== '' && this.rest(place) === '';
+    const { prefix, suffix } = this.place;
+    return (
+      this._text !== '' &&
+      place.prefix === prefix + this._text &&
+      place.suffix === suffix
+    );
+  }
+
+  /** Whether there was nothing to say. */
+  get isEmpty(): boolean {
+    return this._done && this._text === '';
   }
 
   /** How many changes there were. */
@@ -97,7 +117,8 @@ export class Reply {
 /**
  * What is left of `text`, proposed at `origin`, at the place `now`: the whole at
  * `origin` itself, less what the user typed of it since. Null if `now` isn't
- * reached from `origin` by typing `text`.
+ * reached from `origin` by typing `text`. Where the editor closed a bracket or a
+ * quote by itself, it is what goes in before that.
  */
 export function remainder(
   origin: IPlace,
@@ -106,11 +127,62 @@ export function remainder(
 ): string | null {
   if (
     now.editor !== origin.editor ||
-    now.suffix !== origin.suffix ||
+    !now.suffix.endsWith(origin.suffix) ||
     !now.prefix.startsWith(origin.prefix)
   ) {
     return null;
   }
   const typed = now.prefix.slice(origin.prefix.length);
-  return text.startsWith(typed) ? text.slice(typed.length) : null;
+  if (!text.startsWith(typed)) {
+    return null;
+  }
+  const rest = text.slice(typed.length);
+  const closed = now.suffix.slice(0, now.suffix.length - origin.suffix.length);
+  if (closed === '') {
+    return rest;
+  }
+  const open = stillOpen(typed);
+  return closed === open.join('') ? rest.slice(0, inside(rest, open)) : null;
+}
+
+const PAIRS: Record<string, string> = { '(': ')', '[': ']', '{': '}' };
+const QUOTES = ['"', "'"];
+
+/** What would close the brackets and quotes that `text` leaves open, the innermost first. */
+function stillOpen(text: string): string[] {
+  const open: string[] = [];
+  for (const mark of marks(text)) {
+    step(open, mark.text);
+  }
+  return open;
+}
+
+/** How much of `text` lies inside of what is open before it. */
+function inside(text: string, before: string[]): number {
+  const open = [...before];
+  for (const mark of marks(text)) {
+    step(open, mark.text);
+    if (open.length < before.length) {
+      return mark.at;
+    }
+  }
+  return text.length;
+}
+
+/** Brackets and quotes, less what a backslash stands before. */
+function marks(text: string): { text: string; at: number }[] {
+  const found = text.matchAll(/\\.|[()[\]{}"']/gs);
+  return Array.from(found, match => ({ text: match[0], at: match.index }));
+}
+
+function step(open: string[], mark: string): void {
+  if (mark === open[0]) {
+    open.shift();
+  } else if (QUOTES.includes(open[0])) {
+    return;
+  } else if (QUOTES.includes(mark)) {
+    open.unshift(mark);
+  } else if (mark in PAIRS) {
+    open.unshift(PAIRS[mark]);
+  }
 }

@@ -11,6 +11,9 @@ export interface IChoices {
   maxNewTokens: number;
   temperature: number;
   delay: number;
+  restDelay: number;
+  emptyCells: boolean;
+  alternatives: number;
   markdown: boolean;
   outputs: boolean;
   kernelFacts: boolean;
@@ -77,6 +80,9 @@ const DEFAULTS: IChoices = {
   maxNewTokens: 64,
   temperature: 0,
   delay: 150,
+  restDelay: 400,
+  emptyCells: true,
+  alternatives: 3,
   markdown: false,
   outputs: false,
   kernelFacts: true

@@ -8,18 +8,23 @@ import type { Ghosts } from '../ghosts';
 import { SantaProvider } from '../provider';
 import type { Settings } from '../settings';
 
-const editor = { place: { editor: 'e', prefix: '', suffix: '' } as IPlace };
+const editor = {
+  place: { editor: 'e', prefix: '', suffix: '' } as IPlace,
+  around: 'other cells',
+  hasFocus: () => true
+};
 
 jest.mock('@jupyterlab/completer', () => ({
   InlineCompletionTriggerKind: { Invoke: 0, Automatic: 1 }
 }));
 jest.mock('../icon', () => ({ santaIcon: null }));
 jest.mock('../context', () => ({
-  activeEditor: () => null,
+  activeEditor: () => editor,
   activeType: () => 'code',
   currentPlace: () => editor.place,
   currentRequest: () => ({ text: editor.place.prefix, offset: 0 }),
   requestPlace: () => editor.place,
+  surroundings: () => editor.around,
   notebookContext: () => ({ cells: [] })
 }));
 
@@ -32,7 +37,9 @@ type Answer = {
 /** A provider whose requests are answered by hand. */
 function setUp() {
   const asked: Answer[] = [];
+  const candidates = jest.fn<Promise<string[]>, unknown[]>();
   const api = {
+    candidates,
     complete: (
       _body: object,
       signal: AbortSignal,
@@ -43,7 +50,14 @@ function setUp() {
   const settings = {
     ready: Promise.resolve(),
     changed: new Signal(owner),
-    choices: { enabled: true, automatic: true, delay: 0, markdown: false }
+    choices: {
+      enabled: true,
+      automatic: true,
+      delay: 0,
+      markdown: false,
+      temperature: 0,
+      alternatives: 3
+    }
   };
   const ghosts = { tidy: jest.fn(), dismiss: jest.fn() };
   const watch = {
@@ -55,6 +69,7 @@ function setUp() {
   };
   const facts = {
     about: () => ({ variables: [{ name: 'n', type: 'int' }], classes: {} }),
+    readings: () => 0,
     settled: jest.fn(() => Promise.resolve())
   };
   const provider = new SantaProvider(
@@ -64,7 +79,7 @@ function setUp() {
     watch,
     facts
   );
-  return { asked, facts, ghosts, provider, settings, watch };
+  return { asked, candidates, facts, ghosts, provider, settings, watch };
 }
 
 /** As JupyterLab does it when the text has become `prefix`. */
@@ -105,10 +120,10 @@ describe('SantaProvider', () => {
     await pause();
     asked[0].end('[1, 2]');
     await list;
-    expect((await type(provider, 'x = [1')).items).toEqual([
+    expect((await type(provider, 'x = [1')).items).toMatchObject([
       { insertText: ', 2]' }
     ]);
-    expect((await type(provider, 'x = ')).items).toEqual([
+    expect((await type(provider, 'x = ')).items).toMatchObject([
       { insertText: '[1, 2]' }
     ]);
     expect(asked.length).toBe(1);
@@ -130,6 +145,84 @@ describe('SantaProvider', () => {
     expect(asked.length).toBe(1);
   });
 
+  it('answers from before when the user comes again, if nothing else changed', async () => {
+    const { asked, provider } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].end('[1, 2]');
+    await list;
+    editor.place = { ...editor.place, editor: 'f' };
+    const elsewhere = type(provider, 'y = ');
+    await pause();
+    asked[1].end('3');
+    await elsewhere;
+    editor.place = { ...editor.place, editor: 'e' };
+    expect((await type(provider, 'x = [')).items).toMatchObject([
+      { insertText: '1, 2]' }
+    ]);
+    expect(asked.length).toBe(2);
+    editor.around = 'another cell';
+    void type(provider, 'x = [').catch(() => undefined);
+    await pause();
+    expect(asked.length).toBe(3);
+    editor.around = 'other cells';
+  });
+
+  it('does not ask twice where there is nothing to say, unless the user does', async () => {
+    const { asked, provider } = setUp();
+    const list = type(provider, 'x = ');
+    await pause();
+    asked[0].end('');
+    await list;
+    expect((await type(provider, 'x = ')).items).toEqual([]);
+    expect(asked.length).toBe(1);
+    const invoked = type(provider, 'x = ', 0);
+    await pause();
+    asked[1].end('1');
+    expect((await invoked).items).toMatchObject([{ insertText: '1' }]);
+  });
+
+  it('shows nothing unasked where the user has left', async () => {
+    const { asked, provider } = setUp();
+    let list = Promise.resolve({}) as ReturnType<typeof type>;
+    provider.unasked(() => (list = type(provider, 'x = ', 0)));
+    await pause();
+    const hasFocus = jest.spyOn(editor, 'hasFocus').mockReturnValue(false);
+    asked[0].end('1');
+    await expect(list).rejects.toThrow();
+    hasFocus.mockRestore();
+  });
+
+  it('asks for others only when told to, and answers from them too', async () => {
+    const { asked, candidates, provider } = setUp();
+    const widget = { id: 'w' } as Widget;
+    const list = type(provider, 'x = ');
+    await pause();
+    expect(await provider.others(widget)).toEqual([]);
+    asked[0].end('[1]');
+    await list;
+    candidates.mockResolvedValueOnce(['[2, 3]', '', '[1]', '[2, 3]']);
+    expect(await provider.others(widget)).toMatchObject([
+      { insertText: '[2, 3]' }
+    ]);
+    expect(candidates.mock.calls).toMatchObject([
+      [{ temperature: 0.8 }, 3, {}]
+    ]);
+    expect((await type(provider, 'x = [')).items).toMatchObject([
+      { insertText: '1]' },
+      { insertText: '2, 3]' }
+    ]);
+    expect(asked.length).toBe(1);
+  });
+
+  it('has no others where the server fails', async () => {
+    const { candidates, provider, watch } = setUp();
+    editor.place = { ...editor.place, prefix: 'x = ' };
+    candidates.mockRejectedValueOnce(new Error('no'));
+    expect(await provider.others({ id: 'w' } as Widget)).toEqual([]);
+    expect(watch.failed).toHaveBeenCalledTimes(1);
+  });
+
   it('asks at once for what follows a suggestion that was accepted', async () => {
     const { asked, provider, settings } = setUp();
     const list = type(provider, 'x = ');
@@ -141,17 +234,17 @@ describe('SantaProvider', () => {
     await pause();
     expect(asked.length).toBe(2);
     asked[1].end('.pop()');
-    expect((await next).items).toEqual([{ insertText: '.pop()' }]);
+    expect((await next).items).toMatchObject([{ insertText: '.pop()' }]);
   });
 
-  it('waits where there was nothing to accept', async () => {
+  it('waits where nothing was accepted', async () => {
     const { asked, provider, settings } = setUp();
     const list = type(provider, 'x = ');
     await pause();
     asked[0].end('');
     await list;
     settings.choices.delay = 60_000;
-    void type(provider, 'x = ');
+    void type(provider, 'x = y');
     await pause();
     expect(asked.length).toBe(1);
   });
@@ -166,7 +259,7 @@ describe('SantaProvider', () => {
     expect(asked[0].signal.aborted).toBe(true);
     asked[0].say('[1, 2]');
     asked[1].end('es');
-    expect((await second).items).toEqual([{ insertText: 'es' }]);
+    expect((await second).items).toMatchObject([{ insertText: 'es' }]);
   });
 
   it('shows nothing where the cursor is no more', async () => {
@@ -200,7 +293,7 @@ describe('SantaProvider', () => {
     const list = type(provider, 'a', 0);
     await pause();
     asked[0].end('bc');
-    expect((await list).items).toEqual([{ insertText: 'bc' }]);
+    expect((await list).items).toMatchObject([{ insertText: 'bc' }]);
     settings.choices.enabled = false;
     expect((await type(provider, 'b', 0)).items).toEqual([]);
     settings.choices.enabled = true;
@@ -260,6 +353,6 @@ describe('SantaProvider', () => {
     const again = type(provider, 'x = ');
     await pause();
     asked[1].end('2');
-    expect((await again).items).toEqual([{ insertText: '2' }]);
+    expect((await again).items).toMatchObject([{ insertText: '2' }]);
   });
 });

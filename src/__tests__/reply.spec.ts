@@ -27,9 +27,49 @@ describe('remainder', () => {
   });
 });
 
+describe('remainder where the editor closed a bracket by itself', () => {
+  it.each([
+    ['sum(values) / 2', 'sum(', ')', 'values'],
+    ['sum(values) / 2', 'sum(va', ')', 'lues'],
+    ['sum(values) / 2', 'sum(values)', '', ' / 2'],
+    ['f(g(x), y)', 'f(g(', '))', 'x'],
+    ['f(g(x), y)', 'f(g(x)', ')', ', y'],
+    ['f()', 'f(', ')', ''],
+    ['f(x, ', 'f(', ')', 'x, '],
+    ['["a(", b]', '["', '"]', 'a('],
+    ["print('it\\'s')", "print('", "')", "it\\'s"],
+    ['f(x)', 'f(', ']', null],
+    ['f(x)', 'f(', '))', null],
+    ['f(x)', 'f', ')', null]
+  ])('of %j after %j before %j is %j', (text, typed, closed, rest) => {
+    const now = place(`x = ${typed}`, `${closed}\n`);
+    expect(remainder(place('x = ', '\n'), text, now)).toBe(rest);
+  });
+
+  it('leads to the text that was proposed', () => {
+    const text = 'foo({"a": [1, (2)]}, "b")';
+    for (const [typed, closed] of [
+      ['foo(', ')'],
+      ['foo({', '})'],
+      ['foo({"a', '"})'],
+      ['foo({"a": [1, (', ')]})']
+    ]) {
+      const rest = remainder(place(''), text, place(typed, closed)) ?? '';
+      expect(text.startsWith(typed + rest + closed[0])).toBe(true);
+    }
+  });
+});
+
 describe('Reply', () => {
+  it('is taken where all of its text went in, not where a bracket ends it', async () => {
+    const reply = Reply.of('f()', place('x = '), '');
+    expect(reply.isTaken(place('x = f()'))).toBe(true);
+    expect(reply.rest(place('x = f(', ')'))).toBe('');
+    expect(reply.isTaken(place('x = f(', ')'))).toBe(false);
+  });
+
   it('grows, and what it ends with counts', async () => {
-    const reply = new Reply(place('a'), async (_signal, onText) => {
+    const reply = new Reply(place('a'), '', async (_signal, onText) => {
       await Promise.resolve();
       onText('bc');
       await Promise.resolve();
@@ -45,7 +85,9 @@ describe('Reply', () => {
   });
 
   it('keeps what went wrong', async () => {
-    const reply = new Reply(place(''), () => Promise.reject(new Error('no')));
+    const reply = new Reply(place(''), '', () =>
+      Promise.reject(new Error('no'))
+    );
     await reply.changed(reply.version);
     expect(reply.isDone).toBe(true);
     expect(reply.error).toEqual(new Error('no'));
@@ -53,7 +95,7 @@ describe('Reply', () => {
 
   it('stops its request when aborted', async () => {
     let stopped: AbortSignal | null = null;
-    const reply = new Reply(place(''), signal => {
+    const reply = new Reply(place(''), '', signal => {
       stopped = signal;
       return new Promise(() => undefined);
     });

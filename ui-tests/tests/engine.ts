@@ -1,0 +1,102 @@
+import type { IJupyterLabPageFixture } from '@jupyterlab/galata';
+
+import type { ICompletionRequest } from '../../src/api';
+
+type Body = ICompletionRequest & { n?: number; stream?: boolean };
+
+/** Answers completions in the page, at the edge to the server: what the model says is known then. */
+export interface IEngine {
+  /** The requests that there were, oldest first. */
+  asked: Body[];
+  /** What stands at the end of the text before the cursor, and what comes there; several for `n`. */
+  script: [string, ...string[]][];
+  /** Makes an answer where the script has none. */
+  invent: ((prefix: string, suffix: string) => string) | null;
+  /** Characters in a piece of an answer, and milliseconds before each piece. */
+  size: number;
+  delay: number;
+}
+
+declare global {
+  interface Window {
+    engine: IEngine;
+  }
+}
+
+/** Opens JupyterLab with the scripted engine; the test needs `autoGoto: false`. */
+export async function gotoWithEngine(
+  page: IJupyterLabPageFixture,
+  engine: Partial<Omit<IEngine, 'invent'>> = {}
+): Promise<void> {
+  await page.addInitScript(installEngine, engine);
+  await page.goto();
+}
+
+/** How many completions were asked for. */
+export function asked(page: IJupyterLabPageFixture): Promise<number> {
+  return page.evaluate(() => window.engine.asked.length);
+}
+
+/** Runs in the page, so it holds all that it needs. */
+function installEngine(engine: Partial<Omit<IEngine, 'invent'>>): void {
+  const all: IEngine = (window.engine = {
+    asked: [],
+    script: [],
+    invent: null,
+    size: 1000,
+    delay: 10,
+    ...engine
+  });
+  const texts = ({ cells, active, offset, n = 1 }: Body): string[] => {
+    const source = [...cells[active].source];
+    const prefix = source.slice(0, offset).join('');
+    const suffix = source.slice(offset).join('');
+    const line = all.script.find(([end]) => prefix.endsWith(end));
+    return line
+      ? line.slice(n === 1 ? 1 : 2, n + 2)
+      : Array.from(
+          { length: n },
+          (_, at) => all.invent?.(prefix, suffix + '#'.repeat(at)) ?? ''
+        );
+  };
+  const pause = (signal: AbortSignal) =>
+    new Promise<void>((resolve, reject) => {
+      setTimeout(resolve, all.delay);
+      signal.addEventListener('abort', () => reject(signal.reason));
+    });
+  const stream = (text: string, signal: AbortSignal) => {
+    const encoder = new TextEncoder();
+    const event = (data: object) =>
+      encoder.encode(`data: ${JSON.stringify(data)}\n\n`);
+    return new ReadableStream({
+      async start(controller) {
+        try {
+          for (let at = 0; at < text.length; at += all.size) {
+            await pause(signal);
+            const piece = text.slice(at, at + all.size);
+            controller.enqueue(event({ index: 0, text: piece }));
+          }
+          controller.enqueue(event({ items: [{ text }] }));
+          controller.close();
+        } catch (error) {
+          controller.error(error);
+        }
+      }
+    });
+  };
+  const real = window.fetch.bind(window);
+  window.fetch = async (input, init) => {
+    const request = new Request(input, init);
+    if (!/santajupyter\/complete/.test(request.url)) {
+      return real(request);
+    }
+    const body = (await request.json()) as Body;
+    all.asked.push(body);
+    if (body.stream) {
+      const headers = { 'Content-Type': 'text/event-stream' };
+      return new Response(stream(texts(body)[0], request.signal), { headers });
+    }
+    await pause(request.signal);
+    return Response.json({ items: texts(body).map(text => ({ text })) });
+  };
+}
