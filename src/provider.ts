@@ -23,6 +23,7 @@ import {
 import type { Ghosts } from './ghosts';
 import { santaIcon } from './icon';
 import type { KernelFacts } from './kernelfacts';
+import { Pace } from './pace';
 import { Reply } from './reply';
 import type { Settings } from './settings';
 
@@ -59,6 +60,8 @@ export class SantaProvider implements IInlineCompletionProvider {
   readonly name = 'SantaCoder';
   readonly identifier = 'santajupyter:inline';
   readonly icon = santaIcon;
+  /** How fast the user types and the server answers. */
+  readonly pace = new Pace();
 
   /**
    * JupyterLab must not wait after a key: `fetch` has to hear of each one to end
@@ -98,6 +101,9 @@ export class SantaProvider implements IInlineCompletionProvider {
     const automatic =
       this._unasked ||
       context.triggerKind === InlineCompletionTriggerKind.Automatic;
+    if (automatic) {
+      this.pace.typed(performance.now());
+    }
     // JupyterLab may call in the middle of the editor's update.
     await Promise.resolve();
     const editor = activeEditor(widget);
@@ -194,7 +200,7 @@ export class SantaProvider implements IInlineCompletionProvider {
     }
     // JupyterLab asks right after a suggestion was accepted; what comes next needn't wait for a key.
     if (automatic && !known?.isTaken(place)) {
-      await sleep(this._settings.choices.delay);
+      await sleep(this._settings.choices.delay || this.pace.wait);
     }
     if (call !== this._call || !samePlace(currentPlace(widget), place)) {
       throw new Superseded();
@@ -265,8 +271,13 @@ export class SantaProvider implements IInlineCompletionProvider {
     ...[body, signal, onText]: Parameters<SantaApi['complete']>
   ): Promise<string> {
     this._watch.asked();
+    const heard = this._stopwatch();
     try {
-      const text = await this._api.complete(body, signal, onText);
+      const text = await this._api.complete(body, signal, text => {
+        heard(text);
+        onText(text);
+      });
+      heard(text);
       this._watch.answered();
       return text;
     } catch (error) {
@@ -275,6 +286,18 @@ export class SantaProvider implements IInlineCompletionProvider {
       }
       throw error;
     }
+  }
+
+  /** Tells the pace how long the first text took that the result is called with. */
+  private _stopwatch(): (text: string) => void {
+    const begun = performance.now();
+    let isRunning = true;
+    return text => {
+      if (isRunning && text) {
+        isRunning = false;
+        this.pace.answered(performance.now() - begun);
+      }
+    };
   }
 
   /** What to show of a reply, as soon as there is something. */

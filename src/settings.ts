@@ -76,7 +76,7 @@ const DEFAULTS: IChoices = {
   mode: 'auto',
   maxNewTokens: 64,
   temperature: 0,
-  delay: 150,
+  delay: 0,
   markdown: false,
   outputs: false,
   kernelFacts: true

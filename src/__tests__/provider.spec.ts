@@ -43,7 +43,7 @@ function setUp() {
   const settings = {
     ready: Promise.resolve(),
     changed: new Signal(owner),
-    choices: { enabled: true, automatic: true, delay: 0, markdown: false }
+    choices: { enabled: true, automatic: true, delay: 1, markdown: false }
   };
   const ghosts = { tidy: jest.fn(), dismiss: jest.fn() };
   const watch = {
@@ -97,6 +97,23 @@ describe('SantaProvider', () => {
       isIncomplete: false
     });
     expect((await stream.next()).done).toBe(true);
+  });
+
+  it('takes the time to the first text', async () => {
+    const { asked, provider } = setUp();
+    void type(provider, 'x = ');
+    await pause();
+    asked[0].end('');
+    await pause();
+    expect(provider.pace.latency).toBeNull();
+    void type(provider, 'y = ');
+    await pause();
+    asked[1].say('1');
+    const latency = provider.pace.latency;
+    expect(latency?.count).toBe(1);
+    asked[1].end('1, 2');
+    await pause();
+    expect(provider.pace.latency).toEqual(latency);
   });
 
   it('answers typing through, and back, without a request', async () => {
