@@ -13,11 +13,14 @@ import type { Widget } from '@lumino/widgets';
 import type { ICompletionRequest, SantaApi } from './api';
 import {
   activeEditor,
+  activeLanguage,
   activeType,
   currentPlace,
   currentRequest,
   type IPlace,
+  isComposing,
   notebookContext,
+  notebookModel,
   requestPlace
 } from './context';
 import type { Ghosts } from './ghosts';
@@ -29,6 +32,9 @@ import type { Settings } from './settings';
 
 /** Past replies kept to answer from when the user types through or goes back. */
 const MAX_REPLIES = 16;
+
+/** Milliseconds between two looks whether an input method is done: not each one tells. */
+const GLANCE = 50;
 
 const NOTHING: IInlineCompletionList = { items: [] };
 
@@ -95,12 +101,16 @@ export class SantaProvider implements IInlineCompletionProvider {
     request: CompletionHandler.IRequest,
     context: IInlineCompletionContext
   ): Promise<IInlineCompletionList> {
-    const call = ++this._call;
     const { widget } = context;
-    const place = requestPlace(widget, request);
     const automatic =
       this._unasked ||
       context.triggerKind === InlineCompletionTriggerKind.Automatic;
+    if (automatic && !activeEditor(widget)?.hasFocus()) {
+      // The user types into another view of the document, or someone else does.
+      return NOTHING;
+    }
+    const call = ++this._call;
+    const place = requestPlace(widget, request);
     if (automatic) {
       this.pace.typed(performance.now());
     }
@@ -186,6 +196,9 @@ export class SantaProvider implements IInlineCompletionProvider {
     place: IPlace,
     call: number
   ): Promise<IInlineCompletionList> {
+    while (call === this._call && isComposing(widget)) {
+      await sleep(GLANCE);
+    }
     const known = this._known(place);
     if (known) {
       const list = await this._list(known, widget, call);
@@ -214,7 +227,10 @@ export class SantaProvider implements IInlineCompletionProvider {
     const type = activeType(widget);
     return (
       this._isOn &&
-      choices.enabled &&
+      this._settings.areWantedIn(
+        activeLanguage(widget),
+        notebookModel(widget)
+      ) &&
       (choices.automatic || !automatic) &&
       (type === 'code' || (type === 'markdown' && choices.markdown)) &&
       this._watch.mayAsk(automatic)
