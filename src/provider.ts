@@ -261,6 +261,7 @@ export class SantaProvider implements IInlineCompletionProvider {
       this._complete(body, signal, onText)
     );
     this._current = reply;
+    void this._time(reply);
     this._replies = [reply, ...this._replies].slice(0, MAX_REPLIES);
     return reply;
   }
@@ -287,13 +288,8 @@ export class SantaProvider implements IInlineCompletionProvider {
     ...[body, signal, onText]: Parameters<SantaApi['complete']>
   ): Promise<string> {
     this._watch.asked();
-    const heard = this._stopwatch();
     try {
-      const text = await this._api.complete(body, signal, text => {
-        heard(text);
-        onText(text);
-      });
-      heard(text);
+      const text = await this._api.complete(body, signal, onText);
       this._watch.answered();
       return text;
     } catch (error) {
@@ -304,16 +300,15 @@ export class SantaProvider implements IInlineCompletionProvider {
     }
   }
 
-  /** Tells the pace how long the first text took that the result is called with. */
-  private _stopwatch(): (text: string) => void {
+  /** Tells the pace how long a reply takes to its first text. */
+  private async _time(reply: Reply): Promise<void> {
     const begun = performance.now();
-    let isRunning = true;
-    return text => {
-      if (isRunning && text) {
-        isRunning = false;
-        this.pace.answered(performance.now() - begun);
-      }
-    };
+    while (!reply.isDone && !reply.rest(reply.place)) {
+      await reply.changed(reply.version);
+    }
+    if (!reply.isAborted && reply.rest(reply.place)) {
+      this.pace.answered(performance.now() - begun);
+    }
   }
 
   /** What to show of a reply, as soon as there is something. */

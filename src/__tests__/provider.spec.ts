@@ -123,6 +123,7 @@ describe('SantaProvider', () => {
     void type(provider, 'y = ');
     await pause();
     asked[1].say('1');
+    await pause();
     const latency = provider.pace.latency;
     expect(latency?.count).toBe(1);
     asked[1].end('1, 2');
