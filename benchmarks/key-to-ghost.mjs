@@ -6,7 +6,7 @@
  * URL is a running JupyterLab's with its token. The script makes a notebook of its own,
  * types the beginnings of lines one after another, and takes the time from the last key
  * to the first change of the page that shows ghost text. The provider's delay while
- * typing (150 ms unless set otherwise) is part of it. Run it on a machine with nothing
+ * typing (by the pace of both, unless set otherwise) is part of it. Run it on a machine with nothing
  * else to do; it needs what `dev.py test` installs into ui-tests/.
  */
 import { execFileSync } from 'node:child_process';

@@ -46,6 +46,9 @@ export interface IStatus extends IModelStatus {
   version: string;
 }
 
+/** Milliseconds in which a server that is there says how it is. */
+const STATUS_LIMIT = 10_000;
+
 /** The server's refusal; `retryAfter` is in seconds, 0 where it didn't say. */
 export class ServerError extends Error {
   constructor(
@@ -65,7 +68,7 @@ export class ServerError extends Error {
 
   /** Whether the user needs no word of it: a newer request won, or the next one may do. */
   get isPassing(): boolean {
-    return [409, 429, 502, 503].includes(this.status);
+    return [409, 424, 429, 502, 503, 504].includes(this.status);
   }
 }
 
@@ -118,7 +121,8 @@ export class SantaApi {
   }
 
   status(): Promise<IStatus> {
-    return this._json('status', { method: 'GET' });
+    const signal = AbortSignal.timeout(STATUS_LIMIT);
+    return this._json('status', { method: 'GET', signal });
   }
 
   load(model?: string): Promise<IStatus> {

@@ -1,5 +1,6 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette } from '@jupyterlab/apputils';
+import type { INotebookTracker } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Monitor } from './monitor';
@@ -10,6 +11,7 @@ export const CommandIDs = {
   load: 'santajupyter:load',
   unload: 'santajupyter:unload',
   toggle: 'santajupyter:toggle',
+  toggleNotebook: 'santajupyter:toggle-notebook',
   status: 'santajupyter:status'
 };
 
@@ -19,6 +21,7 @@ export function addCommands(
   palette: ICommandPalette | null,
   monitor: Monitor,
   settings: Settings,
+  notebooks: INotebookTracker | null,
   trans: TranslationBundle
 ): void {
   const { commands } = app;
@@ -38,13 +41,28 @@ export function addCommands(
     isToggled: () => settings.choices.automatic,
     execute: () => settings.toggleAutomatic()
   });
+  const notebook = () => notebooks?.currentWidget?.content.model ?? null;
+  commands.addCommand(CommandIDs.toggleNotebook, {
+    label: trans.__('Suggest Code in This Notebook'),
+    isEnabled: () => notebook() !== null,
+    isToggled: () => settings.isNotebookOn(notebook()),
+    execute: () => {
+      const model = notebook();
+      if (model) {
+        settings.toggleNotebook(model);
+      }
+    }
+  });
   commands.addCommand(CommandIDs.status, {
     label: trans.__('Show the Code Completion Model'),
     execute: () => showStatus(monitor, trans)
   });
-  settings.changed.connect(() =>
-    commands.notifyCommandChanged(CommandIDs.toggle)
-  );
+  const renew = () => {
+    commands.notifyCommandChanged(CommandIDs.toggle);
+    commands.notifyCommandChanged(CommandIDs.toggleNotebook);
+  };
+  settings.changed.connect(renew);
+  notebooks?.currentChanged.connect(renew);
   for (const command of Object.values(CommandIDs)) {
     palette?.addItem({ command, category: trans.__('SantaCoder') });
   }

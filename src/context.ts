@@ -5,7 +5,7 @@ import { ConsolePanel } from '@jupyterlab/console';
 import { Text } from '@jupyterlab/coreutils';
 import { DocumentWidget } from '@jupyterlab/docregistry';
 import { FileEditor } from '@jupyterlab/fileeditor';
-import { NotebookPanel } from '@jupyterlab/notebook';
+import { type INotebookModel, NotebookPanel } from '@jupyterlab/notebook';
 import type { Widget } from '@lumino/widgets';
 
 import { clipped } from './clip';
@@ -66,14 +66,39 @@ export function activeType(widget: Widget): ICell['type'] {
   return 'code';
 }
 
-/** Where the cursor is now, null while text is selected or no editor is there. */
+/** The language that the user types in there: the kernel's, or the file's kind. */
+export function activeLanguage(widget: Widget): string {
+  const mimeType = activeEditor(widget)?.model.mimeType;
+  return widget instanceof NotebookPanel
+    ? notebookLanguage(widget, mimeType)
+    : mimeLanguage(mimeType);
+}
+
+/** The notebook's own model, null where the widget is none. */
+export function notebookModel(widget: Widget): INotebookModel | null {
+  return widget instanceof NotebookPanel ? widget.content.model : null;
+}
+
+/** Whether an input method is in the middle of a word. */
+export function isComposing(widget: Widget): boolean {
+  const editor = activeEditor(widget) as {
+    editor?: { compositionStarted?: boolean };
+  } | null;
+  return editor?.editor?.compositionStarted === true;
+}
+
+/** Where the cursor is now; null while text is selected, there are several cursors or no editor. */
 export function currentPlace(widget: Widget): IPlace | null {
   const editor = activeEditor(widget);
   if (!editor) {
     return null;
   }
-  const { start, end } = editor.getSelection();
-  if (start.line !== end.line || start.column !== end.column) {
+  const [{ start, end }, ...others] = editor.getSelections();
+  if (
+    others.length > 0 ||
+    start.line !== end.line ||
+    start.column !== end.column
+  ) {
     return null;
   }
   const text = editor.model.sharedModel.getSource();

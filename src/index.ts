@@ -127,7 +127,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     if (notebooks) {
       answerKernels(notebooks, settings);
     }
-    addCommands(app, palette, monitor, settings, trans);
+    addCommands(app, palette, monitor, settings, notebooks, trans);
     statusBar?.registerStatusItem(PLUGIN_ID, {
       item: new StatusItem(monitor, trans, () => {
         void app.commands.execute(CommandIDs.status);

@@ -7,7 +7,11 @@ import type { IServerWatch } from './provider';
 
 const BUSY_INTERVAL = 1000;
 const CALM_INTERVAL = 10000;
+/** Seconds for which the server is left alone after failures, the first and the longest. */
+const FIRST_PAUSE = 1;
 const MAX_PAUSE = 10;
+/** While the server can't be reached, typing has it looked for so often. */
+const LOST_INTERVAL = 3000;
 /** Time in which a request has reached the server and its model begins to load. */
 const ARRIVAL = 300;
 
@@ -46,6 +50,10 @@ export class Monitor extends VDomModel implements IServerWatch {
   }
 
   mayAsk(automatic: boolean): boolean {
+    if (automatic && this._lost && !this._absent) {
+      this._lookAgain(LOST_INTERVAL);
+      return false;
+    }
     return !this._absent && !(automatic && Date.now() < this._pausedUntil);
   }
 
@@ -56,6 +64,8 @@ export class Monitor extends VDomModel implements IServerWatch {
   }
 
   answered(): void {
+    this._lost = false;
+    this._pause = 0;
     this._pausedUntil = 0;
     this._notices.recovered();
     if (this._status?.state !== 'ready') {
@@ -65,9 +75,10 @@ export class Monitor extends VDomModel implements IServerWatch {
 
   failed(error: unknown): void {
     if (error instanceof ServerError) {
-      this._pausedUntil =
-        Date.now() + 1000 * Math.min(error.retryAfter, MAX_PAUSE);
       this._absent ||= error.isAbsent;
+      this._wait(error.retryAfter);
+    } else {
+      this._lost = true;
     }
     this._notices.failed(error);
     this._lookAgain();
@@ -95,9 +106,18 @@ export class Monitor extends VDomModel implements IServerWatch {
     }
   }
 
+  /** Leaves the server alone as long as it asked for; longer each time that it fails again. */
+  private _wait(retryAfter: number): void {
+    this._pause = Math.min(
+      Math.max(2 * this._pause, retryAfter, FIRST_PAUSE),
+      MAX_PAUSE
+    );
+    this._pausedUntil = Date.now() + 1000 * this._pause;
+  }
+
   /** Asks for the state now, unless that was just done. */
-  private _lookAgain(): void {
-    if (Date.now() - this._asked > BUSY_INTERVAL && !this._poll.isDisposed) {
+  private _lookAgain(interval = BUSY_INTERVAL): void {
+    if (Date.now() - this._asked > interval && !this._poll.isDisposed) {
       void this._poll.refresh();
     }
   }
@@ -107,6 +127,7 @@ export class Monitor extends VDomModel implements IServerWatch {
     try {
       this._learn(await this._api.status());
     } catch (error) {
+      this._lost = true;
       this._status = null;
       this.stateChanged.emit();
       if (error instanceof ServerError && error.isAbsent) {
@@ -119,6 +140,7 @@ export class Monitor extends VDomModel implements IServerWatch {
   }
 
   private _learn(status: IStatus): void {
+    this._lost = false;
     this._status = status;
     this.stateChanged.emit();
     this._notices.terms(status);
@@ -139,6 +161,9 @@ export class Monitor extends VDomModel implements IServerWatch {
 
   private _absent = false;
   private _asked = 0;
+  /** Whether the server didn't answer when it was asked last. */
+  private _lost = false;
+  private _pause = 0;
   private _pausedUntil = 0;
   private _poll: Poll;
   private _status: IStatus | null = null;

@@ -13,23 +13,30 @@ import type { Widget } from '@lumino/widgets';
 import type { ICompletionRequest, SantaApi } from './api';
 import {
   activeEditor,
+  activeLanguage,
   activeType,
   currentPlace,
   currentRequest,
   type IPlace,
+  isComposing,
   notebookContext,
+  notebookModel,
   requestPlace,
   surroundings
 } from './context';
 import type { Ghosts, IGhostItem } from './ghosts';
 import { santaIcon } from './icon';
 import type { KernelFacts } from './kernelfacts';
+import { Pace } from './pace';
 import { Replies } from './replies';
 import { Reply } from './reply';
 import type { Settings } from './settings';
 
 /** Several greedy candidates would all be the same. */
 const OTHERS_TEMPERATURE = 0.8;
+
+/** Milliseconds between two looks whether an input method is done: not each one tells. */
+const GLANCE = 50;
 
 const NOTHING: IInlineCompletionList = { items: [] };
 
@@ -59,6 +66,8 @@ export class SantaProvider implements IInlineCompletionProvider {
   readonly name = 'SantaCoder';
   readonly identifier = 'santajupyter:inline';
   readonly icon = santaIcon;
+  /** How fast the user types and the server answers. */
+  readonly pace = new Pace();
 
   /**
    * JupyterLab must not wait after a key: `fetch` has to hear of each one to end
@@ -92,12 +101,19 @@ export class SantaProvider implements IInlineCompletionProvider {
     request: CompletionHandler.IRequest,
     context: IInlineCompletionContext
   ): Promise<IInlineCompletionList> {
-    const call = ++this._call;
     const { widget } = context;
-    const place = requestPlace(widget, request);
     const unasked = this._unasked;
     const automatic =
       unasked || context.triggerKind === InlineCompletionTriggerKind.Automatic;
+    if (automatic && !activeEditor(widget)?.hasFocus()) {
+      // The user types into another view of the document, or someone else does.
+      return NOTHING;
+    }
+    const call = ++this._call;
+    const place = requestPlace(widget, request);
+    if (automatic && !unasked) {
+      this.pace.typed(performance.now());
+    }
     // JupyterLab may call in the middle of the editor's update.
     await Promise.resolve();
     const editor = activeEditor(widget);
@@ -214,6 +230,9 @@ export class SantaProvider implements IInlineCompletionProvider {
     place: IPlace,
     call: number
   ): Promise<IInlineCompletionList> {
+    while (call === this._call && isComposing(widget)) {
+      await sleep(GLANCE);
+    }
     const known = this._known(widget, place);
     if (this._current && !known.includes(this._current)) {
       this._current.abort();
@@ -232,7 +251,7 @@ export class SantaProvider implements IInlineCompletionProvider {
     }
     // JupyterLab asks right after a suggestion was accepted; what comes next needn't wait for a key.
     if (automatic && !known.some(reply => reply.isTaken(place))) {
-      await sleep(this._settings.choices.delay);
+      await sleep(this._settings.choices.delay || this.pace.wait);
     }
     if (call !== this._call || !samePlace(currentPlace(widget), place)) {
       throw new Superseded();
@@ -246,7 +265,10 @@ export class SantaProvider implements IInlineCompletionProvider {
     const type = activeType(widget);
     return (
       this._isOn &&
-      choices.enabled &&
+      this._settings.areWantedIn(
+        activeLanguage(widget),
+        notebookModel(widget)
+      ) &&
       (choices.automatic || !automatic) &&
       (type === 'code' || (type === 'markdown' && choices.markdown)) &&
       this._watch.mayAsk(automatic)
@@ -280,6 +302,7 @@ export class SantaProvider implements IInlineCompletionProvider {
       this._watched(signal, () => this._api.complete(body, signal, onText))
     );
     this._current = reply;
+    void this._time(reply);
     this._replies.add(reply);
     return reply;
   }
@@ -336,6 +359,17 @@ export class SantaProvider implements IInlineCompletionProvider {
         this._watch.failed(error);
       }
       throw error;
+    }
+  }
+
+  /** Tells the pace how long a reply takes to its first text. */
+  private async _time(reply: Reply): Promise<void> {
+    const begun = performance.now();
+    while (!reply.isDone && !reply.rest(reply.place)) {
+      await reply.changed(reply.version);
+    }
+    if (!reply.isAborted && reply.rest(reply.place)) {
+      this.pace.answered(performance.now() - begun);
     }
   }
 

@@ -1,3 +1,4 @@
+import type { INotebookModel } from '@jupyterlab/notebook';
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { type ISignal, Signal } from '@lumino/signaling';
 
@@ -15,9 +16,18 @@ export interface IChoices {
   emptyCells: boolean;
   alternatives: number;
   markdown: boolean;
+  offLanguages: string[];
   outputs: boolean;
   kernelFacts: boolean;
 }
+
+/** Where a notebook's metadata tell of its own choice. */
+const METADATA_KEY = 'santajupyter';
+
+type Metadata = Pick<
+  INotebookModel,
+  'getMetadata' | 'setMetadata' | 'deleteMetadata'
+>;
 
 /** The user's settings, or their defaults where there is no registry. */
 export class Settings {
@@ -48,6 +58,35 @@ export class Settings {
     }
   }
 
+  /** Whether suggestions are wanted in a language, and in the notebook if it is one. */
+  areWantedIn(language: string, notebook: Metadata | null): boolean {
+    return (
+      this._choices.enabled &&
+      !this._choices.offLanguages.some(
+        name => name.trim().toLowerCase() === language
+      ) &&
+      this.isNotebookOn(notebook)
+    );
+  }
+
+  /** Whether a notebook doesn't say itself that nothing is to be suggested in it. */
+  isNotebookOn(notebook: Metadata | null): boolean {
+    return notebook === null || ownChoices(notebook).enabled !== false;
+  }
+
+  /** Turns suggestions in a notebook off, or on again; the notebook remembers it. */
+  toggleNotebook(notebook: Metadata): void {
+    const { enabled, ...others } = ownChoices(notebook);
+    if (enabled !== false) {
+      notebook.setMetadata(METADATA_KEY, { ...others, enabled: false });
+    } else if (Object.keys(others).length > 0) {
+      notebook.setMetadata(METADATA_KEY, others);
+    } else {
+      notebook.deleteMetadata(METADATA_KEY);
+    }
+    this._changed.emit();
+  }
+
   private async _load(
     pluginId: string,
     registry: ISettingRegistry
@@ -73,17 +112,23 @@ export class Settings {
   private _stored: ISettingRegistry.ISettings | null = null;
 }
 
+function ownChoices(notebook: Metadata): { enabled?: unknown } {
+  const choices: unknown = notebook.getMetadata(METADATA_KEY);
+  return typeof choices === 'object' && choices !== null ? choices : {};
+}
+
 const DEFAULTS: IChoices = {
   enabled: true,
   automatic: true,
   mode: 'auto',
   maxNewTokens: 64,
   temperature: 0,
-  delay: 150,
+  delay: 0,
   restDelay: 400,
   emptyCells: true,
   alternatives: 3,
   markdown: false,
+  offLanguages: [],
   outputs: false,
   kernelFacts: true
 };

@@ -3,6 +3,7 @@ import { NotebookPanel } from '@jupyterlab/notebook';
 import type { Widget } from '@lumino/widgets';
 
 import {
+  activeLanguage,
   activeType,
   currentPlace,
   currentRequest,
@@ -77,10 +78,24 @@ describe('a notebook', () => {
     expect(activeType(panel)).toBe('code');
   });
 
+  it('has no place where text is selected or several cursors are', () => {
+    const at = (column: number) => ({ line: 1, column });
+    const [cursor, other] = [1, 3].map(n => ({ start: at(n), end: at(n) }));
+    for (const selections of [
+      [{ start: at(1), end: at(3) }],
+      [cursor, other]
+    ]) {
+      const edited = notebook({}, undefined, selections);
+      expect(currentPlace(edited)).toBeNull();
+      expect(currentRequest(edited)).toBeNull();
+    }
+  });
+
   it('is in the language of its kernelspec, or else of its editor', () => {
     const spec = notebook({ kernelspec: { language: 'R' } });
     expect(notebookContext(spec, request, false).language).toBe('r');
     expect(notebookContext(notebook({}), request, false).language).toBe('java');
+    expect([spec, notebook({})].map(activeLanguage)).toEqual(['r', 'java']);
   });
 });
 
@@ -114,14 +129,15 @@ it('anything else is one code cell', () => {
 
 function notebook(
   metadata: Record<string, unknown>,
-  first = [model('markdown', '# a', 0)]
+  first = [model('markdown', '# a', 0)],
+  selections?: object[]
 ): Widget {
   const cells = [...first, model('code', EMOJI, 1, 7), model('raw', 'r', 2)];
   const start = { line: 1, column: 3 };
   const editor = {
     uuid: 'e1',
     model: { ...cells[1], mimeType: request.mimeType },
-    getSelection: () => ({ start, end: start }),
+    getSelections: () => selections ?? [{ start, end: start }],
     getCursorPosition: () => start,
     getOffsetAt: () => CURSOR
   };

@@ -11,7 +11,9 @@ import type { Settings } from '../settings';
 const editor = {
   place: { editor: 'e', prefix: '', suffix: '' } as IPlace,
   around: 'other cells',
-  hasFocus: () => true
+  focus: true,
+  composing: false,
+  hasFocus: () => editor.focus
 };
 
 jest.mock('@jupyterlab/completer', () => ({
@@ -20,8 +22,11 @@ jest.mock('@jupyterlab/completer', () => ({
 jest.mock('../icon', () => ({ santaIcon: null }));
 jest.mock('../context', () => ({
   activeEditor: () => editor,
+  activeLanguage: () => 'python',
   activeType: () => 'code',
   currentPlace: () => editor.place,
+  isComposing: () => editor.composing,
+  notebookModel: () => null,
   currentRequest: () => ({ text: editor.place.prefix, offset: 0 }),
   requestPlace: () => editor.place,
   surroundings: () => editor.around,
@@ -51,13 +56,13 @@ function setUp() {
     ready: Promise.resolve(),
     changed: new Signal(owner),
     choices: {
-      enabled: true,
       automatic: true,
-      delay: 0,
+      delay: 1,
       markdown: false,
       temperature: 0,
       alternatives: 3
-    }
+    },
+    areWantedIn: jest.fn(() => true)
   };
   const ghosts = { tidy: jest.fn(), dismiss: jest.fn() };
   const watch = {
@@ -92,7 +97,12 @@ function type(provider: SantaProvider, prefix: string, triggerKind = 1) {
   );
 }
 
-const pause = () => new Promise(resolve => setTimeout(resolve, 5));
+/** Until all that waits a millisecond is done, however slow the machine. */
+const pause = async () => {
+  for (let turn = 0; turn < 4; turn++) {
+    await new Promise(resolve => setTimeout(resolve, 2));
+  }
+};
 
 describe('SantaProvider', () => {
   it('shows the first piece, then the whole text so far', async () => {
@@ -112,6 +122,24 @@ describe('SantaProvider', () => {
       isIncomplete: false
     });
     expect((await stream.next()).done).toBe(true);
+  });
+
+  it('takes the time to the first text', async () => {
+    const { asked, provider } = setUp();
+    void type(provider, 'x = ');
+    await pause();
+    asked[0].end('');
+    await pause();
+    expect(provider.pace.latency).toBeNull();
+    void type(provider, 'y = ');
+    await pause();
+    asked[1].say('1');
+    await pause();
+    const latency = provider.pace.latency;
+    expect(latency?.count).toBe(1);
+    asked[1].end('1, 2');
+    await pause();
+    expect(provider.pace.latency).toEqual(latency);
   });
 
   it('answers typing through, and back, without a request', async () => {
@@ -294,12 +322,40 @@ describe('SantaProvider', () => {
     await pause();
     asked[0].end('bc');
     expect((await list).items).toMatchObject([{ insertText: 'bc' }]);
-    settings.choices.enabled = false;
+    settings.areWantedIn.mockReturnValueOnce(false);
     expect((await type(provider, 'b', 0)).items).toEqual([]);
-    settings.choices.enabled = true;
+    expect(settings.areWantedIn).toHaveBeenLastCalledWith('python', null);
     watch.mayAsk = () => false;
     expect((await type(provider, 'c', 0)).items).toEqual([]);
     expect(asked.length).toBe(1);
+  });
+
+  it('leaves an editor without the focus alone', async () => {
+    // Two views of a notebook: JupyterLab asks for both when the user types into one.
+    const { asked, provider } = setUp();
+    const list = type(provider, 'x = ');
+    editor.focus = false;
+    expect((await type(provider, 'x = ')).items).toEqual([]);
+    editor.focus = true;
+    await pause();
+    expect(asked.length).toBe(1);
+    asked[0].end('1');
+    expect((await list).items).toMatchObject([{ insertText: '1' }]);
+  });
+
+  it('waits until an input method is done', async () => {
+    const { asked, provider } = setUp();
+    editor.composing = true;
+    const first = type(provider, 'x = "に');
+    await pause();
+    const second = type(provider, 'x = "日');
+    await expect(first).rejects.toThrow();
+    expect(asked.length).toBe(0);
+    editor.composing = false;
+    await new Promise(resolve => setTimeout(resolve, 100));
+    expect(asked.length).toBe(1);
+    asked[0].end('本"');
+    expect((await second).items).toMatchObject([{ insertText: '本"' }]);
   });
 
   it('says what it would ask, and whether it does', async () => {

@@ -1,0 +1,242 @@
+import {
+  expect,
+  type IJupyterLabPageFixture,
+  test as lab
+} from '@jupyterlab/galata';
+import { type Page, type Route, test } from '@playwright/test';
+
+import type { ICompletionRequest } from '../../src/api';
+import { CALM, execute, GHOST, openCell } from './helpers';
+import { Server } from './server';
+
+const LINE = 'import numpy as n';
+/** What a server that is away is asked at most in a few seconds of typing. */
+const FEW = 5;
+
+lab.describe('in one JupyterLab', () => {
+  let problems: string[];
+  lab.beforeEach(({ page }) => {
+    problems = listProblems(page);
+  });
+  lab.afterEach(({ page }) => expectQuiet(page, problems));
+
+  lab('a file and a console get ghost text', async ({ page }) => {
+    await page.menu.clickMenuItem('File>New>Python File');
+    await page.locator('.jp-FileEditor .cm-content').click();
+    await expectGhostAfter(page, LINE);
+    await page.menu.clickMenuItem('File>New>Console');
+    await page.getByRole('button', { name: 'Select Kernel' }).click();
+    await page.locator('.jp-CodeConsole-promptCell .cm-content').click();
+    await expectGhostAfter(page, LINE);
+  });
+
+  lab('two notebooks are asked for each as itself', async ({ page }) => {
+    const asked = listCompletions(page);
+    await openCell(page);
+    await expectGhostAfter(page, LINE);
+    await openCell(page);
+    await expectGhostAfter(page, 'import matplotlib.p');
+    const [one, two] = asked;
+    expect(one.path).not.toBe(two.path);
+    expect(one.client).not.toBe(two.client);
+    expect(two.cells.map(cell => cell.source)).toEqual([
+      'import os',
+      'import matplotlib.p'
+    ]);
+  });
+
+  lab('of two views only the one typed into asks', async ({ page }) => {
+    await openCell(page);
+    await execute(page, 'notebook:create-new-view');
+    const views = page.locator('.jp-NotebookPanel');
+    await expect(views).toHaveCount(2);
+    const asked = listCompletions(page);
+    for (const [i, line] of [LINE, 'import matplotlib.p'].entries()) {
+      await views.nth(i).locator('.jp-Cell .cm-content').nth(1).click();
+      await page.keyboard.press('ControlOrMeta+a');
+      await page.keyboard.insertText(line);
+      await expect(views.nth(i).locator(GHOST)).toHaveText(/\S/);
+      expect(asked.length).toBe(i + 1);
+    }
+    expect(asked[0].client).not.toBe(asked[1].client);
+  });
+
+  lab('cells may move and go while a request runs', async ({ page }) => {
+    const held = await hold(page);
+    await openCell(page);
+    const askThen = async (change: () => Promise<unknown>) => {
+      await page.keyboard.insertText(LINE);
+      await expect.poll(() => held.length).toBe(1);
+      await change();
+      // Where the page has given it up, it can't go on.
+      await Promise.all(held.splice(0).map(route => route.continue()));
+      await page.waitForTimeout(CALM);
+      await expect(page.locator(GHOST)).toHaveCount(0);
+    };
+    await askThen(() => execute(page, 'notebook:move-cell-up'));
+    expect(await page.notebook.getCellTextInput(0)).toBe(LINE);
+    await page.notebook.enterCellEditingMode(0);
+    await askThen(() => execute(page, 'notebook:delete-cell'));
+    expect(await page.notebook.getCellCount()).toBe(1);
+    await page.notebook.enterCellEditingMode(0);
+    await page.keyboard.press('Enter');
+    await askThen(() =>
+      page.evaluate(() => window.jupyterapp.shell.currentWidget?.dispose())
+    );
+  });
+
+  lab('a kernel that restarts is told of no more', async ({ page }) => {
+    await openCell(page);
+    await page.notebook.setCell(0, 'code', 'point = {"a": 1}');
+    await page.notebook.runCell(0, true);
+    const asked = listCompletions(page);
+    await page.notebook.enterCellEditingMode(1);
+    await page.keyboard.insertText('print(point');
+    await expect.poll(() => asked.length).toBe(1);
+    void execute(page, 'notebook:restart-kernel');
+    await page.locator('.jp-Dialog .jp-mod-accept').click();
+    await page.notebook.enterCellEditingMode(1);
+    await page.keyboard.insertText(', point');
+    await expect.poll(() => asked.length).toBe(2);
+    const [before, after] = asked;
+    expect([before.variables?.length, after.variables]).toEqual([1, undefined]);
+  });
+
+  lab('without a network it is quiet, then back', async ({ page }) => {
+    await openCell(page);
+    await expectGhostAfter(page, LINE);
+    const count = countRequests(page);
+    await page.context().setOffline(true);
+    await page.keyboard.type('; and so on and so forth', { delay: 100 });
+    expect(count()).toBeLessThan(FEW);
+    await page.context().setOffline(false);
+    await expectComesBack(page);
+  });
+});
+
+test.describe('at a server of its own', () => {
+  let server: Server;
+  test.afterEach(() => server.remove());
+
+  test('below /user/ada/, and when it is restarted', async ({ page }) => {
+    const problems = listProblems(page);
+    server = new Server('lab', '/user/ada/');
+    await server.start();
+    await open(page, `${server.url}lab/tree/test.ipynb`);
+    await expectGhostAfter(page, LINE);
+    await server.stop();
+    const count = countRequests(page);
+    await page.keyboard.type('; and so on and so forth', { delay: 100 });
+    expect(count()).toBeLessThan(FEW);
+    await server.start();
+    await expectComesBack(page);
+    await expectQuiet(page, problems);
+  });
+
+  test('without our half of it there is nothing', async ({ page }) => {
+    const problems = listProblems(page);
+    const without = "--ServerApp.jpserver_extensions={'santajupyter': False}";
+    server = new Server('lab', '/', [without]);
+    await server.start();
+    const count = countRequests(page);
+    await open(page, `${server.url}lab/tree/test.ipynb`);
+    await page.keyboard.type(LINE, { delay: 100 });
+    await page.waitForTimeout(CALM);
+    expect(count()).toBe(1);
+    await expect(page.locator('.santa-StatusItem')).toBeHidden();
+    await expectQuiet(page, problems);
+  });
+
+  test('Notebook 7 shows ghost text', async ({ page }) => {
+    const problems = listProblems(page);
+    server = new Server('notebook');
+    await server.start();
+    await open(page, `${server.url}notebooks/test.ipynb`);
+    await expectGhostAfter(page, LINE);
+    await page.keyboard.press('Tab');
+    await expect(lastCell(page)).toHaveText(/^import numpy as n\w/);
+    await expectQuiet(page, problems);
+  });
+});
+
+/** Opens a notebook of two cells, with the cursor in the second. */
+async function open(page: Page, url: string): Promise<void> {
+  await page.goto(url);
+  await lastCell(page).click();
+  await page.waitForSelector('.jp-mod-completer-enabled');
+}
+
+function lastCell(page: Page) {
+  return page.locator('.jp-Notebook .jp-Cell .cm-content').last();
+}
+
+async function expectGhostAfter(page: Page, line: string): Promise<void> {
+  await page.keyboard.insertText(line);
+  await expect(page.locator(GHOST)).toHaveText(/\S/, { timeout: 30_000 });
+}
+
+/** Types until ghost text comes, past what JupyterLab says of the connection. */
+async function expectComesBack(page: Page): Promise<void> {
+  await expect(async () => {
+    const dismiss = page.locator('.jp-Dialog button').first();
+    while (await dismiss.isVisible()) {
+      await dismiss.click();
+    }
+    await lastCell(page).click();
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.insertText(LINE);
+    await expect(page.locator(GHOST)).toHaveText(/\S/, { timeout: 4000 });
+  }).toPass({ timeout: 60_000 });
+}
+
+/** The page's complaints of ours, but for the line that a browser writes of each failed request. */
+function listProblems(page: Page): string[] {
+  const problems: string[] = [];
+  page.on('console', message => {
+    const text = `${message.text()} ${message.location().url}`;
+    if (
+      ['error', 'warning'].includes(message.type()) &&
+      text.includes('santajupyter') &&
+      !text.startsWith('Failed to load resource')
+    ) {
+      problems.push(text);
+    }
+  });
+  page.on('pageerror', error => problems.push(`${error.stack}`));
+  return problems;
+}
+
+async function expectQuiet(page: Page, problems: string[]): Promise<void> {
+  expect(problems).toEqual([]);
+  await expect(
+    page.locator('.Toastify__toast', { hasText: 'completion' })
+  ).toHaveCount(0);
+}
+
+function listCompletions(page: Page): ICompletionRequest[] {
+  const asked: ICompletionRequest[] = [];
+  page.on('request', request => {
+    if (request.url().includes('/santajupyter/complete')) {
+      asked.push(request.postDataJSON());
+    }
+  });
+  return asked;
+}
+
+/** Counts all that santajupyter's server is asked from now on. */
+function countRequests(page: Page): () => number {
+  let count = 0;
+  page.on('request', request => {
+    count += /\/santajupyter\/[a-z]+(\?|$)/.test(request.url()) ? 1 : 0;
+  });
+  return () => count;
+}
+
+/** Keeps completions from the server until somebody lets them go on. */
+async function hold(page: IJupyterLabPageFixture): Promise<Route[]> {
+  const held: Route[] = [];
+  await page.route(/santajupyter\/complete/, route => {
+    held.push(route);
+  });
+  return held;
+}
