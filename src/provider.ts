@@ -20,7 +20,7 @@ import {
   notebookContext,
   requestPlace
 } from './context';
-import type { Ghosts } from './ghosts';
+import type { Ghosts, IGhostItem } from './ghosts';
 import { santaIcon } from './icon';
 import type { KernelFacts } from './kernelfacts';
 import { Reply } from './reply';
@@ -304,14 +304,15 @@ export class SantaProvider implements IInlineCompletionProvider {
     reply: Reply,
     widget: Widget,
     call: number
-  ): IInlineCompletionItem {
+  ): IGhostItem {
+    const item = { insertText, suggestion: reply };
     if (reply.isDone) {
-      return { insertText };
+      return item;
     }
     const token = UUID.uuid4();
     this._streams.clear();
     this._streams.set(token, { reply, widget, call });
-    return { insertText, isIncomplete: true, token };
+    return { ...item, isIncomplete: true, token };
   }
 
   /**
