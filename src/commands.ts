@@ -4,11 +4,11 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Monitor } from './monitor';
 import type { Settings } from './settings';
-import { showStatus } from './status';
 
 export const CommandIDs = {
   load: 'santajupyter:load',
   unload: 'santajupyter:unload',
+  enable: 'santajupyter:enable',
   toggle: 'santajupyter:toggle',
   status: 'santajupyter:status'
 };
@@ -19,7 +19,8 @@ export function addCommands(
   palette: ICommandPalette | null,
   monitor: Monitor,
   settings: Settings,
-  trans: TranslationBundle
+  trans: TranslationBundle,
+  openPanel: () => Promise<void>
 ): void {
   const { commands } = app;
   const isEnabled = () => !monitor.isAbsent;
@@ -33,6 +34,11 @@ export function addCommands(
     isEnabled,
     execute: () => monitor.unload()
   });
+  commands.addCommand(CommandIDs.enable, {
+    label: trans.__('Suggest Code'),
+    isToggled: () => settings.choices.enabled,
+    execute: () => settings.set('enabled', !settings.choices.enabled)
+  });
   commands.addCommand(CommandIDs.toggle, {
     label: trans.__('Suggest Code While Typing'),
     isToggled: () => settings.choices.automatic,
@@ -40,11 +46,12 @@ export function addCommands(
   });
   commands.addCommand(CommandIDs.status, {
     label: trans.__('Show the Code Completion Model'),
-    execute: () => showStatus(monitor, trans)
+    execute: openPanel
   });
-  settings.changed.connect(() =>
-    commands.notifyCommandChanged(CommandIDs.toggle)
-  );
+  settings.changed.connect(() => {
+    commands.notifyCommandChanged(CommandIDs.enable);
+    commands.notifyCommandChanged(CommandIDs.toggle);
+  });
   for (const command of Object.values(CommandIDs)) {
     palette?.addItem({ command, category: trans.__('SantaCoder') });
   }

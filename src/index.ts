@@ -17,11 +17,13 @@ import { SantaApi } from './api';
 import { watchBlankLines } from './blanklines';
 import { activeEditor } from './context';
 import { answerKernels } from './comm';
-import { addCommands, CommandIDs } from './commands';
+import { addCommands } from './commands';
+import { Figures } from './figures';
 import { Ghosts } from './ghosts';
 import { KernelFacts } from './kernelfacts';
 import { Monitor } from './monitor';
 import { Notices } from './notices';
+import { panelOpener } from './panel';
 import { SantaProvider } from './provider';
 import { Settings } from './settings';
 import { StatusItem } from './status';
@@ -99,11 +101,13 @@ const plugin: JupyterFrontEndPlugin<void> = {
     if (notebooks) {
       answerKernels(notebooks, settings);
     }
-    addCommands(app, palette, monitor, settings, trans);
+    const figures = new Figures();
+    ghosts.shown.connect(() => figures.shown());
+    ghosts.accepted.connect((_, { text }) => figures.accepted(text));
+    const openPanel = panelOpener({ monitor, settings, figures, trans });
+    addCommands(app, palette, monitor, settings, trans, openPanel);
     statusBar?.registerStatusItem(PLUGIN_ID, {
-      item: new StatusItem(monitor, trans, () => {
-        void app.commands.execute(CommandIDs.status);
-      }),
+      item: new StatusItem(monitor, trans, openPanel),
       align: 'right',
       rank: 900,
       isActive: () => monitor.status !== null,
