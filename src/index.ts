@@ -104,7 +104,14 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const figures = new Figures();
     ghosts.shown.connect(() => figures.shown());
     ghosts.accepted.connect((_, { text }) => figures.accepted(text));
-    const openPanel = panelOpener({ monitor, settings, figures, trans });
+    const focusDocument = () => app.shell.currentWidget?.activate();
+    const openPanel = panelOpener({
+      monitor,
+      settings,
+      figures,
+      trans,
+      focusDocument
+    });
     addCommands(app, palette, monitor, settings, trans, openPanel);
     statusBar?.registerStatusItem(PLUGIN_ID, {
       item: new StatusItem(monitor, trans, openPanel),

@@ -57,8 +57,9 @@ export class Monitor extends VDomModel implements IServerWatch {
     this._watched = isWatched;
     this._refusal = '';
     this._setInterval();
-    if (isWatched) {
-      this._lookAgain();
+    if (isWatched && !this._absent) {
+      // A new interval begins only after the next look.
+      void this._poll.refresh();
     }
   }
 

@@ -23,24 +23,26 @@ export interface IPanelParts {
   settings: Settings;
   figures: Figures;
   trans: TranslationBundle;
+  /** Gives the focus to the document that the user works in. */
+  focusDocument: () => void;
 }
 
-/** Shows the panel, one at a time. Resolves when it is closed. */
+/** What opens the panel, unless it is open; resolves when it is there. */
 export function panelOpener(parts: IPanelParts): () => Promise<void> {
-  let open: Promise<unknown> | null = null;
-  return async () => {
-    if (open) {
-      return;
+  let panel: Panel | null = null;
+  return () => {
+    if (!panel || panel.isDisposed) {
+      panel = new Panel(parts);
+      parts.monitor.isWatched = true;
+      void panel.launch().then(() => {
+        parts.monitor.isWatched = false;
+        // The command palette, which had it before, is gone too.
+        if (document.activeElement === document.body) {
+          parts.focusDocument();
+        }
+      });
     }
-    const { monitor } = parts;
-    monitor.isWatched = true;
-    try {
-      open = new Panel(parts).launch();
-      await open;
-    } finally {
-      open = null;
-      monitor.isWatched = false;
-    }
+    return panel.ready;
   };
 }
 
@@ -129,6 +131,7 @@ function Model({
       <div className="santa-Row">
         <select
           id="santa-model"
+          autoFocus
           className="jp-mod-styled"
           value={chosen}
           onChange={event => choose(event.target.value)}
