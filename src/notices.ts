@@ -91,7 +91,7 @@ export class Notices {
     localStorage.setItem(key, 'true');
     Notification.info(
       this._trans.__(
-        '%1 is under the %2 licence, which restricts some uses. What it writes is machine-generated and may repeat its training code word for word.',
+        '%1 is under the %2 licence, which restricts some uses.',
         status.model,
         licence.name
       ),

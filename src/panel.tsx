@@ -1,6 +1,6 @@
 import { Dialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
+import { HTMLSelect, ReactWidget } from '@jupyterlab/ui-components';
 import type { ISignal } from '@lumino/signaling';
 import React from 'react';
 
@@ -129,19 +129,13 @@ function Model({
       )}
       <label htmlFor="santa-model">{trans.__('Model')}</label>
       <div className="santa-Row">
-        <select
+        <HTMLSelect
           id="santa-model"
           autoFocus
-          className="jp-mod-styled"
           value={chosen}
+          options={[...new Set([model, ...status.allowed_models])]}
           onChange={event => choose(event.target.value)}
-        >
-          {[...new Set([model, ...status.allowed_models])].map(name => (
-            <option key={name} value={name}>
-              {name}
-            </option>
-          ))}
-        </select>
+        />
         <button
           className="jp-mod-styled jp-mod-accept"
           onClick={() => void change()}
@@ -394,7 +388,7 @@ function Search({
         aria-expanded={isAsking}
         onClick={() => ask(!isAsking)}
       >
-        {trans.__("Find the last accepted text in BigCode's training data…")}
+        {trans.__('Look for the last accepted text in training data…')}
       </button>
       {isAsking && (
         <div className="santa-Search">

@@ -188,7 +188,9 @@ test.describe('the panel', () => {
     await expect(panel(page)).toContainText('1 accepted');
     const chart = panel(page).getByRole('img', { name: /^Accepted of those/ });
     await expect(chart).toHaveAttribute('aria-label', /1 of \d$/);
-    const find = panel(page).getByRole('button', { name: /^Find the last/ });
+    const find = panel(page).getByRole('button', {
+      name: /^Look for the last/
+    });
     await find.click();
     await expect(find).toHaveAttribute('aria-expanded', 'true');
     await expect(panel(page).locator('pre')).toHaveText(ghost);
