@@ -120,13 +120,13 @@ function Model({
   return (
     <section>
       <p role="status">{statusSentence(status, trans)}</p>
-      {progress?.total && (
+      {progress?.total ? (
         <progress
           aria-label={stateLabel(status, trans)}
           value={progress.done}
           max={progress.total}
         />
-      )}
+      ) : null}
       <label htmlFor="santa-model">{trans.__('Model')}</label>
       <div className="santa-Row">
         <HTMLSelect

@@ -15,7 +15,7 @@ export function statusLabel(status: IStatus, trans: TranslationBundle): string {
     : label;
 }
 
-/** The state in a plain sentence or two. */
+/** The state in a plain sentence or two; without the percents, as a screen reader tells each change of it. */
 export function statusSentence(
   status: IStatus,
   trans: TranslationBundle
@@ -79,9 +79,8 @@ function modelSentence(status: IStatus, trans: TranslationBundle): string {
     case 'downloading':
       return progress?.total
         ? trans.__(
-            'Downloading %1: %2 % of %3 GB.',
+            'Downloading %1 (%2 GB).',
             model,
-            percent(progress.done, progress.total),
             (progress.total / 1e9).toFixed(2)
           )
         : trans.__('Downloading %1.', model);

@@ -38,9 +38,9 @@ export class StatusItem extends VDomRenderer<Monitor> {
           <santaIcon.react tag="span" stylesheet="statusBar" />
         )}
         <TextItem source={statusLabel(status, this._trans)} />
-        {status.progress?.total && (
+        {status.progress?.total ? (
           <progress value={status.progress.done} max={status.progress.total} />
-        )}
+        ) : null}
       </button>
     );
   }

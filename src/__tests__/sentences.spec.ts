@@ -46,7 +46,7 @@ describe('the state in words', () => {
     [status, 'bigcode/gpt_bigcode-santacoder is ready on cuda.'],
     [
       download,
-      'Downloading bigcode/gpt_bigcode-santacoder: 42 % of 2.25 GB. santa-mini answers until then.'
+      'Downloading bigcode/gpt_bigcode-santacoder (2.25 GB). santa-mini answers until then.'
     ],
     [
       { ...status, state: 'error', error: 'no hub', serving: 'santa-mini' },
