@@ -78,7 +78,7 @@ function type(provider: SantaProvider, prefix: string, triggerKind = 1) {
   );
 }
 
-const pause = () => new Promise(resolve => setTimeout(resolve, 5));
+const pause = () => new Promise(resolve => setTimeout(resolve, 50));
 
 describe('SantaProvider', () => {
   it('shows the first piece, then the whole text so far', async () => {
