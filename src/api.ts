@@ -37,12 +37,22 @@ export interface IModelStatus {
   error: string | null;
 }
 
+/** Counts since the server's start; the latencies are of the last 200 completions. */
+export interface IStatistics {
+  prompt_tokens: number;
+  cached_tokens: number;
+  latency_ms: { n: number; p50?: number; p95?: number };
+}
+
 /** What the server says of its models; `serving` names the one that answers now. */
 export interface IStatus extends IModelStatus {
   serving: string | null;
   fallback: IModelStatus | null;
   message: string;
   allowed_models: string[];
+  /** Bytes of main memory that the serving model's process holds. */
+  memory: number | null;
+  stats: IStatistics;
   version: string;
 }
 

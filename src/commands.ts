@@ -5,11 +5,11 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Monitor } from './monitor';
 import type { Settings } from './settings';
-import { showStatus } from './status';
 
 export const CommandIDs = {
   load: 'santajupyter:load',
   unload: 'santajupyter:unload',
+  enable: 'santajupyter:enable',
   toggle: 'santajupyter:toggle',
   toggleNotebook: 'santajupyter:toggle-notebook',
   status: 'santajupyter:status'
@@ -22,7 +22,8 @@ export function addCommands(
   monitor: Monitor,
   settings: Settings,
   notebooks: INotebookTracker | null,
-  trans: TranslationBundle
+  trans: TranslationBundle,
+  openPanel: () => Promise<void>
 ): void {
   const { commands } = app;
   const isEnabled = () => !monitor.isAbsent;
@@ -35,6 +36,11 @@ export function addCommands(
     label: trans.__('Unload the Code Completion Model'),
     isEnabled,
     execute: () => monitor.unload()
+  });
+  commands.addCommand(CommandIDs.enable, {
+    label: trans.__('Suggest Code'),
+    isToggled: () => settings.choices.enabled,
+    execute: () => settings.set('enabled', !settings.choices.enabled)
   });
   commands.addCommand(CommandIDs.toggle, {
     label: trans.__('Suggest Code While Typing'),
@@ -55,9 +61,10 @@ export function addCommands(
   });
   commands.addCommand(CommandIDs.status, {
     label: trans.__('Show the Code Completion Model'),
-    execute: () => showStatus(monitor, trans)
+    execute: openPanel
   });
   const renew = () => {
+    commands.notifyCommandChanged(CommandIDs.enable);
     commands.notifyCommandChanged(CommandIDs.toggle);
     commands.notifyCommandChanged(CommandIDs.toggleNotebook);
   };

@@ -18,11 +18,13 @@ import { SantaApi } from './api';
 import { watchBlankLines, watchEmptyEditors } from './blanklines';
 import { activeEditor } from './context';
 import { answerKernels } from './comm';
-import { addCommands, CommandIDs } from './commands';
+import { addCommands } from './commands';
+import { Figures } from './figures';
 import { Ghosts } from './ghosts';
 import { KernelFacts } from './kernelfacts';
 import { Monitor } from './monitor';
 import { Notices } from './notices';
+import { panelOpener } from './panel';
 import { SantaProvider } from './provider';
 import { Settings } from './settings';
 import { StatusItem } from './status';
@@ -127,11 +129,20 @@ const plugin: JupyterFrontEndPlugin<void> = {
     if (notebooks) {
       answerKernels(notebooks, settings);
     }
-    addCommands(app, palette, monitor, settings, notebooks, trans);
+    const figures = new Figures();
+    ghosts.shown.connect(() => figures.shown());
+    ghosts.accepted.connect((_, { text }) => figures.accepted(text));
+    const focusDocument = () => app.shell.currentWidget?.activate();
+    const openPanel = panelOpener({
+      monitor,
+      settings,
+      figures,
+      trans,
+      focusDocument
+    });
+    addCommands(app, palette, monitor, settings, notebooks, trans, openPanel);
     statusBar?.registerStatusItem(PLUGIN_ID, {
-      item: new StatusItem(monitor, trans, () => {
-        void app.commands.execute(CommandIDs.status);
-      }),
+      item: new StatusItem(monitor, trans, openPanel),
       align: 'right',
       rank: 900,
       isActive: () => monitor.status !== null,

@@ -14,6 +14,8 @@ const MAX_PAUSE = 10;
 const LOST_INTERVAL = 3000;
 /** Time in which a request has reached the server and its model begins to load. */
 const ARRIVAL = 300;
+/** An answer that takes no longer needs no sign that it is on its way. */
+const PATIENCE = 200;
 
 /** Follows the model's state on the server, and how requests go. */
 export class Monitor extends VDomModel implements IServerWatch {
@@ -44,6 +46,27 @@ export class Monitor extends VDomModel implements IServerWatch {
     return this._status?.state === 'ready';
   }
 
+  /** Whether a request has been waiting for its end for some time. */
+  get isThinking(): boolean {
+    return this._thinking;
+  }
+
+  /** Why the server didn't do what the user asked last; "" if it did. */
+  get refusal(): string {
+    return this._refusal;
+  }
+
+  /** Whether somebody looks at the figures: they are asked for more often then. */
+  set isWatched(isWatched: boolean) {
+    this._watched = isWatched;
+    this._refusal = '';
+    this._setInterval();
+    if (isWatched && !this._absent) {
+      // A new interval begins only after the next look.
+      void this._poll.refresh();
+    }
+  }
+
   /** Whether the server has no santajupyter; nothing is asked of it then. */
   get isAbsent(): boolean {
     return this._absent;
@@ -58,6 +81,9 @@ export class Monitor extends VDomModel implements IServerWatch {
   }
 
   asked(): void {
+    this._inFlight++;
+    window.clearTimeout(this._patience);
+    this._patience = window.setTimeout(() => this._think(true), PATIENCE);
     if (this._status?.state !== 'ready') {
       setTimeout(() => this._lookAgain(), ARRIVAL);
     }
@@ -84,8 +110,17 @@ export class Monitor extends VDomModel implements IServerWatch {
     this._lookAgain();
   }
 
-  async load(): Promise<void> {
-    await this._change(this._api.load());
+  ended(): void {
+    this._inFlight--;
+    if (this._inFlight === 0) {
+      window.clearTimeout(this._patience);
+      this._think(false);
+    }
+  }
+
+  /** Loads the model, or switches to another one of those allowed. */
+  async load(model?: string): Promise<void> {
+    await this._change(this._api.load(model));
   }
 
   async unload(): Promise<void> {
@@ -93,16 +128,27 @@ export class Monitor extends VDomModel implements IServerWatch {
   }
 
   override dispose(): void {
+    window.clearTimeout(this._patience);
     this._poll.dispose();
     super.dispose();
   }
 
   private async _change(answer: Promise<IStatus>): Promise<void> {
+    this._refusal = '';
     try {
       this._learn(await answer);
       this._lookAgain();
     } catch (error) {
+      this._refusal = error instanceof Error ? error.message : String(error);
       this._notices.failed(error);
+      this.stateChanged.emit();
+    }
+  }
+
+  private _think(isThinking: boolean): void {
+    if (this._thinking !== isThinking) {
+      this._thinking = isThinking;
+      this.stateChanged.emit();
     }
   }
 
@@ -145,10 +191,14 @@ export class Monitor extends VDomModel implements IServerWatch {
     this.stateChanged.emit();
     this._notices.terms(status);
     this._notices.model(status);
-    this._setInterval(isBusy(status) ? BUSY_INTERVAL : CALM_INTERVAL);
+    this._setInterval();
   }
 
-  private _setInterval(interval: number): void {
+  private _setInterval(): void {
+    const isBusy =
+      this._watched ||
+      ['downloading', 'loading'].includes(this._status?.state ?? '');
+    const interval = isBusy ? BUSY_INTERVAL : CALM_INTERVAL;
     if (this._poll.frequency.interval !== interval) {
       this._poll.frequency = { ...this._poll.frequency, interval };
     }
@@ -164,11 +214,12 @@ export class Monitor extends VDomModel implements IServerWatch {
   /** Whether the server didn't answer when it was asked last. */
   private _lost = false;
   private _pause = 0;
+  private _inFlight = 0;
+  private _patience = 0;
   private _pausedUntil = 0;
   private _poll: Poll;
+  private _refusal = '';
   private _status: IStatus | null = null;
-}
-
-function isBusy({ state }: IStatus): boolean {
-  return state === 'downloading' || state === 'loading';
+  private _thinking = false;
+  private _watched = false;
 }

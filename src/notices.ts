@@ -2,10 +2,49 @@ import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { type IStatus, ServerError } from './api';
+import { statusSentence } from './sentences';
 
-/** BigCode's models may be used only as these terms say. */
-const TERMS = 'https://huggingface.co/spaces/bigcode/license';
+export interface ILicence {
+  name: string;
+  /** The address of its text. */
+  terms: string;
+  /** BigCode's page that searches the model's training data. */
+  search: string;
+}
+
+const SPACES = 'https://huggingface.co/spaces/bigcode';
+
+/** BigCode's models, and what is made from them, may be used only as these say; the addresses are their model cards'. */
+export const SANTACODER: ILicence = {
+  name: 'CodeML OpenRAIL-M',
+  terms: `${SPACES}/license`,
+  search: `${SPACES}/santacoder-search`
+};
+const LICENCES: [RegExp, ILicence][] = [
+  [/santacoder/i, SANTACODER],
+  [
+    /starcoder2/i,
+    {
+      name: 'BigCode OpenRAIL-M',
+      terms: `${SPACES}/bigcode-model-license-agreement`,
+      search: `${SPACES}/search-v2`
+    }
+  ],
+  [
+    /starcoder/i,
+    {
+      name: 'BigCode OpenRAIL-M',
+      terms: `${SPACES}/bigcode-model-license-agreement`,
+      search: `${SPACES}/search`
+    }
+  ]
+];
 const TERMS_SEEN = 'santajupyter:terms-seen';
+
+/** The licence that restricts a model's use; null where BigCode's don't. */
+export function licenceOf(model: string): ILicence | null {
+  return LICENCES.find(([pattern]) => pattern.test(model))?.[1] ?? null;
+}
 
 /** Tells the user what is wrong, each thing once. */
 export class Notices {
@@ -17,7 +56,7 @@ export class Notices {
       this._modelError = null;
     } else if (status.error && status.error !== this._modelError) {
       this._modelError = status.error;
-      warn(status.message);
+      warn(statusSentence(status, this._trans));
     }
   }
 
@@ -39,20 +78,22 @@ export class Notices {
     this._requestError = null;
   }
 
-  /** The terms of a BigCode model, once in a browser. */
+  /** A licence's restrictions when a model under it is first loaded, once in a browser. */
   terms(status: IStatus): void {
-    if (
-      ['unloaded', 'error'].includes(status.state) ||
-      !status.model.startsWith('bigcode/') ||
-      localStorage.getItem(TERMS_SEEN)
-    ) {
+    const licence = licenceOf(status.model);
+    if (!licence || ['unloaded', 'error'].includes(status.state)) {
       return;
     }
-    localStorage.setItem(TERMS_SEEN, 'true');
+    const key = `${TERMS_SEEN}:${licence.name}`;
+    if (localStorage.getItem(key)) {
+      return;
+    }
+    localStorage.setItem(key, 'true');
     Notification.info(
       this._trans.__(
-        '%1 is under the CodeML OpenRAIL-M licence, which restricts some uses.',
-        status.model
+        '%1 is under the %2 licence, which restricts some uses.',
+        status.model,
+        licence.name
       ),
       {
         autoClose: false,
@@ -60,7 +101,7 @@ export class Notices {
           {
             label: this._trans.__('Read the restrictions'),
             callback: () => {
-              window.open(TERMS, '_blank', 'noopener');
+              window.open(licence.terms, '_blank', 'noopener');
             }
           }
         ]

@@ -49,6 +49,8 @@ export interface IServerWatch {
   asked(): void;
   answered(): void;
   failed(error: unknown): void;
+  /** Whatever came of it; of a request that was taken back nothing else is told. */
+  ended(): void;
 }
 
 /** JupyterLab's way to our ghost text. */
@@ -359,6 +361,8 @@ export class SantaProvider implements IInlineCompletionProvider {
         this._watch.failed(error);
       }
       throw error;
+    } finally {
+      this._watch.ended();
     }
   }
 

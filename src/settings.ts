@@ -50,11 +50,15 @@ export class Settings {
     return this.setAutomatic(!this._choices.automatic);
   }
 
-  async setAutomatic(automatic: boolean): Promise<void> {
+  setAutomatic(automatic: boolean): Promise<void> {
+    return this.set('automatic', automatic);
+  }
+
+  async set(name: 'enabled' | 'automatic', isOn: boolean): Promise<void> {
     if (this._stored) {
-      await this._stored.set('automatic', automatic);
+      await this._stored.set(name, isOn);
     } else {
-      this._choose({ ...this._choices, automatic });
+      this._choose({ ...this._choices, [name]: isOn });
     }
   }
 

@@ -1,8 +1,18 @@
 """The server of the browser tests: an open JupyterLab with the built-in model, on a port of its own."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 from jupyterlab.galata import configure_jupyter_server
+
+from santajupyter.service import MODELS
+
+# Two more to switch to: one that works and one that can't be loaded.
+models = Path(tempfile.mkdtemp())
+shutil.copytree(MODELS / "santa-mini", models / "twin")
+(models / "broken").mkdir()
 
 configure_jupyter_server(c)  # noqa: F821
 c.ServerApp.port = int(os.environ["SANTA_TEST_PORT"])  # noqa: F821
@@ -10,3 +20,4 @@ c.ServerApp.allow_root = True  # noqa: F821
 c.ServerApp.log_level = "ERROR"  # noqa: F821
 c.LabApp.log_level = "ERROR"  # noqa: F821
 c.SantaApp.model = "santa-mini"  # noqa: F821
+c.SantaApp.allowed_models = ["santa-mini", str(models / "twin"), str(models / "broken")]  # noqa: F821

@@ -2,15 +2,19 @@ import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { type IStatus, ServerError } from '../api';
-import { Notices } from '../notices';
+import { licenceOf, Notices } from '../notices';
 
 jest.mock('@jupyterlab/apputils', () => ({
-  Notification: { warning: jest.fn() }
+  Notification: { info: jest.fn(), warning: jest.fn() }
 }));
 jest.mock('@jupyterlab/services', () => ({ ServerConnection: {} }));
 
-const trans = { __: (text: string) => text } as TranslationBundle;
+const trans = {
+  __: (text: string, ...values: string[]) =>
+    text.replace(/%(\d)/g, (_, place) => values[Number(place) - 1])
+} as TranslationBundle;
 const warning = jest.mocked(Notification.warning);
+const info = jest.mocked(Notification.info);
 
 const broken = {
   state: 'error',
@@ -48,5 +52,33 @@ describe('Notices', () => {
     notices.recovered();
     notices.failed(failure);
     expect(warning).toHaveBeenCalledTimes(2);
+  });
+
+  it("tells a licence's restrictions at the first load, once in a browser", () => {
+    localStorage.clear();
+    const loading = { ...broken, state: 'loading' as const };
+    notices.terms({
+      ...loading,
+      state: 'unloaded',
+      model: 'bigcode/santacoder'
+    });
+    notices.terms({ ...loading, model: 'Qwen/Qwen2.5-Coder-0.5B' });
+    expect(info).not.toHaveBeenCalled();
+    notices.terms({ ...loading, model: 'bigcode/santacoder' });
+    expect(info.mock.lastCall?.[0]).toContain('under the CodeML OpenRAIL-M');
+    notices.terms({ ...loading, model: '/models/gpt_bigcode-santacoder' });
+    new Notices(trans).terms({ ...loading, model: 'bigcode/santacoder' });
+    expect(info).toHaveBeenCalledTimes(1);
+    notices.terms({ ...loading, model: 'bigcode/starcoder2-3b' });
+    expect(info.mock.lastCall?.[0]).toContain('under the BigCode OpenRAIL-M');
+  });
+
+  it.each([
+    ['bigcode/gpt_bigcode-santacoder', 'santacoder-search'],
+    ['bigcode/starcoderbase-1b', 'search'],
+    ['bigcode/starcoder2-3b', 'search-v2'],
+    ['santa-mini', undefined]
+  ])('searches the training data of %s at %s', (model, page) => {
+    expect(licenceOf(model)?.search.split('/').pop()).toBe(page);
   });
 });

@@ -70,7 +70,8 @@ function setUp() {
     mayAsk: () => true,
     asked: jest.fn(),
     answered: jest.fn(),
-    failed: jest.fn()
+    failed: jest.fn(),
+    ended: jest.fn()
   };
   const facts = {
     about: () => ({ variables: [{ name: 'n', type: 'int' }], classes: {} }),
@@ -278,7 +279,7 @@ describe('SantaProvider', () => {
   });
 
   it('ends the request before, and tells nothing of it', async () => {
-    const { asked, provider } = setUp();
+    const { asked, provider, watch } = setUp();
     const first = type(provider, 'x = ');
     await pause();
     const second = type(provider, 'x = y');
@@ -288,6 +289,10 @@ describe('SantaProvider', () => {
     asked[0].say('[1, 2]');
     asked[1].end('es');
     expect((await second).items).toMatchObject([{ insertText: 'es' }]);
+    expect(watch.answered).toHaveBeenCalledTimes(1);
+    asked[0].end('');
+    await pause();
+    expect(watch.ended).toHaveBeenCalledTimes(2);
   });
 
   it('shows nothing where the cursor is no more', async () => {

@@ -8,7 +8,7 @@ export const CALM = 1000;
 
 export async function loadModel(page: IJupyterLabPageFixture): Promise<void> {
   await execute(page, 'santajupyter:load');
-  await expect(page.locator('.santa-StatusItem')).toHaveText('santa-mini', {
+  await expect(page.locator('.santa-StatusItem')).toHaveText(/^santa-mini \(/, {
     timeout: 30_000
   });
 }

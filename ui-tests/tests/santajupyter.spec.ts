@@ -18,15 +18,6 @@ import {
 test.describe('with the built-in model', () => {
   test.beforeEach(({ page }) => openCell(page));
 
-  test('the status bar names it', async ({ page }) => {
-    const item = page.locator('.santa-StatusItem');
-    await expect(item).toContainText('santa-mini');
-    await item.getByRole('button').click();
-    const dialog = page.locator('.jp-Dialog');
-    await expect(dialog).toContainText('santa-mini');
-    await dialog.getByRole('button', { name: 'Close' }).click();
-  });
-
   test("ghost text at a line's end goes in with Tab as shown", async ({
     page
   }) => {
