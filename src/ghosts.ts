@@ -51,15 +51,14 @@ export class Ghosts {
 
   /** Puts the beginning of the ghost in an editor into the text; the rest stays. */
   accept(editor: CodeEditor.IEditor | null, part: Part): void {
-    for (const completer of this._of(editor)) {
-      tidy(completer);
-      if (editor && completer.current) {
-        const isOurs = ours(completer) !== null;
-        const text = beginning(completer.current.insertText, part);
-        undoneAlone(editor, () => insert(editor, text));
-        if (isOurs) {
-          this._accepted.emit({ text, part });
-        }
+    this.tidy(editor);
+    const completer = this._of(editor).find(({ current }) => current);
+    if (editor && completer?.current) {
+      const isOurs = ours(completer) !== null;
+      const text = beginning(completer.current.insertText, part);
+      undoneAlone(editor, () => insert(editor, text));
+      if (isOurs) {
+        this._accepted.emit({ text, part });
       }
     }
   }
@@ -94,6 +93,7 @@ export class Ghosts {
     };
   }
 
+  /** JupyterLab's own command for accepting, and its button, are told of and undone like ours. */
   private _tellAccepted(completer: InlineCompleter): void {
     const accept = completer.accept.bind(completer);
     completer.accept = () => {
@@ -107,6 +107,7 @@ export class Ghosts {
     };
   }
 
+  /** Going on from the last suggestion asks for others first. */
   private _askAtLast(completer: InlineCompleter): void {
     const cycle = completer.cycle.bind(completer);
     completer.cycle = direction => {

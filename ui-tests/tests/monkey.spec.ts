@@ -281,12 +281,14 @@ class Monkey {
   }
 
   private async _switch(): Promise<void> {
-    const up = this._random() < 0.5;
-    await this._press('Escape');
-    await this._press(up ? 'ArrowUp' : 'ArrowDown');
-    const to = this._active + (up ? -1 : 1);
-    this._active = Math.max(0, Math.min(to, this._cells.length - 1));
-    await this._press('Enter');
+    const up = this._active > 0 && this._random() < 0.5;
+    // Below the last cell JupyterLab would make a new one.
+    if (up || this._active < this._cells.length - 1) {
+      await this._press('Escape');
+      await this._press(up ? 'ArrowUp' : 'ArrowDown');
+      this._active += up ? -1 : 1;
+      await this._press('Enter');
+    }
   }
 
   private async _run(): Promise<void> {

@@ -241,13 +241,11 @@ test.describe('Tab', () => {
   test.beforeEach(({ page }) => begin(page));
 
   test('indents where there is no ghost text', async ({ page }) => {
-    await page.keyboard.press('Tab');
-    expect(await source(page)).toBe('    ');
     await page.keyboard.insertText('x = 1');
     await expect.poll(() => asked(page)).toBe(1);
     await page.keyboard.press('Home');
     await page.keyboard.press('Tab');
-    expect(await source(page)).toBe('        x = 1');
+    expect(await source(page)).toBe('    x = 1');
   });
 
   test('opens and serves the list of completions', async ({ page }) => {
@@ -256,7 +254,9 @@ test.describe('Tab', () => {
     await page.keyboard.insertText('os.getcw');
     await expect.poll(() => asked(page)).toBe(1);
     await page.keyboard.press('Tab');
-    await expect.poll(() => source(page)).toMatch(/^os\.getcwdb?$/);
+    await expect(page.locator('.jp-Completer')).toContainText('getcwdb');
+    await page.keyboard.press('Enter');
+    expect(await source(page)).toBe('os.getcwd');
   });
 
   test('is the list of completions’ while that is open', async ({ page }) => {
@@ -270,10 +270,11 @@ test.describe('Tab', () => {
     await page.keyboard.press('Tab');
     await expect(page.locator('.jp-Completer')).toBeVisible();
     await page.keyboard.type('t');
-    await expect(page.locator('.jp-Completer')).toBeVisible();
+    await expect.poll(() => asked(page)).toBe(2);
     await page.waitForTimeout(CALM);
+    await expect(page.locator('.jp-Completer')).toBeVisible();
     await page.keyboard.press('Tab');
-    expect(await source(page)).not.toContain('ghost');
+    expect(await source(page)).toMatch(/^os\.get(?!ghost)/);
   });
 });
 
