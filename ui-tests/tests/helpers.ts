@@ -1,5 +1,8 @@
 import { expect, type IJupyterLabPageFixture } from '@jupyterlab/galata';
 import type { NotebookPanel } from '@jupyterlab/notebook';
+import type { Page } from '@playwright/test';
+
+import type { ICompletionRequest } from '../../src/api';
 
 export const GHOST =
   '.jp-GhostText:not(.jp-GhostText-lineSpacer):not(.jp-GhostText-letterSpacer)';
@@ -65,6 +68,17 @@ export function listRequests(page: IJupyterLabPageFixture): string[] {
     }
   });
   return requests;
+}
+
+/** The completions that are asked for from now on. */
+export function listCompletions(page: Page): ICompletionRequest[] {
+  const asked: ICompletionRequest[] = [];
+  page.on('request', request => {
+    if (/santajupyter\/complete/.test(request.url())) {
+      asked.push(request.postDataJSON());
+    }
+  });
+  return asked;
 }
 
 /** Expects these requests, and no more after them. */
