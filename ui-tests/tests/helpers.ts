@@ -1,0 +1,108 @@
+import { expect, type IJupyterLabPageFixture } from '@jupyterlab/galata';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+
+export const GHOST =
+  '.jp-GhostText:not(.jp-GhostText-lineSpacer):not(.jp-GhostText-letterSpacer)';
+/** Milliseconds after which a request that a test caused has been sent. */
+export const CALM = 1000;
+
+export async function loadModel(page: IJupyterLabPageFixture): Promise<void> {
+  await execute(page, 'santajupyter:load');
+  await expect(page.locator('.santa-StatusItem')).toHaveText('santa-mini', {
+    timeout: 30_000
+  });
+}
+
+export function execute(
+  page: IJupyterLabPageFixture,
+  command: string
+): Promise<unknown> {
+  return page.evaluate(id => window.jupyterapp.commands.execute(id), command);
+}
+
+/** A new notebook with the cursor in an empty second cell. */
+export async function openCell(page: IJupyterLabPageFixture): Promise<void> {
+  await page.notebook.createNew();
+  await page.notebook.setCell(0, 'code', 'import os');
+  await page.notebook.addCell('code', '');
+  await page.notebook.enterCellEditingMode(1);
+  await page.waitForSelector('.jp-mod-completer-enabled');
+}
+
+/** Accepts the ghost; the cell is then exactly before + ghost + after. */
+export async function acceptGhost(page: IJupyterLabPageFixture): Promise<void> {
+  const ghost = await ghostText(page);
+  const [before, after] = await aroundCursor(page);
+  await page.keyboard.press('Tab');
+  await expect.poll(() => source(page)).toBe(before + ghost + after);
+}
+
+/** The ghost's text once all of it is there. */
+export async function ghostText(page: IJupyterLabPageFixture): Promise<string> {
+  const ghost = page.locator(GHOST);
+  await expect(ghost).toHaveText(/\S/, { timeout: 30_000 });
+  await expect(page.locator('.jp-GhostText-streamingIndicator')).toHaveCount(0);
+  return ghost.innerText();
+}
+
+export async function moveLeft(
+  page: IJupyterLabPageFixture,
+  times: number
+): Promise<void> {
+  for (let i = 0; i < times; i++) {
+    await page.keyboard.press('ArrowLeft');
+  }
+}
+
+/** What the model is asked from now on: `complete 1: import numpy as n`. */
+export function listRequests(page: IJupyterLabPageFixture): string[] {
+  const requests: string[] = [];
+  page.on('request', request => {
+    const [, route] = /santajupyter\/(warm|complete)/.exec(request.url()) ?? [];
+    if (route) {
+      const { active, cells } = request.postDataJSON();
+      requests.push(`${route} ${active}: ${cells[active].source}`);
+    }
+  });
+  return requests;
+}
+
+/** Expects these requests, and no more after them. */
+export async function expectCalmAfter(
+  page: IJupyterLabPageFixture,
+  requests: string[],
+  expected: string[]
+): Promise<void> {
+  await expect.poll(() => requests).toEqual(expected);
+  await page.waitForTimeout(CALM);
+  expect(requests).toEqual(expected);
+}
+
+/** Counts the completions asked for from now on. */
+export function countRequests(page: IJupyterLabPageFixture): () => number {
+  let count = 0;
+  page.on('request', request => {
+    count += request.url().includes('/santajupyter/complete') ? 1 : 0;
+  });
+  return () => count;
+}
+
+export async function source(page: IJupyterLabPageFixture): Promise<string> {
+  return (await aroundCursor(page)).join('');
+}
+
+/** The active cell's text left and right of the cursor. */
+export function aroundCursor(
+  page: IJupyterLabPageFixture
+): Promise<[string, string]> {
+  return page.evaluate(() => {
+    const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
+    const editor = panel.content.activeCell?.editor;
+    if (!editor) {
+      throw new Error('No cell is being edited.');
+    }
+    const text = editor.model.sharedModel.getSource();
+    const cursor = editor.getOffsetAt(editor.getCursorPosition());
+    return [text.slice(0, cursor), text.slice(cursor)];
+  });
+}
