@@ -2,11 +2,15 @@ import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import type { CodeCommands } from './codecommands';
 import type { Monitor } from './monitor';
 import type { Settings } from './settings';
 import { showStatus } from './status';
 
 export const CommandIDs = {
+  docstring: 'santajupyter:docstring',
+  completeHere: 'santajupyter:complete-here',
+  generate: 'santajupyter:generate',
   load: 'santajupyter:load',
   unload: 'santajupyter:unload',
   toggle: 'santajupyter:toggle',
@@ -19,10 +23,32 @@ export function addCommands(
   palette: ICommandPalette | null,
   monitor: Monitor,
   settings: Settings,
+  code: CodeCommands,
   trans: TranslationBundle
 ): void {
   const { commands } = app;
   const isEnabled = () => !monitor.isAbsent;
+  const isCodeEnabled = () => code.isEnabled;
+  commands.addCommand(CommandIDs.docstring, {
+    label: trans.__('Write Docstring'),
+    caption: trans.__('Document the function around the cursor'),
+    isEnabled: isCodeEnabled,
+    execute: () => code.writeDocstring()
+  });
+  commands.addCommand(CommandIDs.completeHere, {
+    label: trans.__('Complete Here'),
+    caption: trans.__('Suggest lines of code at the cursor'),
+    isEnabled: isCodeEnabled,
+    execute: () => code.completeHere()
+  });
+  commands.addCommand(CommandIDs.generate, {
+    label: trans.__('Generate from Comment'),
+    caption: trans.__(
+      'Write the code for the comment at or above the cursor, or selected'
+    ),
+    isEnabled: isCodeEnabled,
+    execute: () => code.generate()
+  });
   commands.addCommand(CommandIDs.load, {
     label: trans.__('Load the Code Completion Model'),
     isEnabled,

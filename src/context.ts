@@ -161,9 +161,12 @@ function panelContext(
   withText: boolean
 ): INotebookContext {
   const models = Array.from(panel.content.model?.cells ?? []);
+  const active = panel.content.activeCellIndex;
+  const cells = models.map(model => modelCell(model, withText));
+  cells[active] = { ...cells[active], source: request.text };
   return {
-    cells: models.map(model => modelCell(model, withText)),
-    active: panel.content.activeCellIndex,
+    cells,
+    active,
     offset: request.offset,
     language: notebookLanguage(panel, request.mimeType),
     path: panel.context.path

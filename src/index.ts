@@ -17,6 +17,7 @@ import { SantaApi } from './api';
 import { watchBlankLines } from './blanklines';
 import { activeEditor } from './context';
 import { answerKernels } from './comm';
+import { CodeCommands } from './codecommands';
 import { addCommands, CommandIDs } from './commands';
 import { Ghosts } from './ghosts';
 import { KernelFacts } from './kernelfacts';
@@ -99,7 +100,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     if (notebooks) {
       answerKernels(notebooks, settings);
     }
-    addCommands(app, palette, monitor, settings, trans);
+    const code = new CodeCommands(app.shell, manager, provider, api, trans);
+    addCommands(app, palette, monitor, settings, code, trans);
     statusBar?.registerStatusItem(PLUGIN_ID, {
       item: new StatusItem(monitor, trans, () => {
         void app.commands.execute(CommandIDs.status);

@@ -23,11 +23,13 @@ import {
 import type { Ghosts } from './ghosts';
 import { santaIcon } from './icon';
 import type { KernelFacts } from './kernelfacts';
-import { Reply } from './reply';
+import { Reply, type Run } from './reply';
 import type { Settings } from './settings';
 
 /** Past replies kept to answer from when the user types through or goes back. */
 const MAX_REPLIES = 16;
+/** A command's text has this many tokens at most, or as many as the user allows while typing. */
+const ORDERED_TOKENS = 256;
 
 const NOTHING: IInlineCompletionList = { items: [] };
 
@@ -141,6 +143,37 @@ export class SantaProvider implements IInlineCompletionProvider {
     } finally {
       this._unasked = false;
     }
+  }
+
+  /** Whether the user may ask for something there. */
+  mayAsk(widget: Widget): boolean {
+    return this._wanted(widget, false);
+  }
+
+  /** What a command asks the server: for more than what typing asks. */
+  order(
+    widget: Widget,
+    request: CompletionHandler.IRequest
+  ): ICompletionRequest {
+    const body = this._body(request, widget, false);
+    const tokens = Math.max(body.max_new_tokens, ORDERED_TOKENS);
+    return { ...body, mode: 'block', max_new_tokens: tokens };
+  }
+
+  /**
+   * Begins a command's own request. It ends the one before, as the next ends it, and
+   * is what JupyterLab gets when it asks at that place.
+   */
+  begin(widget: Widget, place: IPlace, run: Run): Reply {
+    this._call++;
+    this._current?.abort();
+    this._ghosts.dismiss(activeEditor(widget));
+    this._watch.asked();
+    const reply = new Reply(place, run);
+    this._current = reply;
+    this._model = this._watch.serving;
+    this._replies = [reply];
+    return reply;
   }
 
   /** The whole text to show, each time more of it is there. */
