@@ -99,7 +99,7 @@ async def docstring_async(code: str, *, language: str = "python", **options: Any
         last, rest = slot.at, code[slot.at :]
         made = await complete_async(
             done + slot.opening,
-            slot.closing + rest,
+            slot.following + rest,
             language=language,
             mode="block",
             stop=[slot.stop],

@@ -72,6 +72,11 @@ class Slot:
     closing: str
     stop: str
 
+    @property
+    def following(self) -> str:
+        """What a prompt has after the words. A model that sees them closed already often writes none."""
+        return self.closing.partition(self.stop)[2]
+
 
 def slots(source: str, language: str) -> list[Slot]:
     """The functions without documentation, in the source's order.

@@ -143,7 +143,7 @@ class CompletionService:
         except ValueError as error:
             return Documentation(message=str(error))
         left = source[: slot.at] + slot.opening
-        asked = replace(cell, source=left + slot.closing + source[slot.at :])
+        asked = replace(cell, source=left + slot.following + source[slot.at :])
         cells = (*request.cells[: request.active], asked, *request.cells[request.active + 1 :])
         sampling = replace(request.sampling, n=1, stop=(slot.stop,))
         made = await self.complete(
