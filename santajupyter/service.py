@@ -17,7 +17,16 @@ from .engine import EngineProcess, EngineUnavailable
 from .explain import locate_pieces
 from .lastword import last_word
 from .notebook import Document, document, language_of
-from .protocol import Completion, CompletionRequest, Documentation, Item, Sampling, TextRequest, Timings, Usage
+from .protocol import (
+    Completion,
+    CompletionRequest,
+    Documentation,
+    Item,
+    Sampling,
+    TextRequest,
+    Timings,
+    Usage,
+)
 from .status import Statistics, memory, sentence
 from .variables import facts
 
@@ -147,7 +156,9 @@ class CompletionService:
         cells = (*request.cells[: request.active], asked, *request.cells[request.active + 1 :])
         sampling = replace(request.sampling, n=1, stop=(slot.stop,))
         made = await self.complete(
-            replace(request, cells=cells, offset=len(left), mode="block", trigger="invoke", sampling=sampling),
+            replace(
+                request, cells=cells, offset=len(left), mode="block", trigger="invoke", sampling=sampling
+            ),
             _ignore,
         )
         text = addition(source, slot, made.text, language)

@@ -1,6 +1,9 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
-import type { CodeEditor } from '@jupyterlab/codeeditor';
+import {
+  type CodeEditor,
+  IEditorMimeTypeService
+} from '@jupyterlab/codeeditor';
 import type { ICompletionProviderManager } from '@jupyterlab/completer';
 import { Text } from '@jupyterlab/coreutils';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -68,7 +71,7 @@ export class CodeCommands {
     }
     const { editor, text, from, to } = spot;
     const target = belowComment(text, from, to, index =>
-      /comment/i.test(editor.getTokenAt(index + 1)?.type ?? '')
+      isComment(editor, index)
     );
     if (target) {
       await this._fill(spot, target);
@@ -229,6 +232,15 @@ function stateOf(
     from: Math.min(...ends),
     to: Math.max(...ends)
   };
+}
+
+/** Whether a character is part of a comment; without a kernel there may be no language to tell. */
+function isComment(editor: CodeEditor.IEditor, index: number): boolean {
+  if (editor.model.mimeType === IEditorMimeTypeService.defaultMimeType) {
+    const line = editor.getPositionAt(index)?.line ?? 0;
+    return /^\s*(#|\/\/)/.test(editor.getLine(line) ?? '');
+  }
+  return /comment/i.test(editor.getTokenAt(index + 1)?.type ?? '');
 }
 
 function place({ editor, text }: ISpot, index: number): IPlace {

@@ -207,7 +207,7 @@ function cellType(type: string | undefined): ICell['type'] {
   return type === 'markdown' || type === 'raw' ? type : 'code';
 }
 
-/** The kernel's language; a markdown cell's MIME type says nothing of it. */
+/** The kernel's language; what a markdown cell, or one without a kernel, has for a MIME type says nothing of it. */
 function notebookLanguage(
   panel: NotebookPanel,
   mimeType: string | undefined
@@ -220,7 +220,7 @@ function notebookLanguage(
     return name.toLowerCase();
   }
   const guess = mimeLanguage(mimeType);
-  return guess === 'markdown' ? 'python' : guess;
+  return guess === 'markdown' || guess === 'plain' ? 'python' : guess;
 }
 
 function fileEditor(widget: Widget): FileEditor | null {

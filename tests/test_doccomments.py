@@ -108,9 +108,12 @@ def test_a_docstring_stands_below_the_header() -> None:
     ("source", "new"),
     [
         ("def f(x): return x", 'def f(x):\n    """Is."""\n    return x'),
-        ("class A:\n  def f(x):return [\n x]\n", 'class A:\n  def f(x):\n      """Is."""\n      return [\n x]\n'),
+        (
+            "class A:\n  def f(x):return [\n x]\n",
+            'class A:\n  def f(x):\n      """Is."""\n      return [\n x]\n',
+        ),
         ("if 1:\n\tdef f(x): a; b", 'if 1:\n\tdef f(x): \n\t\t"""Is."""\n\t\ta; b'),
-        ("def f(\n    x,\n) -> '🎅': pass", "def f(\n    x,\n) -> '🎅':\n    \"\"\"Is.\"\"\"\n    pass"),
+        ("def f(\n    x,\n) -> '🎅': pass", 'def f(\n    x,\n) -> \'🎅\':\n    """Is."""\n    pass'),
     ],
 )
 def test_a_function_on_one_line_gets_room(source: str, new: str) -> None:
