@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from . import client
 from .client import OnDelta, OnWait, SantaError
-from .doccomments import LANGUAGES, same_program, slots, written
+from .doccomments import LANGUAGES, addition, slots
 from .protocol import Completion, Item, Timings, Usage
 
 HOLE = "<FILL>"
@@ -99,15 +99,13 @@ async def docstring_async(code: str, *, language: str = "python", **options: Any
         last, rest = slot.at, code[slot.at :]
         made = await complete_async(
             done + slot.opening,
-            slot.closing + rest,
+            slot.following + rest,
             language=language,
             mode="block",
             stop=[slot.stop],
             **options,
         )
-        comment = written(slot, made.text)
-        if language != "python" or same_program(done + comment + rest, code):
-            done += comment
+        done += addition(code, slot, made.text, language)
     return done + code[last:]
 
 

@@ -1,4 +1,4 @@
-"""Where the functions of a text lack their documentation, and how what a model writes there goes in.
+"""Where the functions of a text have their documentation, and how what a model writes there goes in.
 
 Pure. Python is parsed; Java and JavaScript are found by what their declarations look like.
 """
@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 LANGUAGES = ("python", "java", "javascript")
 PYTHON_QUOTES = '"""'
@@ -48,25 +49,66 @@ STATEMENTS = frozenset(
     ]
 )
 LONGEST_LINE = 400
+# The last two: nested too deeply.
+UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
 # With its end, where Python's parser sees one.
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A function without documentation: what to write at ``at``, around the words to be found."""
+    """A function from ``start`` to ``end``, and what to write at ``at``, around the words to be found.
+
+    All three are code points from the source's beginning. ``documented``: there are words already.
+    """
 
     name: str
+    start: int
+    end: int
+    documented: bool
     at: int
     indent: str
     opening: str
     closing: str
     stop: str
 
+    @property
+    def following(self) -> str:
+        """What a prompt has after the words. A model that sees them closed already often writes none."""
+        return self.closing.partition(self.stop)[2]
+
 
 def slots(source: str, language: str) -> list[Slot]:
-    """In the source's order. Raises ValueError, with a sentence, where Python can't be parsed."""
-    return list(_python_slots(source) if language == "python" else _slots_by_look(source, language))
+    """The functions without documentation, in the source's order.
+
+    Raises ValueError, with a sentence, where Python can't be parsed.
+    """
+    return [slot for slot in _functions_of(source, language) if not slot.documented]
+
+
+def slot_around(source: str, offset: int, language: str) -> Slot:
+    """The innermost function around the cursor; on a blank line, around what stands above.
+
+    Raises ValueError, with a sentence, where there is none to document.
+    """
+    if language not in LANGUAGES:
+        raise ValueError("Only functions in Python, Java and JavaScript are documented.")
+    line = source[:offset].rpartition("\n")[2] + source[offset:].partition("\n")[0]
+    cursor = offset if line.strip() else len(source[:offset].rstrip())
+    around = [slot for slot in _functions_of(source, language) if slot.start <= cursor <= slot.end]
+    if not around:
+        raise ValueError("The cursor is in no function.")
+    slot = max(around, key=lambda slot: slot.start)
+    if slot.documented:
+        raise ValueError(f"{slot.name} is documented already.")
+    return slot
+
+
+def addition(source: str, slot: Slot, text: str, language: str) -> str:
+    """What goes in at the slot: the documentation, or "" without words or if it changed the program."""
+    comment = written(slot, text)
+    new = source[: slot.at] + comment + source[slot.at :]
+    return comment if language != "python" or same_program(new, source) else ""
 
 
 def written(slot: Slot, text: str) -> str:
@@ -85,7 +127,7 @@ def same_program(a: str, b: str) -> bool:
     """Whether two Python sources differ in docstrings and layout alone."""
     try:
         return _without_docstrings(a) == _without_docstrings(b)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -94,23 +136,54 @@ def _docstring(slot: Slot, text: str) -> str:
     # Neither may stand before the closing quotes.
     text = text.rstrip("\\") + (" " if text.endswith('"') else "")
     end = "\n" + slot.indent if "\n" in text else ""
-    return f"{slot.indent}{raw}{PYTHON_QUOTES}{text}{end}{slot.closing}"
+    before = slot.opening.removesuffix(PYTHON_QUOTES)
+    return f"{before}{raw}{PYTHON_QUOTES}{text}{end}{slot.closing}"
 
 
-def _python_slots(source: str) -> Iterator[Slot]:
+def _functions_of(source: str, language: str) -> Iterator[Slot]:
+    return _python_functions(source) if language == "python" else _functions_by_look(source, language)
+
+
+def _python_functions(source: str) -> Iterator[Slot]:
     lines = LINE.findall(source)
+    begins = list(accumulate(map(len, lines), initial=0))
     for node in sorted(_functions(_parsed(source)), key=lambda node: node.lineno):
         first = node.body[0]
-        line = min([first.lineno, *(d.lineno for d in getattr(first, "decorator_list", ()))])
+        line = _first_line(first)
         indent = lines[line - 1].encode()[: first.col_offset].decode()
-        # A body on the header's own line has no room.
-        if ast.get_docstring(node) is not None or indent.strip():
-            continue
-        above = line - 1
+        above, lead, tail = line - 1, "", "\n"
         while above > node.lineno and lines[above - 1].lstrip()[:1] in ("", "#"):
             above -= 1
-        at = sum(map(len, lines[:above]))
-        yield Slot(node.name, at, indent, indent + PYTHON_QUOTES, PYTHON_QUOTES + "\n", PYTHON_QUOTES)
+        at = begins[above]
+        if header := indent.rstrip():
+            # The body stands on the header's own line, and will on one of its own.
+            gap = indent[len(header) :]
+            indent = _deeper(lines[node.lineno - 1][: node.col_offset])
+            at = begins[line - 1] + len(header) + (0 if indent.endswith(gap) else len(gap))
+            lead, tail = "\n", "\n" + indent.removesuffix(gap)
+        yield Slot(
+            name=node.name,
+            start=begins[_first_line(node) - 1],
+            end=_line_end(begins, lines, node.end_lineno or line),
+            documented=ast.get_docstring(node) is not None,
+            at=at,
+            indent=indent,
+            opening=lead + indent + PYTHON_QUOTES,
+            closing=PYTHON_QUOTES + tail,
+            stop=PYTHON_QUOTES,
+        )
+
+
+def _line_end(begins: list[int], lines: list[str], number: int) -> int:
+    return begins[number - 1] + len(lines[number - 1].rstrip("\r\n"))
+
+
+def _first_line(node: ast.stmt) -> int:
+    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+
+
+def _deeper(indent: str) -> str:
+    return indent + ("\t" if "\t" in indent else "    ")
 
 
 def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -123,11 +196,11 @@ def _parsed(source: str) -> ast.Module:
         warnings.simplefilter("ignore", SyntaxWarning)
         try:
             return ast.parse(source)
-        except (SyntaxError, ValueError):
-            plain = re.sub(r"(?m)^([ \t]*)(?:%%?[a-zA-Z]|!).*$", r"\1pass", source)
+        except UNPARSED:
+            plain = re.sub(r"(?m)^([ \t]*)(?:%%?[a-zA-Z]|!|[\w., ]+=[ ]*[!%]).*$", r"\1pass", source)
         try:
             return ast.parse(plain)
-        except (SyntaxError, ValueError) as error:
+        except UNPARSED as error:
             where = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
             raise ValueError(f"This isn't complete Python{where}: mend it first.") from error
 
@@ -140,8 +213,9 @@ def _without_docstrings(source: str) -> str:
     return ast.dump(tree)
 
 
-def _slots_by_look(source: str, language: str) -> Iterator[Slot]:
+def _functions_by_look(source: str, language: str) -> Iterator[Slot]:
     lines = LINE.findall(source)
+    begins = list(accumulate(map(len, lines), initial=0))
     for number, line in enumerate(lines):
         found = DECLARATIONS[language].match(line[:LONGEST_LINE])
         if not found:
@@ -153,8 +227,29 @@ def _slots_by_look(source: str, language: str) -> Iterator[Slot]:
         above = number
         while above and lines[above - 1].lstrip().startswith("@"):
             above -= 1
-        if above and lines[above - 1].rstrip().endswith("*/"):
-            continue
         indent = groups["indent"]
-        at = sum(map(len, lines[:above]))
-        yield Slot(name, at, indent, f"{indent}/**\n{indent} * ", f"\n{indent} */\n", "*/")
+        yield Slot(
+            name=name,
+            start=begins[above],
+            end=_line_end(begins, lines, _end_by_look(lines, number, len(indent))),
+            documented=bool(above) and lines[above - 1].rstrip().endswith("*/"),
+            at=begins[above],
+            indent=indent,
+            opening=f"{indent}/**\n{indent} * ",
+            closing=f"\n{indent} */\n",
+            stop="*/",
+        )
+
+
+def _end_by_look(lines: list[str], header: int, indent: int) -> int:
+    """How many lines there are up to the end of the function: its brace stands below its header."""
+    end = header + 1
+    for number, line in enumerate(lines[header + 1 :], header + 1):
+        text = line.strip()
+        depth = len(line) - len(line.lstrip())
+        if text and (depth < indent or (depth == indent and text[0] not in "{})]")):
+            break
+        end = number + 1 if text else end
+        if depth == indent and text.startswith("}") and not text.endswith("{"):
+            break
+    return end

@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Awaitable
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from jupyter_server.auth.decorator import authorized
@@ -15,7 +16,7 @@ from jupyter_server.utils import url_path_join
 from tornado import iostream, web
 
 from .engine import EngineUnavailable, RequestFailed
-from .protocol import BadRequest, Completion, completion_request, model_name, text_request
+from .protocol import BadRequest, Completion, Documentation, completion_request, model_name, text_request
 from .service import CompletionService, NotAllowed, QueueFull, Superseded, TimedOut
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ def routes(base_url: str, service: CompletionService, max_request_bytes: int) ->
     handlers: dict[str, type[SantaHandler]] = {
         "status": StatusHandler,
         "complete": CompleteHandler,
+        "docstring": DocstringHandler,
         "warm": WarmHandler,
         "explain": ExplainHandler,
         "load": LoadHandler,
@@ -149,6 +151,18 @@ class CompleteHandler(SantaHandler):
         if request.stream:
             await self.send_event(completion.to_json())
         return completion
+
+
+class DocstringHandler(SantaHandler):
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        documentation = await self.reply(self._docstring())
+        if documentation:
+            self.finish(json.dumps(asdict(documentation)))
+
+    async def _docstring(self) -> Documentation:
+        return await self.service.docstring(completion_request(self.body()))
 
 
 class WarmHandler(SantaHandler):

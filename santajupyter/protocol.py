@@ -153,6 +153,19 @@ class Completion:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Documentation:
+    """What documents the function ``name``: ``text`` goes in ``at`` code points into the active cell.
+
+    Without a text the ``message`` says why there is none.
+    """
+
+    name: str = ""
+    at: int = 0
+    text: str = ""
+    message: str = ""
+
+
 def completion_request(body: object) -> CompletionRequest:
     """Check a JSON body of POST complete or warm. Unknown fields are ignored.
 

@@ -12,11 +12,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import __version__, modules, paths, postprocess
+from .doccomments import addition, slot_around
 from .engine import EngineProcess, EngineUnavailable
 from .explain import locate_pieces
 from .lastword import last_word
-from .notebook import Document, document
-from .protocol import Completion, CompletionRequest, Item, Sampling, TextRequest, Timings, Usage
+from .notebook import Document, document, language_of
+from .protocol import (
+    Completion,
+    CompletionRequest,
+    Documentation,
+    Item,
+    Sampling,
+    TextRequest,
+    Timings,
+    Usage,
+)
 from .status import Statistics, memory, sentence
 from .variables import facts, files_line
 
@@ -133,6 +143,28 @@ class CompletionService:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
         where = Document(request.prompt, request.suffix)
         return await self._admit("", self._run(where, request.sampling, None, on_delta))
+
+    async def docstring(self, request: CompletionRequest) -> Documentation:
+        """Documentation for the function around the request's cursor. Raises as complete."""
+        cell = request.cells[request.active]
+        source, language = cell.source, language_of(cell, request.language)
+        try:
+            slot = slot_around(source, request.offset, language)
+        except ValueError as error:
+            return Documentation(message=str(error))
+        left = source[: slot.at] + slot.opening
+        asked = replace(cell, source=left + slot.following + source[slot.at :])
+        cells = (*request.cells[: request.active], asked, *request.cells[request.active + 1 :])
+        sampling = replace(request.sampling, n=1, stop=(slot.stop,))
+        made = await self.complete(
+            replace(
+                request, cells=cells, offset=len(left), mode="block", trigger="invoke", sampling=sampling
+            ),
+            _ignore,
+        )
+        text = addition(source, slot, made.text, language)
+        message = "" if text else f"The model has no words for {slot.name}."
+        return Documentation(slot.name, slot.at, text, message)
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items. Raises as complete."""

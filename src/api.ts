@@ -15,6 +15,14 @@ export interface ICompletionRequest
   client: string;
 }
 
+/** What documents a function: `text` goes in `at` code points into the active cell; without one the `message` says why. */
+export interface IDocumentation {
+  name: string;
+  at: number;
+  text: string;
+  message: string;
+}
+
 export type ModelState =
   'unloaded' | 'downloading' | 'loading' | 'ready' | 'error';
 
@@ -119,6 +127,19 @@ export class SantaApi {
     });
     const reply = (await response.json()) as IReply;
     return (reply.items ?? []).map(({ text }) => text);
+  }
+
+  /** Documentation for the function around the cursor. */
+  async docstring(
+    request: ICompletionRequest,
+    signal: AbortSignal
+  ): Promise<IDocumentation> {
+    const response = await this._fetch('docstring', {
+      method: 'POST',
+      body: JSON.stringify(request),
+      signal
+    });
+    return (await response.json()) as IDocumentation;
   }
 
   /** Has the model read what a completion there would need; generates nothing. */

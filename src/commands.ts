@@ -3,10 +3,14 @@ import type { ICommandPalette } from '@jupyterlab/apputils';
 import type { INotebookTracker } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import type { CodeCommands } from './codecommands';
 import type { Monitor } from './monitor';
 import type { Settings } from './settings';
 
 export const CommandIDs = {
+  docstring: 'santajupyter:docstring',
+  completeHere: 'santajupyter:complete-here',
+  generate: 'santajupyter:generate',
   load: 'santajupyter:load',
   unload: 'santajupyter:unload',
   enable: 'santajupyter:enable',
@@ -15,18 +19,52 @@ export const CommandIDs = {
   status: 'santajupyter:status'
 };
 
+/** What the commands are about. */
+export interface ICommandParts {
+  app: JupyterFrontEnd;
+  palette: ICommandPalette | null;
+  monitor: Monitor;
+  settings: Settings;
+  notebooks: INotebookTracker | null;
+  code: CodeCommands;
+  openPanel: () => Promise<void>;
+  trans: TranslationBundle;
+}
+
 /** What the user can do from the palette. */
-export function addCommands(
-  app: JupyterFrontEnd,
-  palette: ICommandPalette | null,
-  monitor: Monitor,
-  settings: Settings,
-  notebooks: INotebookTracker | null,
-  trans: TranslationBundle,
-  openPanel: () => Promise<void>
-): void {
+export function addCommands({
+  app,
+  palette,
+  monitor,
+  settings,
+  notebooks,
+  code,
+  openPanel,
+  trans
+}: ICommandParts): void {
   const { commands } = app;
   const isEnabled = () => !monitor.isAbsent;
+  const isCodeEnabled = () => code.isEnabled;
+  commands.addCommand(CommandIDs.docstring, {
+    label: trans.__('Write Docstring'),
+    caption: trans.__('Document the function around the cursor'),
+    isEnabled: isCodeEnabled,
+    execute: () => code.writeDocstring()
+  });
+  commands.addCommand(CommandIDs.completeHere, {
+    label: trans.__('Complete Here'),
+    caption: trans.__('Suggest lines of code at the cursor'),
+    isEnabled: isCodeEnabled,
+    execute: () => code.completeHere()
+  });
+  commands.addCommand(CommandIDs.generate, {
+    label: trans.__('Generate from Comment'),
+    caption: trans.__(
+      'Write the code for the comment at or above the cursor, or selected'
+    ),
+    isEnabled: isCodeEnabled,
+    execute: () => code.generate()
+  });
   commands.addCommand(CommandIDs.load, {
     label: trans.__('Load the Code Completion Model'),
     isEnabled,

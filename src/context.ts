@@ -202,9 +202,12 @@ function panelContext(
   withText: boolean
 ): INotebookContext {
   const models = Array.from(panel.content.model?.cells ?? []);
+  const active = panel.content.activeCellIndex;
+  const cells = models.map(model => modelCell(model, withText));
+  cells[active] = { ...cells[active], source: request.text };
   return {
-    cells: models.map(model => modelCell(model, withText)),
-    active: panel.content.activeCellIndex,
+    cells,
+    active,
     offset: request.offset,
     language: notebookLanguage(panel, request.mimeType),
     path: panel.context.path
@@ -245,7 +248,7 @@ function cellType(type: string | undefined): ICell['type'] {
   return type === 'markdown' || type === 'raw' ? type : 'code';
 }
 
-/** The kernel's language; a markdown cell's MIME type says nothing of it. */
+/** The kernel's language; what a markdown cell, or one without a kernel, has for a MIME type says nothing of it. */
 function notebookLanguage(
   panel: NotebookPanel,
   mimeType: string | undefined
@@ -258,7 +261,7 @@ function notebookLanguage(
     return name.toLowerCase();
   }
   const guess = mimeLanguage(mimeType);
-  return guess === 'markdown' ? 'python' : guess;
+  return guess === 'markdown' || guess === 'plain' ? 'python' : guess;
 }
 
 function fileEditor(widget: Widget): FileEditor | null {

@@ -18,6 +18,7 @@ import { SantaApi } from './api';
 import { watchBlankLines, watchEmptyEditors } from './blanklines';
 import { activeEditor } from './context';
 import { answerKernels } from './comm';
+import { CodeCommands } from './codecommands';
 import { addCommands } from './commands';
 import { Figures } from './figures';
 import { Ghosts } from './ghosts';
@@ -140,7 +141,17 @@ const plugin: JupyterFrontEndPlugin<void> = {
       trans,
       focusDocument
     });
-    addCommands(app, palette, monitor, settings, notebooks, trans, openPanel);
+    const code = new CodeCommands(app.shell, manager, provider, api, trans);
+    addCommands({
+      app,
+      palette,
+      monitor,
+      settings,
+      notebooks,
+      code,
+      openPanel,
+      trans
+    });
     statusBar?.registerStatusItem(PLUGIN_ID, {
       item: new StatusItem(monitor, trans, openPanel),
       align: 'right',

@@ -29,11 +29,14 @@ import { santaIcon } from './icon';
 import type { KernelFacts } from './kernelfacts';
 import { Pace } from './pace';
 import { Replies } from './replies';
-import { Reply } from './reply';
+import { Reply, type Run } from './reply';
 import type { Settings } from './settings';
 
 /** Several greedy candidates would all be the same. */
 const OTHERS_TEMPERATURE = 0.8;
+
+/** A command's text has this many tokens at most, or as many as the user allows while typing. */
+const ORDERED_TOKENS = 256;
 
 /** Milliseconds between two looks whether an input method is done: not each one tells. */
 const GLANCE = 50;
@@ -195,6 +198,44 @@ export class SantaProvider implements IInlineCompletionProvider {
     }
   }
 
+  /** Whether the user may ask for something there. */
+  mayAsk(widget: Widget): boolean {
+    return this._wanted(widget, false);
+  }
+
+  /** What a command asks the server: for more than what typing asks. */
+  order(
+    widget: Widget,
+    request: CompletionHandler.IRequest
+  ): ICompletionRequest {
+    const body = this._body(request, widget, false);
+    const tokens = Math.max(body.max_new_tokens, ORDERED_TOKENS);
+    return { ...body, mode: 'block', max_new_tokens: tokens };
+  }
+
+  /**
+   * Begins a command's own request. It ends the one before, as the next ends it, and
+   * is what JupyterLab gets when it asks at that place.
+   */
+  begin(widget: Widget, place: IPlace, run: Run): Reply {
+    this._call++;
+    this._current?.abort();
+    this._ghosts.dismiss(activeEditor(widget));
+    const around = this._around(widget);
+    const reply = new Reply(place, around, async (signal, onText) => {
+      this._watch.asked();
+      try {
+        return await run(signal, onText);
+      } finally {
+        this._watch.ended();
+      }
+    });
+    this._current = reply;
+    this._forget();
+    this._replies.add(reply);
+    return reply;
+  }
+
   /** The whole text to show, each time more of it is there. */
   async *stream(
     token: string
@@ -279,11 +320,16 @@ export class SantaProvider implements IInlineCompletionProvider {
 
   /** The replies on whose way the place is, the newest first. */
   private _known(widget: Widget, place: IPlace): Reply[] {
+    this._forget();
+    return this._replies.at(place, this._around(widget));
+  }
+
+  /** Another model's replies. */
+  private _forget(): void {
     if (this._model !== this._watch.serving) {
       this._model = this._watch.serving;
       this._replies.clear();
     }
-    return this._replies.at(place, this._around(widget));
   }
 
   /** All that a reply depends on but for the text that is being edited. */

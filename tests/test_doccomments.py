@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from santajupyter.doccomments import same_program, slots, written
+from santajupyter.doccomments import addition, same_program, slot_around, slots, written
 
 PYTHON = """\
 %matplotlib inline
@@ -64,7 +66,7 @@ class Deer {
 @pytest.mark.parametrize(
     ("language", "source", "names"),
     [
-        ("python", PYTHON, ["__init__", "fly", "f"]),
+        ("python", PYTHON, ["__init__", "name", "fly", "inner", "f"]),
         ("java", JAVA, ["name", "count"]),
         ("javascript", JAVASCRIPT, ["load", "mean", "add", "constructor", "fly"]),
     ],
@@ -100,6 +102,109 @@ def test_a_docstring_stands_below_the_header() -> None:
         '        """',
         "        # the nose",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "new"),
+    [
+        ("def f(x): return x", 'def f(x):\n    """Is."""\n    return x'),
+        (
+            "class A:\n  def f(x):return [\n x]\n",
+            'class A:\n  def f(x):\n      """Is."""\n      return [\n x]\n',
+        ),
+        ("if 1:\n\tdef f(x): a; b", 'if 1:\n\tdef f(x): \n\t\t"""Is."""\n\t\ta; b'),
+        ("def f(\n    x,\n) -> '🎅': pass", 'def f(\n    x,\n) -> \'🎅\':\n    """Is."""\n    pass'),
+    ],
+)
+def test_a_function_on_one_line_gets_room(source: str, new: str) -> None:
+    assert documented(source, "python", "Is.") == new
+
+
+AROUND = {
+    "python": """\
+x = '🎅'
+class Deer:
+    @cache
+    async def fly(
+        self,
+    ):
+        def inner(): return 1
+        return inner
+
+    def told(self):
+        "is"
+y = !ls
+""",
+    "javascript": """\
+const mean = xs =>
+  sum(xs);
+/** is */
+function told() {}
+function load(
+  url
+) {
+  const inner = x => x;
+  return [
+    inner
+  ];
+
+}
+load();
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "cursor", "name"),
+    [
+        ("python", "@cache", "fly"),
+        ("python", "elf,", "fly"),
+        ("python", "inner():", "inner"),
+        ("python", "return inner", "fly"),
+        ("python", "\n    def told", "fly"),
+        ("javascript", "const mean", "mean"),
+        ("javascript", "sum(xs)", "mean"),
+        ("javascript", "url", "load"),
+        ("javascript", ") {\n  const", "load"),
+        ("javascript", "inner =", "inner"),
+        ("javascript", "return", "load"),
+        ("javascript", "}\nload", "load"),
+    ],
+)
+def test_the_function_around_the_cursor(language: str, cursor: str, name: str) -> None:
+    source = AROUND[language]
+    assert slot_around(source, source.index(cursor), language).name == name
+
+
+@pytest.mark.parametrize(
+    ("language", "cursor", "why"),
+    [
+        ("python", "x =", "The cursor is in no function."),
+        ("python", "class", "The cursor is in no function."),
+        ("python", "y =", "The cursor is in no function."),
+        ("python", '"is"', "told is documented already."),
+        ("javascript", "told", "told is documented already."),
+        ("javascript", "load();", "The cursor is in no function."),
+        ("r", "", "Only functions in Python, Java and JavaScript are documented."),
+    ],
+)
+def test_no_function_to_document(language: str, cursor: str, why: str) -> None:
+    source = AROUND.get(language, "f <- function(x) x")
+    with pytest.raises(ValueError, match=f"^{why}$"):
+        slot_around(source, source.index(cursor), language)
+
+
+@pytest.mark.parametrize("source", ["(" * 5000 + ")" * 5000, "x = " + "-" * 20000 + "1"])
+def test_code_nested_too_deeply_is_refused(source: str) -> None:
+    with pytest.raises(ValueError, match="isn't complete Python"):
+        slot_around(source, 0, "python")
+
+
+def test_what_would_change_the_program_is_not_added() -> None:
+    source = "def f(x):\n    return x\n"
+    (slot,) = slots(source, "python")
+    assert addition(source, slot, "Is.", "python") == '    """Is."""\n'
+    assert addition(source, replace(slot, indent="", opening='"""'), "Is.", "python") == ""
 
 
 def test_javadoc_stands_above_the_annotation() -> None:

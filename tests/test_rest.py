@@ -84,6 +84,21 @@ async def test_the_second_request_finds_the_prompt_cached(ask: Any, body: Body) 
     assert answer["usage"]["prompt_tokens"] - answer["usage"]["cached_tokens"] <= 2
 
 
+async def test_documentation_for_the_function_around_the_cursor(ask: Any, body: Body) -> None:
+    source = "hat = '🎅'\ndef add(a, b):\n    return a + b\n"
+    asked = body(source, cells=[{"source": "import os"}, {"source": source}], active=1, offset=20)
+    code, answer = await ask("docstring", asked)
+    assert (code, answer["name"]) == (200, "add")
+    if answer["text"]:
+        assert source[: answer["at"]] == "hat = '🎅'\ndef add(a, b):\n"
+        assert answer["text"].startswith('    """') and answer["text"].endswith('"""\n')
+    else:
+        assert answer["message"] == "The model has no words for add."
+    code, answer = await ask("docstring", {**asked, "offset": 3})
+    assert (code, answer["text"]) == (200, "")
+    assert answer["message"] == "The cursor is in no function."
+
+
 async def test_warm_generates_nothing(ask: Any, body: Body) -> None:
     code, answer = await ask("warm", body())
     assert (code, answer["items"], answer["usage"]["completion_tokens"]) == (200, [], 0)
@@ -258,7 +273,7 @@ class TestAuthorizer:
 
     async def test_a_reader_may_look_but_not_use(self, ask: Any, body: Body) -> None:
         assert (await ask("status"))[0] == 200
-        for path in ("complete", "warm", "explain", "load", "unload", "v1/completions"):
+        for path in ("complete", "docstring", "warm", "explain", "load", "unload", "v1/completions"):
             assert (await ask(path, body()))[0] == 403
 
 
