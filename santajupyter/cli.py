@@ -163,8 +163,11 @@ def _complete(arguments: argparse.Namespace, left: str, right: str, **fields: An
 
 
 def _engine(arguments: argparse.Namespace) -> Server | Here:
+    """What is to be asked. Raises SantaError."""
     from . import client, here
 
+    if arguments.model and not arguments.here:
+        raise client.SantaError("--model needs --here: a server's model is the one that it was started with.")
     return here.start(arguments.model) if arguments.here else client.find()
 
 
@@ -285,9 +288,9 @@ def _here(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
+    if not text.isdigit() or text.strip("0") == "":
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)
 
 
 if __name__ == "__main__":

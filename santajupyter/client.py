@@ -247,7 +247,10 @@ async def _last_event(response: httpx.Response, on_delta: OnDelta) -> dict[str, 
             event = line.removeprefix("event: ")
         if not line.startswith("data: "):
             continue
-        data: dict[str, Any] = json.loads(line.removeprefix("data: "))
+        try:
+            data: dict[str, Any] = json.loads(line.removeprefix("data: "))
+        except ValueError:
+            break
         if event == "error":
             raise SantaError(str(data["message"]))
         if "items" in data:

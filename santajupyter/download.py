@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import HfApi
+from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from tqdm import tqdm
 
@@ -30,7 +31,7 @@ def download(model: str, revision: str) -> str:
             raise SantaError(f"{model} can't be had: {error}.") from error
     try:
         found = HfApi().verify_repo_checksums(model, revision=revision or None)
-    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors
+    except (OSError, ValueError, HTTPError) as error:
         return f"{model} is in {folder}; its checksums weren't compared: {first_line(error)}"
     if found.mismatches:
         damaged = [mismatch["path"] for mismatch in found.mismatches]

@@ -112,9 +112,10 @@ class _Claims:
         for start, end, name in sorted(self._taken):
             if self._text[at:start].strip():
                 found.append((OTHER, start))
+                at = start
             if end > at:
                 found.append((name, end))
-            at = max(at, end)
+                at = end
         if at < len(self._text):
             name = OTHER if self._text[at:].strip() or not found else found.pop()[0]
             found.append((name, len(self._text)))

@@ -85,7 +85,9 @@ class Page:
 def with_labextension(session: Session) -> None:
     """%load_ext in a page that has it."""
     session.load()
+    session.client.session.metadata = {"cellId": "a-cell"}  # as pages send it, but nbclient and others don't
     page = Page(session, session.run("%reload_ext santajupyter"))
+    session.client.session.metadata = {}
     [(comm, asked)] = page.asked
     assert asked == {"action": "hello"}
     page.answer(comm, True)
@@ -124,6 +126,25 @@ def test_the_buttons_ask_the_page(session: Session, button: str, action: str) ->
     page.answer(comm, action != "replace")
     word = "couldn't do that" if action == "replace" else "Done."
     page.until(lambda: word in page.texts())
+
+
+def test_doubt_is_shaded_on_wish(session: Session) -> None:
+    with_labextension(session)
+    page = Page(session, session.run(CHOOSE))
+    page.until(lambda: made(page))
+    assert "rgba(230, 140, 0" not in page.texts()
+    shade = page.widget("ToggleButtonModel", description="Shade")
+    page.set(shade, value=True)
+    page.until(lambda: "rgba(230, 140, 0" in page.texts())
+    page.set(shade, value=False)
+    page.until(lambda: "rgba(230, 140, 0" not in page.texts())
+    page = Page(session, session.run(CHOOSE.replace("generate", "generate --shade")))
+    page.until(lambda: made(page) and "rgba(230, 140, 0" in page.texts())
+
+
+def test_a_page_without_cells_is_not_asked(session: Session) -> None:
+    session.load()
+    assert not Page(session, session.run("%reload_ext santajupyter")).asked
 
 
 def test_more_adds_candidates(session: Session) -> None:

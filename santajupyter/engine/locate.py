@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import HTTPError
 from safetensors import safe_open
 from tqdm import tqdm
 
@@ -138,7 +139,7 @@ def _downloaded(model: str, revision: str, on_progress: Progress) -> Path:
                 tqdm_class=Bar,  # type: ignore[arg-type]  # any tqdm will do
             )
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPError) as error:  # the last: a connection that breaks again and again
         reason = first_line(error.__cause__ or error)
         raise ModelUnavailable(f"it can't be downloaded from the hub: {reason}") from error
     missing = _missing(folder)
