@@ -144,6 +144,7 @@ def test_a_missing_package_leads_to_doctor(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "santajupyter.views", None)
+    monkeypatch.delattr("santajupyter.views", raising=False)
     assert cli.main(["status"]) == 1
     assert "`santajupyter doctor` says what to do" in capsys.readouterr().err
 

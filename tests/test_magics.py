@@ -144,7 +144,7 @@ def request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 def until_up(url: str, log: Path) -> None:
-    for _ in range(300):
+    for _ in range(900):
         try:
             with urllib.request.urlopen(f"{url}api", timeout=5):
                 return
