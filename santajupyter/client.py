@@ -38,7 +38,7 @@ REPORT_INTERVAL = 0.5
 # How often a caller that waits in the foreground may draw. On Windows only a wait with a limit can be
 # interrupted.
 TICK = 0.05
-START = "start one with `santajupyter serve`, or load the model in this process with `%santa load --here`"
+START = "start one with `santajupyter serve`, or do without: `%santa load --here` in a kernel, `--here` in a shell"
 CHOOSE = "set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN to the one to use"
 
 
@@ -276,7 +276,7 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
         )
     # A hub sends who isn't logged in on to its login page.
     if response.has_redirect_location or response.status_code in (401, 403):
-        raise SantaError("The server refused this kernel's token; set SANTAJUPYTER_URL and _TOKEN.")
+        raise SantaError("The server refused the token: set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN.")
     if response.is_error or not isinstance(answer, dict):
         raise SantaError(f"The server answered with status {response.status_code} and no word of ours.")
     return answer

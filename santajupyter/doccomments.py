@@ -66,7 +66,11 @@ LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 @dataclass(frozen=True)
 class Slot:
-    """A function without documentation: what to write at ``at``, around the words to be found."""
+    """A function without documentation: what to write at ``at``, around the words to be found.
+
+    A model is asked between ``opening`` and ``closing``, up to ``stop``. It ends a docstring itself: what
+    has the closing quotes right of the cursor looks to it as if there were nothing to say.
+    """
 
     name: str
     at: int
@@ -106,7 +110,7 @@ def _docstring(slot: Slot, text: str) -> str:
     # Neither may stand before the closing quotes.
     text = text.rstrip("\\") + (" " if text.endswith('"') else "")
     end = "\n" + slot.indent if "\n" in text else ""
-    return f"{slot.indent}{raw}{PYTHON_QUOTES}{text}{end}{slot.closing}"
+    return f"{slot.indent}{raw}{PYTHON_QUOTES}{text}{end}{PYTHON_QUOTES}{slot.closing}"
 
 
 def _python_slots(source: str) -> Iterator[Slot]:
@@ -122,7 +126,7 @@ def _python_slots(source: str) -> Iterator[Slot]:
         while above > node.lineno and lines[above - 1].lstrip()[:1] in ("", "#"):
             above -= 1
         at = sum(map(len, lines[:above]))
-        yield Slot(node.name, at, indent, indent + PYTHON_QUOTES, PYTHON_QUOTES + "\n", PYTHON_QUOTES)
+        yield Slot(node.name, at, indent, indent + PYTHON_QUOTES, "\n", PYTHON_QUOTES)
 
 
 def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -106,14 +106,9 @@ def versions() -> Iterator[Finding]:
 def gpu() -> Iterator[Finding]:
     """What torch sees."""
     print("     asking torch for GPUs, which takes some seconds", flush=True)
-    try:
-        seen = _seen_by_torch()
-    except subprocess.TimeoutExpired:
-        remedy = "Try again when the machine has less to do."
-        yield Finding(f"torch couldn't be imported in {IMPORT_TIMEOUT} s", remedy, fatal=True)
-        return
+    seen = _seen_by_torch()
     if "error" in seen:
-        yield Finding(f"torch can't be imported: {seen['error']}", _pip("torch"), fatal=True)
+        yield Finding(f"torch can't be imported: {seen['error']}", seen["remedy"], fatal=True)
         return
     for name, free, total in seen["gpus"]:
         yield Finding(f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB are free")
@@ -255,15 +250,20 @@ def _size_on_hub(model: str) -> int:
 
 @functools.cache
 def _seen_by_torch() -> dict[str, Any]:
-    """``gpus`` (name, bytes free and in all), ``cuda``, ``mps``; or ``error``.
+    """``gpus`` (name, bytes free and in all), ``cuda``, ``mps``; or ``error`` and ``remedy``.
 
-    Asked in a process of its own, which a broken driver may end. Raises subprocess.TimeoutExpired.
+    Asked in a process of its own, which a broken driver may end.
     """
-    probe = subprocess.run(  # noqa: S603  our own words
-        [sys.executable, "-c", TORCH_PROBE], capture_output=True, text=True, timeout=IMPORT_TIMEOUT
-    )
+    try:
+        probe = subprocess.run(  # noqa: S603  our own words
+            [sys.executable, "-c", TORCH_PROBE], capture_output=True, text=True, timeout=IMPORT_TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        remedy = "Try again when the machine has less to do."
+        return {"error": f"that took more than {IMPORT_TIMEOUT} s", "remedy": remedy}
     if probe.returncode:
-        return {"error": (probe.stderr.strip().splitlines() or [f"exit code {probe.returncode}"])[-1]}
+        last = (probe.stderr.strip().splitlines() or [f"exit code {probe.returncode}"])[-1]
+        return {"error": last, "remedy": _pip("torch")}
     return dict(json.loads(probe.stdout.splitlines()[-1]))
 
 
@@ -293,18 +293,17 @@ def _disk(size: int) -> Iterator[Finding]:
 
 
 def _memory(size: int) -> Iterator[Finding]:
+    needed = MEMORY_FACTOR * size
+    for name, free, _ in _seen_by_torch().get("gpus", ())[:1]:
+        if free < needed:
+            what = f"{free / 1e9:.1f} GB are free on the {name}, about {needed / 1e9:.1f} are needed"
+            yield Finding(what, "Free some, or choose a smaller SantaApp.model; until then the CPU is used.")
     try:
         import psutil
     except ImportError:
-        yield Finding("memory wasn't checked: there is no psutil", "Run `pip install psutil`.")
+        yield Finding("memory wasn't checked: there is no psutil", _pip("psutil"))
         return
-    free, needed = psutil.virtual_memory().available, MEMORY_FACTOR * size
-    gpus = _seen_by_torch().get("gpus")
-    if gpus and gpus[0][1] < needed:
-        remedy = "Free some, choose a smaller SantaApp.model, or expect it to run on the CPU."
-        yield Finding(
-            f"{gpus[0][1] / 1e9:.1f} GB are free on the GPU, about {needed / 1e9:.1f} are needed", remedy
-        )
+    free = psutil.virtual_memory().available
     if free < needed:
         remedy = "Close something, or choose a smaller SantaApp.model."
         yield Finding(f"{free / 1e9:.1f} GB of memory are free, about {needed / 1e9:.1f} are needed", remedy)

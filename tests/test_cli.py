@@ -323,7 +323,9 @@ class TestDoctor:
         assert (code, err) == (0, "")
         assert "note model: me/none is not here, and the hub doesn't give it: " in out
         assert "Check the name, the network and the proxy" in out
-        assert "note server: The server refused this kernel's token; set SANTAJUPYTER_URL and _TOKEN." in out
+        assert (
+            "note server: The server refused the token: set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN." in out
+        )
         for name in ("config.json", "tokenizer.json"):
             (tmp_path / name).write_text("{}")
         with (tmp_path / "model.safetensors").open("wb") as file:
@@ -332,10 +334,10 @@ class TestDoctor:
         assert code == 0 and "GB of memory are free, about 12000.0 are needed\n     -> Close something" in out
 
     def test_a_gpu_without_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(doctor, "_seen_by_torch", lambda: {"gpus": [["A GPU", 10**9, 2 * 10**9]]})
-        assert next(doctor.gpu()).what == "A GPU, 1.0 of 2.0 GB are free"
-        assert next(doctor._memory(10**9)).what == "1.0 GB are free on the GPU, about 1.2 are needed"
-        assert "GPU" not in next(doctor._memory(10**8)).what
+        monkeypatch.setattr(doctor, "_seen_by_torch", lambda: {"gpus": [["A100", 10**9, 2 * 10**9]]})
+        assert next(doctor.gpu()).what == "A100, 1.0 of 2.0 GB are free"
+        assert next(doctor._memory(10**9)).what == "1.0 GB are free on the A100, about 1.2 are needed"
+        assert "A100" not in next(doctor._memory(10**8)).what
 
     def test_versions(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(

@@ -376,8 +376,8 @@ def test_errors_are_one_sentence(session: Session, code: str, said: str) -> None
     [
         ("http://127.0.0.1:9/", "", "The server at http://127.0.0.1:9/ doesn't answer"),
         ("no url", "", "The server at no url/ doesn't answer"),
-        ("OWN", "", "The server refused this kernel's token"),
-        ("OWN", "wrong", "The server refused this kernel's token"),
+        ("OWN", "", "The server refused the token"),
+        ("OWN", "wrong", "The server refused the token"),
         ("OWNapi/", TOKEN, "The server runs without santajupyter"),
     ],
 )
