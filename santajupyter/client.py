@@ -38,7 +38,9 @@ REPORT_INTERVAL = 0.5
 # How often a caller that waits in the foreground may draw. On Windows only a wait with a limit can be
 # interrupted.
 TICK = 0.05
-START = "start one with `santajupyter serve`, or do without: `%santa load --here` in a kernel, `--here` in a shell"
+START = (
+    "start one with `santajupyter serve`, or do without: `%santa load --here` in a kernel, or option `--here`"
+)
 CHOOSE = "set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN to the one to use"
 
 
