@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from tqdm import tqdm
 
 from .client import SantaError
-from .engine.locate import locate
+from .engine.locate import HUB_ERRORS, locate
 from .engine.model import ModelUnavailable, first_line
 
 
@@ -31,7 +30,7 @@ def download(model: str, revision: str) -> str:
             raise SantaError(f"{model} can't be had: {error}.") from error
     try:
         found = HfApi().verify_repo_checksums(model, revision=revision or None)
-    except (OSError, ValueError, HTTPError) as error:
+    except HUB_ERRORS as error:
         return f"{model} is in {folder}; its checksums weren't compared: {first_line(error)}"
     if found.mismatches:
         damaged = [mismatch["path"] for mismatch in found.mismatches]

@@ -247,7 +247,8 @@ class TestDownload:
         (tmp_path / "large").mkdir()
         folder = make_checkpoint(tmp_path / "large")
         (folder / "model.safetensors").write_bytes(random.Random(0).randbytes(25_000_000))
-        broken, ranges = [12_000_000, *[1000] * 6], []
+        broken = [12_000_000, *[1000] * 6]
+        ranges: list[str] = []
         with hub_with(folder, breaks=broken, ranges=ranges) as url:
             own = {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
             code, _, err = run(own, "download", "me/tiny")
