@@ -68,15 +68,16 @@ async def fill_async(text: str, **options: Any) -> str:
     """The text with each ``<FILL>`` replaced by what the model puts there, in order.
 
     A hole beside other text on its line gets the rest of a line, one alone on it, or behind what opens a
-    block, a block. ``options`` as for ``complete``. Raises SantaError where there is no hole.
+    block, a block. The model sees the text up to the next hole: with that hole merely left out, what it
+    sees would be no program. ``options`` as for ``complete``. Raises SantaError where there is no hole.
     """
     left, *rights = text.split(HOLE)
     if not rights:
         raise SantaError(f"Mark one hole or more with {HOLE}.")
-    for number, right in enumerate(rights):
+    for right in rights:
         beside = left.rpartition("\n")[2].rstrip()
         mode = "line" if beside and not beside.endswith((":", "{")) else "block"
-        made = await complete_async(left, "".join(rights[number:]), **{"mode": mode, **options})
+        made = await complete_async(left, right, **{"mode": mode, **options})
         left += made.text + right
     return left
 

@@ -108,7 +108,7 @@ def test_each_token_has_its_log_probability(engine: Engine, tiny: Path) -> None:
                 break
             assert piece == token and logprob == pytest.approx(float(logits.log_softmax(0).max()), abs=1e-3)
             compared += 1
-    assert compared > 5
+    assert compared > 3
     assert run(engine, prompt, Sampling()).items[0].logprobs is None
 
 
