@@ -106,7 +106,7 @@ def bench(arguments: argparse.Namespace) -> None:
         begun = time.perf_counter()
         answer = client.run(client.ask(engine, body, on_wait=_Waiting().say))
         times.append(1000 * (time.perf_counter() - begun))
-        tokens += answer["usage"]["completion_tokens"]
+        tokens += answer["usage"]["completion_tokens"] - 1  # the first comes with the reading
         decode += answer["timings"]["decode_ms"]
         _line(f"{number + 1} of {arguments.n}")
     _line("")
@@ -116,7 +116,8 @@ def bench(arguments: argparse.Namespace) -> None:
     print(f"first   {first:8.0f} ms")
     print(f"p50     {_percentile(rest, 50):8.0f} ms")
     print(f"p95     {_percentile(rest, 95):8.0f} ms")
-    print(f"tokens  {1000 * tokens / max(decode, 1e-9):8.1f} a second")
+    if tokens > 0:
+        print(f"tokens  {1000 * tokens / decode:8.1f} a second")
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -156,6 +157,8 @@ def _complete(arguments: argparse.Namespace, left: str, right: str, **fields: An
 
     made = api.completion(client.run(client.ask(_engine(arguments), body, grow, waiting.say)))
     waiting.done()
+    if not any(item.text for item in made.items):
+        print(f"{made.model} has nothing to add here.", file=sys.stderr)
     if arguments.n == 1:
         # A rule may have taken back the end of what was shown.
         print(made.text[len(shown) :] if made.text.startswith(shown) else f"\n{made.text}")

@@ -121,8 +121,9 @@ def summary(made: Completion) -> str:
 
 
 def speed(made: Completion) -> str:
-    seconds = made.timings.decode_ms / 1000
-    return f", {made.usage.completion_tokens / seconds:.1f} a second" if seconds > 0 else ""
+    """Of the tokens after each candidate's first, which comes with the reading."""
+    tokens, seconds = made.usage.completion_tokens - len(made.items), made.timings.decode_ms / 1000
+    return f", {tokens / seconds:.1f} a second" if tokens > 0 and seconds > 0 else ""
 
 
 def logprob(item: Item) -> str:
