@@ -35,6 +35,7 @@ async def complete_async(
     top_p: float = 1.0,
     seed: int | None = None,
     stop: Sequence[str] = (),
+    logprobs: bool = False,
     on_delta: OnDelta | None = None,
     on_wait: OnWait | None = None,
 ) -> Completion:
@@ -42,7 +43,8 @@ async def complete_async(
 
     ``context``: texts that come before, such as other files or cells. ``mode``: ``line``, ``block``, or
     ``auto`` by the place. ``n`` above 1 needs a ``temperature``. The texts end where a suggestion would:
-    at the line's or the block's end. Waits while the model loads; ``on_wait(status)`` meanwhile, and
+    at the line's or the block's end. ``logprobs``: each item gets its text in pieces with their natural
+    log-probabilities. Waits while the model loads; ``on_wait(status)`` meanwhile, and
     ``on_delta(index, text)`` as the text comes.
     """
     body = client.at_cursor(
@@ -57,6 +59,7 @@ async def complete_async(
         top_p=top_p,
         seed=seed,
         stop=list(stop),
+        logprobs=logprobs,
     )
     return completion(await client.ask(client.find(), body, on_delta, on_wait))
 
@@ -65,15 +68,16 @@ async def fill_async(text: str, **options: Any) -> str:
     """The text with each ``<FILL>`` replaced by what the model puts there, in order.
 
     A hole beside other text on its line gets the rest of a line, one alone on it, or behind what opens a
-    block, a block. ``options`` as for ``complete``. Raises SantaError where there is no hole.
+    block, a block. The model sees the text up to the next hole: with that hole merely left out, what it
+    sees would be no program. ``options`` as for ``complete``. Raises SantaError where there is no hole.
     """
     left, *rights = text.split(HOLE)
     if not rights:
         raise SantaError(f"Mark one hole or more with {HOLE}.")
-    for number, right in enumerate(rights):
+    for right in rights:
         beside = left.rpartition("\n")[2].rstrip()
         mode = "line" if beside and not beside.endswith((":", "{")) else "block"
-        made = await complete_async(left, "".join(rights[number:]), **{"mode": mode, **options})
+        made = await complete_async(left, right, **{"mode": mode, **options})
         left += made.text + right
     return left
 

@@ -133,6 +133,11 @@ def _parsers() -> dict[str, MagicArgumentParser]:
     parsers["generate"].add_argument(
         "-n", type=int, default=1, choices=counts, metavar="N", help=f"Candidates, up to {MAX_CANDIDATES}."
     )
+    parsers["generate"].add_argument(
+        "--shade",
+        action="store_true",
+        help="Show what is made, the darker the less sure the model was of it.",
+    )
     return parsers
 
 

@@ -19,7 +19,12 @@ class Bridge:
         self.present = False
 
     def hello(self) -> None:
-        """Ask whether anybody is there; the answer comes when this cell is over."""
+        """Ask a page, if it is one that runs this cell, whether it has the labextension.
+
+        The answer comes when this cell is over. Others, such as nbclient, would warn of an unknown comm.
+        """
+        if not self.cell():
+            return
 
         def note(done: bool) -> None:
             self.present = done

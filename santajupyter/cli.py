@@ -106,7 +106,7 @@ def bench(arguments: argparse.Namespace) -> None:
         begun = time.perf_counter()
         answer = client.run(client.ask(engine, body, on_wait=_Waiting().say))
         times.append(1000 * (time.perf_counter() - begun))
-        tokens += answer["usage"]["completion_tokens"]
+        tokens += answer["usage"]["completion_tokens"] - 1  # the first comes with the reading
         decode += answer["timings"]["decode_ms"]
         _line(f"{number + 1} of {arguments.n}")
     _line("")
@@ -116,7 +116,8 @@ def bench(arguments: argparse.Namespace) -> None:
     print(f"first   {first:8.0f} ms")
     print(f"p50     {_percentile(rest, 50):8.0f} ms")
     print(f"p95     {_percentile(rest, 95):8.0f} ms")
-    print(f"tokens  {1000 * tokens / max(decode, 1e-9):8.1f} a second")
+    if tokens > 0:
+        print(f"tokens  {1000 * tokens / decode:8.1f} a second")
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -156,6 +157,8 @@ def _complete(arguments: argparse.Namespace, left: str, right: str, **fields: An
 
     made = api.completion(client.run(client.ask(_engine(arguments), body, grow, waiting.say)))
     waiting.done()
+    if not any(item.text for item in made.items):
+        print(f"{made.model} has nothing to add here.", file=sys.stderr)
     if arguments.n == 1:
         # A rule may have taken back the end of what was shown.
         print(made.text[len(shown) :] if made.text.startswith(shown) else f"\n{made.text}")
@@ -163,8 +166,11 @@ def _complete(arguments: argparse.Namespace, left: str, right: str, **fields: An
 
 
 def _engine(arguments: argparse.Namespace) -> Server | Here:
+    """What is to be asked. Raises SantaError."""
     from . import client, here
 
+    if arguments.model and not arguments.here:
+        raise client.SantaError("--model needs --here: a server's model is the one that it was started with.")
     return here.start(arguments.model) if arguments.here else client.find()
 
 
@@ -285,9 +291,9 @@ def _here(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
+    if not text.isdigit() or text.strip("0") == "":
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ REPORT_INTERVAL = 0.5
 # How often a caller that waits in the foreground may draw. On Windows only a wait with a limit can be
 # interrupted.
 TICK = 0.05
-START = "start one with `santajupyter serve`, or load the model in this process with `%santa load --here`"
+START = (
+    "start one with `santajupyter serve`, or do without: `%santa load --here` in a kernel, or option `--here`"
+)
 CHOOSE = "set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN to the one to use"
 
 
@@ -122,16 +124,23 @@ async def ask(
 ) -> dict[str, Any]:
     """Complete; the answer as docs/rest.md has it. Waits while the model loads, up to DEADLINE seconds.
 
-    ``on_delta(index, text)`` as it comes, ``on_wait(status)`` while there is no model to answer; both are
-    called on the event loop. Raises SantaError.
+    ``on_delta(index, text)`` as it comes, ``on_wait(status)`` until then; both are called on the event loop.
+    Raises SantaError.
     """
     body = {"client": f"kernel {uuid.uuid4().hex}", **body}
     deadline = time.monotonic() + DEADLINE
     reporter = asyncio.create_task(_report(engine, on_wait)) if on_wait else None
+
+    def tell(index: int, text: str) -> None:
+        if reporter:
+            reporter.cancel()
+        if on_delta:
+            on_delta(index, text)
+
     try:
         while True:
             try:
-                return await engine.complete(body, on_delta or _ignore)
+                return await engine.complete(body, tell)
             except NotYet as wait:
                 if time.monotonic() + wait.retry_after > deadline:
                     raise
@@ -230,13 +239,13 @@ def loop() -> asyncio.AbstractEventLoop:
 
 
 async def _report(engine: Server | Here, on_wait: OnWait) -> None:
-    """Tell of a model on its way, until cancelled."""
+    """Tell of a model on its way, or one that reads, until cancelled."""
     while True:
         await asyncio.sleep(REPORT_INTERVAL)
         with contextlib.suppress(SantaError):  # the completion says it
             status = await engine.status()
-            if not status["serving"]:
-                on_wait(status)
+            at_work = {"message": f"{status['serving']} is at work.", "progress": None}
+            on_wait({**status, **at_work} if status["serving"] else status)
 
 
 async def _last_event(response: httpx.Response, on_delta: OnDelta) -> dict[str, Any]:
@@ -247,7 +256,10 @@ async def _last_event(response: httpx.Response, on_delta: OnDelta) -> dict[str, 
             event = line.removeprefix("event: ")
         if not line.startswith("data: "):
             continue
-        data: dict[str, Any] = json.loads(line.removeprefix("data: "))
+        try:
+            data: dict[str, Any] = json.loads(line.removeprefix("data: "))
+        except ValueError:
+            break
         if event == "error":
             raise SantaError(str(data["message"]))
         if "items" in data:
@@ -273,7 +285,7 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
         )
     # A hub sends who isn't logged in on to its login page.
     if response.has_redirect_location or response.status_code in (401, 403):
-        raise SantaError("The server refused this kernel's token; set SANTAJUPYTER_URL and _TOKEN.")
+        raise SantaError("The server refused the token: set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN.")
     if response.is_error or not isinstance(answer, dict):
         raise SantaError(f"The server answered with status {response.status_code} and no word of ours.")
     return answer
@@ -329,7 +341,3 @@ def _hub_url() -> str:
     host = address.hostname if address.hostname not in (None, "", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
     prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", address.path).rstrip("/")
     return f"{address.scheme}://{host}:{address.port}{prefix}/"
-
-
-def _ignore(index: int, text: str) -> None:
-    return None

@@ -1,6 +1,8 @@
 """Where the functions of a text have their documentation, and how what a model writes there goes in.
 
-Pure. Python is parsed; Java and JavaScript are found by what their declarations look like.
+Pure. Python is parsed. Java and JavaScript are found by what declarations look like, at a line's beginning
+and outside of strings and comments: so not one that stands behind other code on its line, nor one whose
+name stands on another line than its type, and only the functions themselves, no classes.
 """
 
 from __future__ import annotations
@@ -12,23 +14,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
+from pygments.lexers import get_lexer_by_name
+from pygments.token import Comment, String
+
 LANGUAGES = ("python", "java", "javascript")
 PYTHON_QUOTES = '"""'
-# A declaration at a line's beginning, its opening bracket or arrow included.
-NAME = r"(?P<name>[\w$#]+)"
+# What may stand at a line's beginning up to a function's parameters.
 DECLARATIONS = {
     "javascript": re.compile(
-        r"^(?P<indent>[ \t]*)(?:"
-        rf"(?:export[ ]+)?(?:default[ ]+)?(?:async[ ]+)?function\b[ ]*\*?[ ]*{NAME}[ ]*\("
-        rf"|(?:export[ ]+)?(?:const|let|var)[ ]+(?P<bound>[\w$]+)[ ]*=[ ]*(?:async\b[ ]*)?"
-        r"(?:function\b|\([^()\n]*\)[ ]*=>|[\w$]+[ ]*=>)"
-        r"|(?:(?:static|async|get|set)[ ]+)*(?P<method>[\w$#]+)[ ]*\([^;{}()\n]*\)[ ]*\{)"
+        r"(?P<indent>[ \t]*)(?:export +)?(?:default +)?(?:"
+        r"(?:async +)?function\b *\*? *(?P<name>[\w$]+)"
+        r"|(?:(?:const|let|var|static) +)*(?P<bound>[\w$#.]+) *[=:] *(?:async\b *)?"
+        r"(?P<keyword>function\b *\*? *[\w$]*)?"
+        r"|(?:(?:static|async|get|set) +)*\*? *(?P<method>[\w$#]+)) *(?=\(|[\w$]+ *=>)"
     ),
     "java": re.compile(
-        r"^(?P<indent>[ \t]*)(?:(?:public|private|protected|static|final|abstract|synchronized|default)[ ]+)*"
-        rf"(?:<[^>\n]+>[ ]*)?(?P<type>[\w.<>\[\],?]+)(?:[ ][\w.<>\[\],?]+){{0,3}}[ ]{NAME}[ ]*"
-        r"\([^;{}()\n]*\)[^;{}()\n]*\{"
+        r"(?P<indent>[ \t]*)(?:@[\w.]+(?:\([^()\n]*\))? +)*"
+        r"(?P<before>\w[\w.<>\[\],?&@ ]*[>\] ]|<[\w.<>\[\],?& ]+ )?(?P<name>\w+) *(?=\()"
     ),
+}
+# What follows the parameters.
+BODIES = {
+    "javascript": re.compile(r"\s*(?:(?P<arrow>=>)|\{)"),
+    "java": re.compile(r"\s*(?:throws\s[\w.,\s]+)?\{"),
 }
 # What looks like a declaration and is none.
 STATEMENTS = frozenset(
@@ -41,7 +49,9 @@ STATEMENTS = frozenset(
         "if",
         "new",
         "return",
+        "super",
         "switch",
+        "synchronized",
         "throw",
         "try",
         "while",
@@ -51,6 +61,7 @@ STATEMENTS = frozenset(
 LONGEST_LINE = 400
 # The last two: nested too deeply.
 UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
+LONGEST_PARAMETERS = 4000
 # With its end, where Python's parser sees one.
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
@@ -214,22 +225,19 @@ def _without_docstrings(source: str) -> str:
 
 
 def _functions_by_look(source: str, language: str) -> Iterator[Slot]:
-    lines = LINE.findall(source)
+    lines, code = LINE.findall(source), _without_texts(source, language)
     begins = list(accumulate(map(len, lines), initial=0))
-    for number, line in enumerate(lines):
-        found = DECLARATIONS[language].match(line[:LONGEST_LINE])
-        if not found:
-            continue
-        groups = found.groupdict()
-        name = groups["name"] or groups.get("bound") or groups.get("method") or ""
-        if name in STATEMENTS or groups.get("type") in STATEMENTS:
+    for number, start in enumerate(begins[:-1]):
+        found = DECLARATIONS[language].match(code, start, start + LONGEST_LINE)
+        if not found or not _is_function(found, code, language):
             continue
         above = number
         while above and lines[above - 1].lstrip().startswith("@"):
             above -= 1
-        indent = groups["indent"]
+        groups = found.groupdict()
+        indent = found["indent"]
         yield Slot(
-            name=name,
+            name=groups["name"] or groups.get("bound") or groups.get("method") or "",
             start=begins[above],
             end=_line_end(begins, lines, _end_by_look(lines, number, len(indent))),
             documented=bool(above) and lines[above - 1].rstrip().endswith("*/"),
@@ -253,3 +261,34 @@ def _end_by_look(lines: list[str], header: int, indent: int) -> int:
         if depth == indent and text.startswith("}") and not text.endswith("{"):
             break
     return end
+
+
+def _without_texts(source: str, language: str) -> str:
+    """Blanks for all that is in strings and comments, so that no bracket or word in them counts."""
+    return "".join(
+        re.sub(r"[^\r\n]", " ", text) if kind in String or kind in Comment else text
+        for _, kind, text in get_lexer_by_name(language).get_tokens_unprocessed(source)
+    )
+
+
+def _is_function(found: re.Match[str], code: str, language: str) -> bool:
+    """Whether parameters and a body follow."""
+    groups = found.groupdict()
+    first = (groups.get("before") or groups["name"] or groups.get("method") or "").split()
+    if first and first[0] in STATEMENTS:
+        return False
+    is_arrow = bool(groups.get("bound")) and not groups["keyword"]
+    if code[found.end()] != "(":
+        return is_arrow
+    body = BODIES[language].match(code, _closed(code, found.end()))
+    return body is not None and bool(body.groupdict().get("arrow")) == is_arrow
+
+
+def _closed(code: str, start: int) -> int:
+    """Where what the bracket at ``start`` opens is over."""
+    depth = 0
+    for at in range(start, min(len(code), start + LONGEST_PARAMETERS)):
+        depth += {"(": 1, ")": -1}.get(code[at], 0)
+        if not depth:
+            return at + 1
+    return len(code)

@@ -5,6 +5,7 @@ Whatever is broken, the other checks go on: each imports what it needs by itself
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 
@@ -24,8 +26,8 @@ HUB_TIMEOUT = 10
 MEMORY_FACTOR = 1.2
 TORCH_PROBE = """
 import json, torch
-gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-print(json.dumps({"gpus": [[gpu.name, gpu.total_memory] for gpu in gpus],
+gpus = range(torch.cuda.device_count())
+print(json.dumps({"gpus": [[torch.cuda.get_device_name(i), *torch.cuda.mem_get_info(i)] for i in gpus],
                   "cuda": torch.version.cuda, "mps": torch.backends.mps.is_available()}))
 """
 
@@ -102,18 +104,14 @@ def versions() -> Iterator[Finding]:
 
 
 def gpu() -> Iterator[Finding]:
-    """What torch sees, asked in a process of its own: a broken driver may end that."""
+    """What torch sees."""
     print("     asking torch for GPUs, which takes some seconds", flush=True)
-    probe = subprocess.run(  # noqa: S603  our own words
-        [sys.executable, "-c", TORCH_PROBE], capture_output=True, text=True, timeout=IMPORT_TIMEOUT
-    )
-    if probe.returncode:
-        last = (probe.stderr.strip().splitlines() or [f"exit code {probe.returncode}"])[-1]
-        yield Finding(f"torch can't be imported: {last}", _pip("torch"), fatal=True)
+    seen = _seen_by_torch()
+    if "error" in seen:
+        yield Finding(f"torch can't be imported: {seen['error']}", seen["remedy"], fatal=True)
         return
-    seen = json.loads(probe.stdout.splitlines()[-1])
-    for name, memory in seen["gpus"]:
-        yield Finding(f"{name}, {memory / 1e9:.0f} GB")
+    for name, free, total in seen["gpus"]:
+        yield Finding(f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB are free")
     if seen["gpus"] or seen["mps"]:
         return
     if shutil.which("nvidia-smi") and not seen["cuda"]:
@@ -217,7 +215,7 @@ def server() -> Iterator[Finding]:
         found = client.find_server()
         status = client.run(found.status())
     except client.SantaError as error:
-        yield Finding(str(error), "The magics and this command need one; JupyterLab brings its own.")
+        yield Finding(str(error), "Until then magics and commands have only models of their own (`--here`).")
         return
     if status["version"] != __version__:
         what = f"{found.url} runs version {status['version']}, installed is {__version__}"
@@ -250,6 +248,25 @@ def _size_on_hub(model: str) -> int:
     return sum(size for name, size in sizes.items() if any(fnmatch(name, pattern) for pattern in wanted))
 
 
+@functools.cache
+def _seen_by_torch() -> dict[str, Any]:
+    """``gpus`` (name, bytes free and in all), ``cuda``, ``mps``; or ``error`` and ``remedy``.
+
+    Asked in a process of its own, which a broken driver may end.
+    """
+    try:
+        probe = subprocess.run(  # noqa: S603  our own words
+            [sys.executable, "-c", TORCH_PROBE], capture_output=True, text=True, timeout=IMPORT_TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        remedy = "Try again when the machine has less to do."
+        return {"error": f"that took more than {IMPORT_TIMEOUT} s", "remedy": remedy}
+    if probe.returncode:
+        last = (probe.stderr.strip().splitlines() or [f"exit code {probe.returncode}"])[-1]
+        return {"error": last, "remedy": _pip("torch")}
+    return dict(json.loads(probe.stdout.splitlines()[-1]))
+
+
 def _unreachable(model: str, error: Exception) -> Finding:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
@@ -276,12 +293,17 @@ def _disk(size: int) -> Iterator[Finding]:
 
 
 def _memory(size: int) -> Iterator[Finding]:
+    needed = MEMORY_FACTOR * size
+    for name, free, _ in _seen_by_torch().get("gpus", ())[:1]:
+        if free < needed:
+            what = f"{free / 1e9:.1f} GB are free on the {name}, about {needed / 1e9:.1f} are needed"
+            yield Finding(what, "Free some, or choose a smaller SantaApp.model; until then the CPU is used.")
     try:
         import psutil
     except ImportError:
-        yield Finding("memory wasn't checked: there is no psutil", "Run `pip install psutil`.")
+        yield Finding("memory wasn't checked: there is no psutil", _pip("psutil"))
         return
-    free, needed = psutil.virtual_memory().available, MEMORY_FACTOR * size
+    free = psutil.virtual_memory().available
     if free < needed:
         remedy = "Close something, or choose a smaller SantaApp.model."
         yield Finding(f"{free / 1e9:.1f} GB of memory are free, about {needed / 1e9:.1f} are needed", remedy)

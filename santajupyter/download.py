@@ -9,7 +9,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from tqdm import tqdm
 
 from .client import SantaError
-from .engine.locate import locate
+from .engine.locate import HUB_ERRORS, locate
 from .engine.model import ModelUnavailable, first_line
 
 
@@ -30,7 +30,7 @@ def download(model: str, revision: str) -> str:
             raise SantaError(f"{model} can't be had: {error}.") from error
     try:
         found = HfApi().verify_repo_checksums(model, revision=revision or None)
-    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors
+    except HUB_ERRORS as error:
         return f"{model} is in {folder}; its checksums weren't compared: {first_line(error)}"
     if found.mismatches:
         damaged = [mismatch["path"] for mismatch in found.mismatches]

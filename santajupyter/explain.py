@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -112,9 +113,10 @@ class _Claims:
         for start, end, name in sorted(self._taken):
             if self._text[at:start].strip():
                 found.append((OTHER, start))
+                at = start
             if end > at:
                 found.append((name, end))
-            at = max(at, end)
+                at = end
         if at < len(self._text):
             name = OTHER if self._text[at:].strip() or not found else found.pop()[0]
             found.append((name, len(self._text)))
@@ -197,10 +199,15 @@ def _split(
         end = min(end, len(text))
         if end <= begun:
             continue
-        last = bisect_left(range(len(ids)), end, token, key=lambda n: len(tokenizer.decode(ids[:n])))
+        last = bisect_left(range(len(ids)), end, token, key=partial(_length, ids, tokenizer))
         pieces.append(_piece(name, text[begun:end], last - token, cached - token))
         begun, token = end, last
     return pieces
+
+
+def _length(ids: Sequence[int], tokenizer: CodeTokenizer, count: int) -> int:
+    """How many whole characters the first ids are."""
+    return len(tokenizer.decode(ids[:count]).rstrip("\ufffd"))
 
 
 def _piece(name: str, text: str, tokens: int, cached: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Awaitable
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from jupyter_server.auth.decorator import authorized
@@ -16,7 +17,15 @@ from jupyter_server.utils import url_path_join
 from tornado import iostream, web
 
 from .engine import EngineUnavailable, RequestFailed
-from .protocol import BadRequest, Completion, Documentation, completion_request, model_name, text_request
+from .protocol import (
+    BadRequest,
+    Completion,
+    Documentation,
+    Item,
+    completion_request,
+    model_name,
+    text_request,
+)
 from .service import CompletionService, NotAllowed, QueueFull, Superseded, TimedOut
 
 T = TypeVar("T")
@@ -269,7 +278,7 @@ def _openai(completion: Completion) -> dict[str, Any]:
     return {
         "model": completion.model,
         "choices": [
-            {"index": i, "text": item.text, "finish_reason": item.finish_reason, "logprobs": None}
+            {"index": i, "text": item.text, "finish_reason": item.finish_reason, "logprobs": _chosen(item)}
             for i, item in enumerate(completion.items)
         ],
         "usage": {
@@ -278,6 +287,19 @@ def _openai(completion: Completion) -> dict[str, Any]:
             "total_tokens": usage.prompt_tokens + usage.completion_tokens,
             "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         },
+    }
+
+
+def _chosen(item: Item) -> dict[str, Any] | None:
+    """OpenAI's logprobs; offsets are into the item's text."""
+    if item.logprobs is None:
+        return None
+    pieces = [piece for piece, _ in item.logprobs]
+    return {
+        "tokens": pieces,
+        "token_logprobs": [logprob for _, logprob in item.logprobs],
+        "top_logprobs": None,
+        "text_offset": [*accumulate(map(len, pieces), initial=0)][:-1],
     }
 
 

@@ -167,8 +167,8 @@ class SantaMagics(Magics):
             options["temperature"] = self.defaults.temperature or VARIED
         widgets = self._widgets() if several and arguments.where is None else None
         if widgets:
-            body = client.at_cursor(cell, mode="block", n=arguments.n, **options)
-            widgets.Chooser(cell, body, self.bridge, self._keep).show()
+            body = client.at_cursor(cell, mode="block", n=arguments.n, logprobs=True, **options)
+            widgets.Chooser(cell, body, self.bridge, self._keep, arguments.shade).show()
             return
         texts = [""] * arguments.n
 
@@ -177,7 +177,13 @@ class SantaMagics(Magics):
 
         made = self._live(
             lambda on_wait: api.complete_async(
-                cell, mode="block", n=arguments.n, on_delta=grow, on_wait=on_wait, **options
+                cell,
+                mode="block",
+                n=arguments.n,
+                logprobs=arguments.shade,
+                on_delta=grow,
+                on_wait=on_wait,
+                **options,
             ),
             lambda: views.growing(texts),
         )
@@ -191,8 +197,9 @@ class SantaMagics(Magics):
             display(views.sentence("`%santa pick 2` puts the second into a new cell, and so on."))
         else:
             self._screen.end(views.sentence(views.summary(made)))
-        if arguments.where == "show" and not several:
-            display(View(self.picks[0], views.code(self.picks[0], options["language"])))
+        if not several and (arguments.where == "show" or arguments.shade):
+            html = views.code(self.picks[0], options["language"], items[0].logprobs or ())
+            display(View(self.picks[0], html))
         self._place(self.picks[0], arguments.where)
 
     def _fill(self, arguments: argparse.Namespace, cell: str) -> None:

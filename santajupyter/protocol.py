@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 CELL_TYPES = ("code", "markdown", "raw")
@@ -80,7 +81,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to decode, in transformers' words. ``temperature`` 0 is greedy."""
+    """How to decode, in transformers' words. ``temperature`` 0 is greedy. ``logprobs``: tell each token's."""
 
     n: int = 1
     max_new_tokens: int = 64
@@ -88,6 +89,7 @@ class Sampling:
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    logprobs: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,27 @@ class CompletionRequest:
 
 @dataclass(frozen=True)
 class Item:
-    """One candidate. ``logprob`` is the mean natural log-probability of its tokens."""
+    """One candidate. ``logprob`` is the mean natural log-probability of its tokens.
+
+    ``logprobs``, where asked for: the text in pieces, each with the sum of what its tokens have.
+    """
 
     text: str
     finish_reason: str
     logprob: float
+    logprobs: Sequence[tuple[str, float]] | None = None
+
+    def cut(self, text: str) -> Item:
+        """The item with a beginning of its text."""
+        if self.logprobs is None:
+            return replace(self, text=text)
+        starts = accumulate((len(piece) for piece, _ in self.logprobs), initial=0)
+        kept = [
+            (piece[: len(text) - start], logprob)
+            for start, (piece, logprob) in zip(starts, self.logprobs, strict=False)
+            if start < len(text)
+        ]
+        return replace(self, text=text, logprobs=kept)
 
 
 @dataclass(frozen=True)
@@ -150,7 +168,9 @@ class Completion:
         return self.items[0].text
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """What wasn't asked for has no field."""
+        items = [{k: v for k, v in asdict(item).items() if v is not None} for item in self.items]
+        return {**asdict(self), "items": items}
 
 
 @dataclass(frozen=True)
@@ -190,7 +210,7 @@ def completion_request(body: object) -> CompletionRequest:
         classes=_classes(fields.values.get("classes")),
         trigger=fields.choice("trigger", TRIGGERS, "automatic"),
         mode=fields.choice("mode", MODES, "auto"),
-        sampling=_sampling(fields, "max_new_tokens"),
+        sampling=_sampling(fields, "max_new_tokens", fields.boolean("logprobs")),
         stream=fields.boolean("stream"),
         client=fields.text("client", ""),
     )
@@ -210,14 +230,17 @@ class TextRequest:
 def text_request(body: object) -> TextRequest:
     """Check a JSON body of POST v1/completions. Raises BadRequest like :func:`completion_request`."""
     fields = _Fields(body)
-    for name in ("echo", "logprobs", "best_of"):
+    for name in ("echo", "best_of"):
         if fields.values.get(name) not in (None, False, 1 if name == "best_of" else None):
             raise BadRequest(f"{name}: not offered by this server; leave it out")
+    chosen = fields.values.get("logprobs")
+    if chosen not in (None, 0):
+        raise BadRequest("logprobs: only 0 is offered, those of the tokens in the text; send that or nothing")
     return TextRequest(
         prompt=fields.text("prompt", None, limit=None),
         suffix=fields.text("suffix", "", limit=None),
         model=fields.text("model", ""),
-        sampling=_sampling(fields, "max_tokens"),
+        sampling=_sampling(fields, "max_tokens", logprobs=chosen is not None and chosen is not False),
         stream=fields.boolean("stream"),
     )
 
@@ -227,7 +250,7 @@ def model_name(body: object) -> str:
     return _Fields(body).text("model", "")
 
 
-def _sampling(fields: _Fields, length_name: str) -> Sampling:
+def _sampling(fields: _Fields, length_name: str, logprobs: bool) -> Sampling:
     n = fields.integer("n", 1, MAX_CANDIDATES, default=1)
     temperature = fields.number("temperature", 0.0, 2.0, 0.0)
     if n > 1 and temperature == 0:
@@ -243,6 +266,7 @@ def _sampling(fields: _Fields, length_name: str) -> Sampling:
         top_p=top_p,
         seed=None if seed < 0 else seed,
         stop=fields.stops("stop"),
+        logprobs=logprobs,
     )
 
 

@@ -346,9 +346,9 @@ class CompletionService:
         items = [Item(**item) for item in done["items"]]
         if place:
             texts = [postprocess.clean(item.text, place, item.finish_reason == "length") for item in items]
-            items = [replace(item, text=text) for item, text in zip(items, texts, strict=True)]
+            items = [item.cut(text) for item, text in zip(items, texts, strict=True)]
         if floor is not None:
-            items = [item if item.logprob >= floor else replace(item, text="") for item in items]
+            items = [item if item.logprob >= floor else item.cut("") for item in items]
         statistics = self._statistics
         statistics.completed += 1
         statistics.prompt_tokens += usage.prompt_tokens

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import io
+import math
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
 from .protocol import Completion, Item
+
+Logprobs = Sequence[tuple[str, float]]
 
 LICENCE = """\
 SantaCoder's weights are under the CodeML OpenRAIL-M licence, which restricts some uses: read it at
@@ -25,6 +29,8 @@ Any other model has a licence of its own: see its page on the hub."""
 ADDED, REMOVED = "rgba(46, 160, 67, .2)", "rgba(248, 81, 73, .2)"
 PRE = "margin: 0; white-space: pre-wrap; tab-size: 4; font-family: var(--jp-code-font-family, monospace)"
 FAINT = "opacity: .7"
+# What a model had no idea of is as dark as DARKEST, what it was sure of not at all.
+DOUBTED, DARKEST = "230, 140, 0", 0.6
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,18 @@ def models(answer: Mapping[str, Any]) -> View:
     return table("`%santa load MODEL` switches to one of these:", rows)
 
 
-def code(text: str, language: str) -> str:
-    """HTML; colours are JupyterLab's own where there are any."""
+def code(text: str, language: str, logprobs: Logprobs = ()) -> str:
+    """HTML; colours are JupyterLab's own where there are any. ``logprobs``: of its end, to be shaded."""
     formatter = HtmlFormatter(style=_style(), noclasses=True, nowrap=True)
-    lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    return f"<pre style='{PRE}'>{highlight(text, lexer, formatter)}</pre>"
+    tokens = deque(get_lexer_by_name(language, stripnl=False, ensurenl=False).get_tokens(text))
+    given = text[: len(text) - sum(len(piece) for piece, _ in logprobs)]
+    html = _highlighted(_taken(tokens, given), formatter)
+    for piece, logprob in logprobs:
+        sure = math.exp(logprob)
+        style = f"background: rgba({DOUBTED}, {DARKEST * (1 - sure):.2f})"
+        inner = _highlighted(_taken(tokens, piece), formatter)
+        html += f"<span title='{100 * sure:.0f} %' style='{style}'>{inner}</span>"
+    return f"<pre style='{PRE}'>{html}{_highlighted(tokens, formatter)}</pre>"
 
 
 def growing(texts: Sequence[str]) -> View:
@@ -93,12 +106,12 @@ def growing(texts: Sequence[str]) -> View:
 
 
 def candidates(texts: Sequence[str], items: Sequence[Item], language: str) -> View:
-    """Numbered, for `%santa pick`."""
+    """Numbered, for `%santa pick`; shaded where the items have logprobs."""
     heads = [f"[{n}] {logprob(item)}" for n, item in enumerate(items, 1)]
     text = "\n\n".join(f"{head}\n{text}" for head, text in zip(heads, texts, strict=True))
     html = "".join(
-        f"<div style='{FAINT}'>{escape(head)}</div>{code(text, language)}"
-        for head, text in zip(heads, texts, strict=True)
+        f"<div style='{FAINT}'>{escape(head)}</div>{code(text, language, item.logprobs or ())}"
+        for head, text, item in zip(heads, texts, items, strict=True)
     )
     return View(text, html)
 
@@ -108,8 +121,9 @@ def summary(made: Completion) -> str:
 
 
 def speed(made: Completion) -> str:
-    seconds = made.timings.decode_ms / 1000
-    return f", {made.usage.completion_tokens / seconds:.1f} a second" if seconds > 0 else ""
+    """Of the tokens after each candidate's first, which comes with the reading."""
+    tokens, seconds = made.usage.completion_tokens - len(made.items), made.timings.decode_ms / 1000
+    return f", {tokens / seconds:.1f} a second" if tokens > 0 and seconds > 0 else ""
 
 
 def logprob(item: Item) -> str:
@@ -171,6 +185,26 @@ def _serving(answer: Mapping[str, Any]) -> dict[str, str]:
             f"(the last {latency['n']} completions)"
         )
     return rows
+
+
+def _taken(tokens: deque[tuple[Any, str]], piece: str) -> list[tuple[Any, str]]:
+    """Of the lexer's tokens those of the piece; the last may be cut. Lexers turn CRLF into LF."""
+    found, length = [], len(piece.replace("\r", ""))
+    while tokens and length:
+        kind, value = tokens.popleft()
+        found.append((kind, value[:length]))
+        if value[length:]:
+            tokens.appendleft((kind, value[length:]))
+        length -= len(found[-1][1])
+    return found
+
+
+def _highlighted(tokens: Iterable[tuple[Any, str]], formatter: Any) -> str:
+    """HTML. The formatter ends what it is given with a newline, whether it has one or not."""
+    tokens, out = [*tokens], io.StringIO()
+    formatter.format(tokens, out)
+    ends_a_line = bool(tokens) and tokens[-1][1].endswith("\n")
+    return out.getvalue() if ends_a_line else out.getvalue().removesuffix("\n")
 
 
 def _style() -> Any:

@@ -26,7 +26,12 @@ class Chooser:
     """Candidates side by side, each with its buttons. ``on_made(texts)``: all there are, numbered."""
 
     def __init__(
-        self, prompt: str, body: dict[str, Any], bridge: Bridge, on_made: Callable[[list[str]], None]
+        self,
+        prompt: str,
+        body: dict[str, Any],
+        bridge: Bridge,
+        on_made: Callable[[list[str]], None],
+        shade: bool,
     ) -> None:
         self._prompt, self._body = prompt, body
         self._bridge, self._cell, self._on_made = bridge, bridge.cell(), on_made
@@ -36,7 +41,10 @@ class Chooser:
         more = w.Button(description="More", icon="plus", tooltip="As many again")
         more.on_click(lambda _: self._more())
         self._more_button = more
-        head = w.HBox([self._task.bar, self._task.stop, more, self._task.said])
+        tooltip = "The darker a word, the less sure the model was of it"
+        self._shade = w.ToggleButton(shade, description="Shade", icon="adjust", tooltip=tooltip)
+        self._shade.observe(lambda _: self._draw(self._rows), "value")
+        head = w.HBox([self._task.bar, self._task.stop, more, self._shade, self._task.said])
         self._whole = w.VBox([head, self._box])
 
     def show(self) -> None:
@@ -59,8 +67,14 @@ class Chooser:
         grow = _Throttled(lambda index, text: rows[index].draw(self._prompt, text))
         made = api.completion(await client.ask(client.find(), body, grow, self._task.wait_for))
         for row, item in zip(rows, made.items, strict=True):
+            row.logprobs = item.logprobs or ()
             row.draw(self._prompt, item.text, views.logprob(item))
+        self._draw(rows)
         return views.summary(made).rpartition(", mean")[0]
+
+    def _draw(self, rows: Sequence[_Row]) -> None:
+        for row in rows:
+            row.draw_code(self._shade.value)
 
     def _ended(self) -> None:
         self._more_button.disabled = False
@@ -150,6 +164,7 @@ class _Row:
     def __init__(self, bridge: Bridge, cell: str, language: str, replace: str = "Replace") -> None:
         self._bridge, self._cell, self._language = bridge, cell, language
         self.text = ""
+        self.logprobs: views.Logprobs = ()
         self.code = w.HTML()
         self.said = w.HTML()
         buttons = [
@@ -162,8 +177,11 @@ class _Row:
 
     def draw(self, prompt: str, new: str, note: str = "") -> None:
         self.text = prompt + new
-        self.code.value = views.code(self.text, self._language)
         self.said.value = escape(note if new or not note else "nothing to add")
+        self.draw_code()
+
+    def draw_code(self, shade: bool = False) -> None:
+        self.code.value = views.code(self.text, self._language, self.logprobs if shade else ())
 
     def _button(self, action: str, label: str, icon: str) -> w.Button | None:
         """None without the labextension: nobody would hear it."""

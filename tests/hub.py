@@ -16,11 +16,16 @@ COMMIT = "0123456789" * 4
 
 
 @contextmanager
-def hub_with(folder: Path, pause: float = 0.0) -> Iterator[str]:
-    """A hub whose only model, me/tiny, is ``folder``; it rests ``pause`` seconds in the weights' middle."""
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("TinyHub", (_Hub,), {"folder": folder, "pause": pause})
-    )
+def hub_with(
+    folder: Path, pause: float = 0.0, breaks: list[int] | None = None, ranges: list[str] | None = None
+) -> Iterator[str]:
+    """A hub whose only model, me/tiny, is ``folder``; it rests ``pause`` seconds in the weights' middle.
+
+    ``breaks``: after so many bytes of what it was asked for it hangs up, each number once. ``ranges``
+    notes which parts of the weights were asked for.
+    """
+    settings = {"folder": folder, "pause": pause, "breaks": breaks, "ranges": ranges}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("TinyHub", (_Hub,), settings))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -32,6 +37,8 @@ def hub_with(folder: Path, pause: float = 0.0) -> Iterator[str]:
 class _Hub(BaseHTTPRequestHandler):
     folder: Path
     pause: float
+    breaks: list[int] | None
+    ranges: list[str] | None
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -56,11 +63,21 @@ class _Hub(BaseHTTPRequestHandler):
 
     def answer(self, body: Any, headers: dict[str, str] | None = None) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(200)
+        part = self.headers.get("Range", "")
+        is_weights = self.command == "GET" and self.path.endswith(".safetensors")
+        if is_weights and self.ranges is not None:
+            self.ranges.append(part)
+        start = int(part.removeprefix("bytes=").partition("-")[0] or 0)
+        self.send_response(206 if part else 200)
+        if part:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        data = data[start:]
         for name, value in {**(headers or {}), "Content-Length": str(len(data))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if is_weights and self.breaks:
+            self.wfile.write(data[: self.breaks.pop(0)])
+        elif self.command == "GET":
             half = len(data) // 2
             self.wfile.write(data[:half])
             self.wfile.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -107,6 +108,8 @@ def test_without_a_server(environment: dict[str, str], tmp_path: Path, tiny: Pat
     ("arguments", "said"),
     [
         (["complete", "x"], "x: write the place as "),
+        (["generate", "--model", "me/other", "x"], "--model needs --here: a server's model is "),
+        (["complete", "FOLDER:1:1"], "FOLDER: Is a directory."),
         (["complete", "none.py:1:1"], "none.py: No such file or directory."),
         (["complete", "FILE:99:1"], "FILE has no line 99; it has 2."),
         (["complete", "FILE:1:9"], "Line 1 of FILE has columns 1 to 3."),
@@ -141,6 +144,7 @@ def test_a_missing_package_leads_to_doctor(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "santajupyter.views", None)
+    monkeypatch.delattr("santajupyter.views", raising=False)
     assert cli.main(["status"]) == 1
     assert "`santajupyter doctor` says what to do" in capsys.readouterr().err
 
@@ -237,6 +241,28 @@ class TestDownload:
         code, out, _ = run(hub, "download", "me/tiny")
         assert code == 0 and "are right" in out
 
+    def test_what_came_before_the_connection_broke_is_kept(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "large").mkdir()
+        folder = make_checkpoint(tmp_path / "large")
+        (folder / "model.safetensors").write_bytes(random.Random(0).randbytes(25_000_000))
+        broken = [12_000_000, *[1000] * 6]
+        ranges: list[str] = []
+        with hub_with(folder, breaks=broken, ranges=ranges) as url:
+            own = {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
+            code, _, err = run(own, "download", "me/tiny")
+            assert code == 1 and "me/tiny can't be had: it can't be downloaded from the hub: " in err
+            assert "Traceback" not in err
+            assert ranges[0] == "" and set(ranges[1:]) == {
+                "bytes=10485760-"
+            }  # whole pieces of 10 MiB are kept
+            ranges.clear()
+            broken.append(11_000_000)
+            code, out, err = run(own, "download", "me/tiny")
+            assert code == 0 and "are right" in out, err
+            assert ranges == ["bytes=10485760-", "bytes=20971520-"]
+
     def test_a_model_that_is_not_there(self, hub: dict[str, str]) -> None:
         code, _, err = run(hub, "download", "me/other")
         assert code == 1 and "me/other can't be had: it can't be downloaded from the hub:" in err
@@ -284,6 +310,35 @@ class TestDoctor:
             for line, following in zip(out.splitlines(), out.splitlines()[1:], strict=False)
             if line.startswith(("FAIL", "note"))
         )
+
+    def test_a_wrong_token_no_hub_and_no_memory(self, environment: dict[str, str], tmp_path: Path) -> None:
+        [info] = Path(environment["JUPYTER_RUNTIME_DIR"]).glob("jpserver-*.json")
+        broken = {
+            **environment,
+            "SANTAJUPYTER_URL": json.loads(info.read_text())["url"],
+            "SANTAJUPYTER_TOKEN": "wrong",
+            "HF_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+            "HF_HOME": str(tmp_path / "home"),
+        }
+        code, out, err = run(broken, "doctor", "--model", "me/none")
+        assert (code, err) == (0, "")
+        assert "note model: me/none is not here, and the hub doesn't give it: " in out
+        assert "Check the name, the network and the proxy" in out
+        assert (
+            "note server: The server refused the token: set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN." in out
+        )
+        for name in ("config.json", "tokenizer.json"):
+            (tmp_path / name).write_text("{}")
+        with (tmp_path / "model.safetensors").open("wb") as file:
+            file.truncate(10**13)  # of which the disk holds nothing
+        code, out, _ = run(environment, "doctor", "--model", str(tmp_path))
+        assert code == 0 and "GB of memory are free, about 12000.0 are needed\n     -> Close something" in out
+
+    def test_a_gpu_without_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(doctor, "_seen_by_torch", lambda: {"gpus": [["A100", 10**9, 2 * 10**9]]})
+        assert next(doctor.gpu()).what == "A100, 1.0 of 2.0 GB are free"
+        assert next(doctor._memory(10**9)).what == "1.0 GB are free on the A100, about 1.2 are needed"
+        assert "A100" not in next(doctor._memory(10**8)).what
 
     def test_versions(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(

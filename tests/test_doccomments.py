@@ -30,8 +30,12 @@ def f(x):
     return ("%d"
     % x)
 """
-JAVA = """\
-public class Deer {
+JAVA = '''\
+public class Deer<T extends Comparable<T>> {
+    public Deer(String name) {
+        this.name = "void fake() {";
+    }
+    Deer() { }
     @Override
     public String name(int n) throws IOException {
         if (n > 1) { return list(n); }
@@ -41,25 +45,61 @@ public class Deer {
     static <T> List<T> all(List<T> of) {
         for (T t : of) { }
     }
-    Map<String, Integer> count(String[] words) {
+    @Nullable @Named("a(b) {") public <K extends Comparable<K>, V> Map<K, List<V>> group(
+        final Map<K, ? extends V> in, @Size(max = 3) int... more
+    ) {
+        Runnable r = () -> { run(); };
+        String text = """
+            int fake(int x) {
+            """;
+        // int commented(int x) {
+        try (Reader r = open(x)) { } catch (IOException e) { }
         synchronized (this) { }
+        throw new Error(x) { };
     }
+    abstract void none(int x);
+    int[] array(int[] a) { return a; }
 }
-"""
+'''
 JAVASCRIPT = """\
 export async function load(url) {
   if (url) { fetch(url); }
 }
 const mean = xs => sum(xs) / xs.length;
-export const add = (a, b) => a + b;
-class Deer {
-  constructor(name) {
-    this.name = name;
+export const add = (a, b = f(1), { c } = {}) => a + b;
+module.exports = function (x) { return x; };
+export default class Deer extends Animal {
+  #herd = (event) => { this.call(`{ ${event} }`); };
+  constructor(name, { age = 3 } = {}) {
+    super(name);
+    this.name = (name);
+    this.text = `
+  function inTemplate(x) {
+  `;
   }
-  static async fly() {
+  static async *fly() {
     while (true) { }
   }
+  #hidden(x) { return "function inString() {"; }
 }
+/*
+function inComment() {
+}
+*/
+const object = {
+  method(a) { return a; },
+  property: (a) => a,
+  text: ("no"),
+};
+async function* many(
+  a,
+  b
+) { yield a; }
+items.forEach(function (item) { use(item); });
+describe("x", () => { });
+// function inLine() {
+/** is */
+function told() { }
 """
 
 
@@ -67,8 +107,24 @@ class Deer {
     ("language", "source", "names"),
     [
         ("python", PYTHON, ["__init__", "name", "fly", "inner", "f"]),
-        ("java", JAVA, ["name", "count"]),
-        ("javascript", JAVASCRIPT, ["load", "mean", "add", "constructor", "fly"]),
+        ("java", JAVA, ["Deer", "Deer", "name", "group", "array"]),
+        (
+            "javascript",
+            JAVASCRIPT,
+            [
+                "load",
+                "mean",
+                "add",
+                "module.exports",
+                "#herd",
+                "constructor",
+                "fly",
+                "#hidden",
+                "method",
+                "property",
+                "many",
+            ],
+        ),
     ],
 )
 def test_functions_without_documentation(language: str, source: str, names: list[str]) -> None:
@@ -209,7 +265,7 @@ def test_what_would_change_the_program_is_not_added() -> None:
 
 def test_javadoc_stands_above_the_annotation() -> None:
     lines = documented(JAVA, "java", "Its name.\n   * @param n how often").splitlines()
-    assert lines[1:6] == [
+    assert lines[lines.index("    @Override") - 4 :][:5] == [
         "    /**",
         "     * Its name.",
         "     * @param n how often",

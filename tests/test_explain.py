@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from santajupyter.explain import LEFT, OTHER, RIGHT, explain, locate_pieces
 from santajupyter.fim import FAMILIES, CodeTokenizer, fit
-from santajupyter.notebook import Document, document
-from santajupyter.protocol import Cell
+from santajupyter.notebook import Document, document, render_cell
+from santajupyter.protocol import Cell, Output
 
 from .checkpoint import make_tokenizer
 
@@ -92,6 +94,61 @@ def test_parts_that_are_left_out_in_the_middle() -> None:
     lost = sum(piece["characters"] for piece in answer["left_out"])
     assert lost and abs(len(texts) + lost - len(where.prefix)) <= 2 * len(cells)  # blank lines
     assert TOKENIZER.decode(prompt.ids) + answer["healed"] == texts
+
+
+SOURCES = ["", "x = 1", "x = 1\ny = 2", "y = 2", "# 🦌 <fim-prefix>", "x", "def f(a):\n    return a\n" * 20]
+SOURCE = st.sampled_from(SOURCES) | st.text(st.sampled_from("xy =1\n#\t🦌é(<>"), max_size=40)
+OUTPUT = st.builds(Output, st.just("text"), st.sampled_from(SOURCES)) | st.just(
+    Output("error", name="KeyError", value="'x'", line="y = 2")
+)
+CELL = st.builds(
+    Cell,
+    SOURCE,
+    st.sampled_from(["code", "code", "markdown", "raw"]),
+    execution_count=st.none() | st.integers(1, 9),
+    outputs=st.lists(OUTPUT, max_size=2).map(tuple),
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(CELL, min_size=1, max_size=7),
+    st.data(),
+    st.sampled_from([64, 128, 256, 1024]),
+    st.sampled_from(["spm", "psm", "none"]),
+    st.booleans(),
+    st.sampled_from(["python", "javascript"]),
+)
+def test_the_pieces_are_the_prompt_whatever_the_notebook(
+    cells: list[Cell], data: st.DataObject, window: int, order: str, heal: bool, language: str
+) -> None:
+    active = data.draw(st.integers(0, len(cells) - 1))
+    offset = data.draw(st.integers(0, len(cells[active].source)))
+    where = document(cells, active, offset, language, ["df: DataFrame 3x2", "x"], ["a.py: def f(x)"])
+    family = None if order == "none" else SANTA
+    prompt = fit(where, TOKENIZER, family, window, 8, "auto" if order == "none" else order, heal)
+    pieces = locate_pieces(where, cells, active, offset)
+    for text, located in ((where.prefix, pieces["prefix"]), (where.suffix, pieces["suffix"])):
+        ends = [end for _, end in located]
+        assert ends == sorted(set(ends)) and ends[-1:] == ([len(text)] if text else [])
+    described = explain(where, prompt, TOKENIZER, family, pieces, 10)
+    at = 0
+    for piece in described["pieces"]:
+        ids = prompt.ids[at : at + piece["tokens"]]
+        at += piece["tokens"]
+        assert piece["cached"] == max(0, min(piece["tokens"], 10 - at + piece["tokens"]))
+        if piece["name"] == "format":
+            assert piece["text"] == "".join(map(TOKENIZER.raw, ids))
+    assert at == len(prompt.ids)
+    texts = [piece["text"] for piece in described["pieces"] if piece["name"] != "format"]
+    sentinels = {TOKENIZER.id(token) for token in SANTA.sentinels}
+    plain = [list(run) for is_format, run in groupby(prompt.ids, sentinels.__contains__) if not is_format]
+    assert "".join(texts) == "".join(map(TOKENIZER.decode, plain))
+    for piece in described["pieces"]:
+        if piece["name"].startswith("cell "):
+            cell = cells[int(piece["name"].removeprefix("cell ")) - 1]
+            forms = [cell.source, render_cell(cell, where.language, 99), render_cell(cell, where.language)]
+            assert any(piece["text"].strip("\n\t \ufffd") in form for form in forms)
 
 
 async def test_the_route(jp_fetch: Any, body: Callable[..., dict[str, Any]]) -> None:

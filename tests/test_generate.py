@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,47 @@ def test_streamed_pieces_are_the_text(engine: Engine) -> None:
         )
         assert "".join(pieces) == result.items[0].text
         assert all(not piece.endswith("\ufffd") for piece in pieces)
+
+
+def test_each_token_has_its_log_probability(engine: Engine, tiny: Path) -> None:
+    model = causallm.load(tiny, "cpu", "float32").module
+    compared = 0
+    for text in ("def fibonacci(n):\n    if", "import numpy", "for i in", "print("):
+        prompt = prompt_of(engine, text, 6)
+        pieces = run(engine, prompt, Sampling(logprobs=True)).items[0].logprobs
+        ids = [*prompt.ids]
+        for piece, logprob in pieces or ():
+            logits = model(input_ids=torch.tensor([ids])).logits[0, -1, : engine[1].size].detach()
+            ids.append(int(logits.argmax()))
+            token = engine[1].decode(ids[-1:])
+            if "\ufffd" in token:  # a piece of more than one token
+                break
+            assert piece == token and logprob == pytest.approx(float(logits.log_softmax(0).max()), abs=1e-3)
+            compared += 1
+    assert compared > 3
+    assert run(engine, prompt, Sampling()).items[0].logprobs is None
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("heal", ["", "num"])
+def test_the_pieces_are_the_text_and_their_log_probabilities_the_mean(
+    engine: Engine, n: int, heal: str
+) -> None:
+    """With characters of several tokens, a healed token, and ends within a token and a character."""
+    tokenizer = engine[1]
+    texts = set()
+    for seed in range(12):
+        sampling = Sampling(n, 40, temperature=0.1 + seed / 6, seed=seed, stop=("i", "=="), logprobs=True)
+        prompt = fit(Document("日本語 🦌" + heal, ""), tokenizer, None, 200, 8 + seed)
+        for item in run(engine, prompt, replace(sampling, stop=() if seed % 2 else sampling.stop)).items:
+            assert item.logprobs is not None
+            assert "".join(piece for piece, _ in item.logprobs) == item.text
+            assert all(piece and logprob <= 0 for piece, logprob in item.logprobs)
+            texts.add(item.text)
+            for end in range(len(item.text) + 1):
+                cut = item.cut(item.text[:end])
+                assert "".join(piece for piece, _ in cut.logprobs or ()) == cut.text == item.text[:end]
+    assert len(texts) > 5
 
 
 def test_stop_is_not_part_of_the_text(engine: Engine) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
 import socket
 import subprocess
 import sys
@@ -12,13 +14,17 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jupyter_client.blocking.client import BlockingKernelClient
 
+from santajupyter import views
 from santajupyter.arguments import PARSERS
 
 TOKEN = "a-test-token"
@@ -138,7 +144,7 @@ def request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 def until_up(url: str, log: Path) -> None:
-    for _ in range(300):
+    for _ in range(900):
         try:
             with urllib.request.urlopen(f"{url}api", timeout=5):
                 return
@@ -214,6 +220,28 @@ def test_earlier_cells_are_context_unless_told_otherwise(session: Session) -> No
         after = request(session.url + "santajupyter/status")["stats"]["prompt_tokens"]
         assert (after - before > 5) == (option == "--with-context")
         before = after
+
+
+def test_doubt_is_shaded_on_wish(session: Session) -> None:
+    session.load()
+    cell = " -m 20 --seed 3 -t 1.2 --no-context\nx = '<b>🎅' "
+    ran = session.run("%%santa generate --shade" + cell)
+    assert "<span title='" in ran.html and "<b>" not in ran.html
+    assert re.sub(r"<[^>]*>", "", ran.html).count("x = ") == 1 and len(ran.cells) == 1
+    ran = session.run("%%santa generate -n 2 --shade --show" + cell)
+    assert ran.html.count("<pre") == 2 and "<span title='" in ran.html
+    assert "<span title='" not in session.run("%%santa generate --show" + cell).html
+
+
+@given(
+    st.lists(st.tuples(st.text("ab \n\r\t'\"#<é🦌(", min_size=1), st.floats(-9, 0)), max_size=8),
+    st.text("a'#\n"),
+)
+def test_shaded_code_is_the_code(pieces: list[tuple[str, float]], given_text: str) -> None:
+    text = given_text + "".join(piece for piece, _ in pieces)
+    shaded, plain = (re.sub(r"<[^>]*>", "", views.code(text, "python", told)) for told in (pieces, ()))
+    assert shaded == plain
+    assert unescape(shaded) == text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def test_candidates_to_pick(session: Session) -> None:
@@ -348,8 +376,8 @@ def test_errors_are_one_sentence(session: Session, code: str, said: str) -> None
     [
         ("http://127.0.0.1:9/", "", "The server at http://127.0.0.1:9/ doesn't answer"),
         ("no url", "", "The server at no url/ doesn't answer"),
-        ("OWN", "", "The server refused this kernel's token"),
-        ("OWN", "wrong", "The server refused this kernel's token"),
+        ("OWN", "", "The server refused the token"),
+        ("OWN", "wrong", "The server refused the token"),
         ("OWNapi/", TOKEN, "The server runs without santajupyter"),
     ],
 )
@@ -372,6 +400,26 @@ def test_an_interrupt_frees_kernel_and_engine(session: Session) -> None:
     until(lambda: request(session.url + "santajupyter/status")["busy"] == 0)
     session.worker.resume()
     assert session.run("%%santa generate -m 2\nx = 1").error == ""
+
+
+def test_interrupts_at_any_time_leave_kernel_and_engine_clean(session: Session) -> None:
+    session.load()
+    cell = "%%santa generate -n 8 -t 2 -m 1000 --below --no-context --seed 1\n"
+    begun = time.monotonic()
+    session.run(cell + "x")
+    whole = time.monotonic() - begun
+    cancelled = request(session.url + "santajupyter/status")["stats"]["cancelled"]
+    times = random.Random(6)
+    for _ in range(12):
+        asked = session.client.execute(cell + "x = (")
+        time.sleep(times.uniform(0, whole))
+        request(f"{session.url}api/kernels/{session.kernel}/interrupt", {})
+        reply = session.client.get_shell_msg(timeout=60)
+        while reply["parent_header"].get("msg_id") != asked:
+            reply = session.client.get_shell_msg(timeout=60)
+        until(lambda: request(session.url + "santajupyter/status")["busy"] == 0)
+        assert session.run("%santa complete x").error == ""
+    assert request(session.url + "santajupyter/status")["stats"]["cancelled"] > cancelled
 
 
 def until(holds: Callable[[], bool]) -> None:

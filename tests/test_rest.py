@@ -59,8 +59,33 @@ async def test_complete(ask: Any, body: Body) -> None:
     code, answer = await ask("complete", body("x = 1\nif x:\n    ", mode="block"))
     assert code == 200
     assert set(answer) == {"items", "model", "usage", "timings"}
-    assert set(answer["items"][0]) == {"text", "finish_reason", "logprob"}
+    assert set(answer["items"][0]) == {"text", "finish_reason", "logprob"}  # no more than was asked for
     assert answer["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize("mode", ["line", "block"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_pieces_of_a_text_and_their_log_probabilities(
+    ask: Any, jp_fetch: Any, body: Body, mode: str, stream: bool
+) -> None:
+    """Joined they are the text, also where a rule has cut that."""
+    was_cut = False
+    for seed in range(6):
+        asked = body(
+            "日本語 = [\nif x:\n    y = (", mode=mode, n=2, temperature=1.3, seed=seed, max_new_tokens=30
+        )
+        response = await jp_fetch(
+            "santajupyter",
+            "complete",
+            method="POST",
+            body=json.dumps({**asked, "logprobs": True, "stream": stream}),
+        )
+        answer = json.loads(response.body.decode().rpartition("data: ")[2])
+        for item in answer["items"]:
+            assert "".join(piece for piece, _ in item["logprobs"]) == item["text"]
+            assert all(logprob <= 0 for _, logprob in item["logprobs"])
+            was_cut = was_cut or 0 < len(item["logprobs"]) < answer["usage"]["completion_tokens"] / 2
+    assert was_cut
 
 
 async def test_the_status_tells_the_life_of_a_model(ask: Any, body: Body, tiny: Path) -> None:
@@ -349,6 +374,18 @@ async def test_openai_clients_are_served(ask: Any, tiny: Path) -> None:
     assert answer["usage"]["completion_tokens"] <= 5
     code, answer = await ask("v1/completions", {**request, "model": "gpt-4"})
     assert (code, answer["error"]["type"]) == (404, "unknown-model")
+
+
+async def test_openais_logprobs(ask: Any) -> None:
+    asked = {"prompt": "日本語 for i in", "max_tokens": 12, "temperature": 1.3, "seed": 3}
+    _, answer = await ask("v1/completions", {**asked, "logprobs": 0})
+    [choice] = answer["choices"]
+    told = choice["logprobs"]
+    assert "".join(told["tokens"]) == choice["text"] and len(told["token_logprobs"]) == len(told["tokens"])
+    assert [choice["text"][at] for at in told["text_offset"]] == [token[0] for token in told["tokens"]]
+    assert (await ask("v1/completions", asked))[1]["choices"][0]["logprobs"] is None
+    code, answer = await ask("v1/completions", {**asked, "logprobs": 5})
+    assert code == 400 and answer["message"].startswith("logprobs: only 0 is offered")
 
 
 async def test_openai_stream(jp_fetch: Any) -> None:

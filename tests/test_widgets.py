@@ -49,8 +49,8 @@ class Page:
         self._send("comm_msg", widget, {"method": "update", "state": state})
 
     def answer(self, comm: str, done: bool) -> None:
-        """As the labextension does."""
-        self._send("comm_close", comm, {"done": done})
+        """As the labextension does; and a page without it, which doesn't know this comm."""
+        self._send("comm_close", comm, {"done": True} if done else {})
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Look at what the kernel sends until that holds."""
@@ -82,13 +82,19 @@ class Page:
             self.shown.append(content["data"])
 
 
-def with_labextension(session: Session) -> None:
-    """%load_ext in a page that has it."""
+def loaded_in_page(session: Session, has_labextension: bool) -> None:
+    """%load_ext in a page, which tells a cell's id, as nbclient and others don't."""
     session.load()
+    session.client.session.metadata = {"cellId": "a-cell"}
     page = Page(session, session.run("%reload_ext santajupyter"))
+    session.client.session.metadata = {}
     [(comm, asked)] = page.asked
     assert asked == {"action": "hello"}
-    page.answer(comm, True)
+    page.answer(comm, has_labextension)
+
+
+def with_labextension(session: Session) -> None:
+    loaded_in_page(session, True)
 
 
 CHOOSE = "%%santa generate -n 2 -m 20 --seed 1 --no-context\nfor i in"
@@ -126,6 +132,25 @@ def test_the_buttons_ask_the_page(session: Session, button: str, action: str) ->
     page.until(lambda: word in page.texts())
 
 
+def test_doubt_is_shaded_on_wish(session: Session) -> None:
+    with_labextension(session)
+    page = Page(session, session.run(CHOOSE))
+    page.until(lambda: made(page))
+    assert "rgba(230, 140, 0" not in page.texts()
+    shade = page.widget("ToggleButtonModel", description="Shade")
+    page.set(shade, value=True)
+    page.until(lambda: "rgba(230, 140, 0" in page.texts())
+    page.set(shade, value=False)
+    page.until(lambda: "rgba(230, 140, 0" not in page.texts())
+    page = Page(session, session.run(CHOOSE.replace("generate", "generate --shade")))
+    page.until(lambda: made(page) and "rgba(230, 140, 0" in page.texts())
+
+
+def test_a_page_without_cells_is_not_asked(session: Session) -> None:
+    session.load()
+    assert not Page(session, session.run("%reload_ext santajupyter")).asked
+
+
 def test_more_adds_candidates(session: Session) -> None:
     with_labextension(session)
     page = Page(session, session.run(CHOOSE))
@@ -156,7 +181,7 @@ def test_a_bar_while_the_model_loads(session: Session) -> None:
 
 
 def test_without_the_labextension_there_are_no_buttons_for_it(session: Session) -> None:
-    session.load()
+    loaded_in_page(session, False)
     page = Page(session, session.run(CHOOSE))
     page.until(lambda: made(page))
     assert not page.all("ButtonModel", description="Insert below")

@@ -65,15 +65,31 @@ class Control:
 
 @dataclass
 class _Candidate:
-    """One row of the batch. ``pending`` is the healed token's raw text still to be generated."""
+    """One row of the batch. ``pending`` is the healed token's raw text still to be generated.
+
+    ``logprobs``: of each token, with the length of the certain text after it.
+    """
 
     pending: str
     skip: int
     ids: list[int] = field(default_factory=list)
-    logprob: float = 0.0
+    logprobs: list[tuple[int, float]] = field(default_factory=list)
     text: str = ""
     sent: int = 0
     finish_reason: str = ""
+
+    def item(self, detailed: bool) -> Item:
+        mean = sum(logprob for _, logprob in self.logprobs) / max(1, len(self.ids))
+        return Item(self.text, self.finish_reason, mean, [*self._pieces()] if detailed else None)
+
+    def _pieces(self) -> Iterator[tuple[str, float]]:
+        """The text in order; tokens that end within a character, or before the text, count for the next."""
+        start, total = 0, 0.0
+        for end, logprob in self.logprobs:
+            total += logprob
+            if min(end, len(self.text)) > start:
+                yield self.text[start:end], total
+                start, total = end, 0.0
 
 
 class Completer:
@@ -128,7 +144,7 @@ class Completer:
             candidates = yield from self._decode(entry, logits, prompt, sampling, control, on_delta)
         decoded = time.perf_counter()
         return Result(
-            items=tuple(Item(c.text, c.finish_reason, c.logprob / max(1, len(c.ids))) for c in candidates),
+            items=tuple(candidate.item(sampling.logprobs) for candidate in candidates),
             usage=Usage(len(prompt.ids), cached, sum(len(c.ids) for c in candidates)),
             prefill_ms=1000 * (prefilled - begun),
             decode_ms=1000 * (decoded - prefilled),
@@ -310,7 +326,7 @@ class Completer:
             return
         candidate.pending, text = self._after(candidate, token)
         candidate.ids.append(token)
-        candidate.logprob += logprob
+        candidate.logprobs.append((len(text.rstrip("\ufffd")), logprob))
         if not candidate.pending:
             stop = min((at for stop in stops if (at := text.find(stop)) >= 0), default=-1)
             candidate.text = text if stop < 0 else text[:stop]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # its HTTP library's
 from safetensors import safe_open
 from tqdm import tqdm
 
@@ -22,6 +23,9 @@ PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
 SMALL_FILE = 64_000_000
 # GPTBigCode's activation functions that our own code has: torch's name for how the GELU is approximated.
 BIGCODE_ACTIVATIONS = {"gelu_pytorch_tanh": "tanh", "gelu_new": "tanh", "gelu": "none"}
+
+# The last is a connection that breaks again and again.
+HUB_ERRORS = (OSError, ValueError, HTTPError)
 
 Progress = Callable[[int, int], None]
 
@@ -138,7 +142,7 @@ def _downloaded(model: str, revision: str, on_progress: Progress) -> Path:
                 tqdm_class=Bar,  # type: ignore[arg-type]  # any tqdm will do
             )
         )
-    except (OSError, ValueError) as error:
+    except HUB_ERRORS as error:
         reason = first_line(error.__cause__ or error)
         raise ModelUnavailable(f"it can't be downloaded from the hub: {reason}") from error
     missing = _missing(folder)

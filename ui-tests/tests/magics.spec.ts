@@ -47,6 +47,16 @@ test.describe('the magics', () => {
     await expect(output(page, 1).getByText(MADE)).toHaveCount(4);
   });
 
+  test('what the model was unsure of is shaded on wish', async ({ page }) => {
+    await choose(page);
+    const shaded = output(page, 1).locator('span[title$="%"]');
+    await expect(shaded).toHaveCount(0);
+    await button(page, 'Shade').click();
+    await expect(shaded.first()).toHaveCSS('background-color', /^rgba\(230/);
+    await button(page, 'Shade').click();
+    await expect(shaded).toHaveCount(0);
+  });
+
   test('what fills a hole is shown as a diff to accept', async ({ page }) => {
     const cell = 'import numpy as <FILL>\nx = np.zeros(3)';
     await run(page, 1, `%%santa fill\n${cell}`);
