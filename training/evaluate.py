@@ -13,7 +13,7 @@ import json
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,12 +22,13 @@ from transformers import GPTBigCodeForCausalLM
 
 from santajupyter.engine.causallm import CausalLM
 from santajupyter.engine.generate import Completer, Control
+from santajupyter.engine.ownwords import own_text
 from santajupyter.fim import FAMILIES, CodeTokenizer, end_ids, fit
 from santajupyter.notebook import Document
 from santajupyter.protocol import Item, Sampling
 
 from .tokenizer import WORK
-from .train import WINDOW, Words, new_model
+from .train import WINDOW, Words, new_model, saved
 
 PLACES = 400
 MAX_NEW_TOKENS = 48
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--places", type=int, default=PLACES)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bare", action="store_true", help="without the notebook's own words")
     parser.add_argument("--show", type=int, default=0, help="print so many of the places")
     args = parser.parse_args()
     tokenizer = CodeTokenizer.from_folder(args.model or args.work)
@@ -58,7 +60,7 @@ def main() -> None:
         CausalLM(model.train(False)), tokenizer, end_ids(tokenizer, FAMILIES["santacoder"], [])
     )
     cursors = places(args.work / f"{args.split}.jsonl", args.places, args.seed)
-    answers = [complete(generator, tokenizer, place) for place in cursors]
+    answers = [complete(generator, tokenizer, place, not args.bare) for place in cursors]
     for place, answer in list(zip(cursors, answers, strict=True))[: args.show]:
         print(f"{place.prefix[-60:]!r} -> {answer.text!r} ({answer.logprob:.2f}), was {place.truth!r}")
     figures = score(cursors, answers)
@@ -85,10 +87,14 @@ def places(path: Path, count: int, seed: int) -> list[Place]:
     return found
 
 
-def complete(generator: Completer, tokenizer: CodeTokenizer, place: Place) -> Item:
+def complete(
+    generator: Completer, tokenizer: CodeTokenizer, place: Place, own_words: bool = True
+) -> Item:
     """The rest of the line, greedily, as the engine writes it."""
     document = Document(place.prefix, place.suffix)
     prompt = fit(document, tokenizer, FAMILIES["santacoder"], WINDOW, MAX_NEW_TOKENS, heal=True)
+    if own_words:
+        prompt = replace(prompt, own=own_text(document, tokenizer, prompt.healed))
     sampling = Sampling(max_new_tokens=MAX_NEW_TOKENS, stop=("\n",))
     return generator.complete(prompt, sampling, Control(), lambda index, text: None).items[0]
 
@@ -115,11 +121,11 @@ def from_export(folder: Path) -> GPTBigCodeForCausalLM:
 
 def from_checkpoint(work: Path) -> GPTBigCodeForCausalLM:
     """The weights of the last checkpoint, without the optimizers'."""
-    saved = torch.load(work / "checkpoint.pt", weights_only=True)
+    everything = saved(work / "checkpoint")
     words = Words.of(Tokenizer.from_file(str(work / "tokenizer.json")))
-    config = saved["config"]
+    config = everything["config"]
     model = new_model(words, config["n_embd"], config["n_layer"], config["n_head"])
-    model.load_state_dict(saved["model"])
+    model.load_state_dict(everything["model"])
     return model
 
 

@@ -81,7 +81,7 @@ def export(work: Path, target: Path) -> None:
     model.save_pretrained(target)
     (target / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
-    config["heal_tokens"] = True
+    config["heal_tokens"] = config["own_words"] = True
     config["min_logprob"] = _read(work / "evaluation-valid.json").get("third", {}).get("logprob >=")
     (target / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.copyfile(work / "tokenizer.json", target / "tokenizer.json")
