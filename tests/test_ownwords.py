@@ -69,6 +69,12 @@ def test_oftener_counts_more_and_a_border_is_no_neighbour() -> None:
     assert (mixed(row, text_of(2, 1, BORDER, 1)) == row).all()
 
 
+def test_what_the_model_made_is_context_and_no_precedent() -> None:
+    row, text = np.zeros(SIZE), text_of(1, 2, 3)
+    assert (mixed(row, text, [4, 5, 4]) == row).all()
+    assert mixed(row, text, [1, 2]).argmax() == 3
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> CodeTokenizer:
     return CodeTokenizer.from_json(make_tokenizer().to_str())

@@ -271,7 +271,7 @@ class Completer:
             row = logits[index].astype(np.float64)
             row[self._vocabulary :] = -np.inf  # the model's unused rows
             if own is not None and not candidate.finish_reason:
-                row = mixed(row, np.concatenate([own, np.array(candidate.ids, np.int32)]))
+                row = mixed(row, own, candidate.ids)
             if candidate.pending:
                 allowed = self._tokenizer.tokens_along(candidate.pending)
                 masked = np.full_like(row, -np.inf)

@@ -8,7 +8,7 @@ more the oftener it was seen and the fewer its followers; the rest is the order'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -47,33 +47,33 @@ def own_text(document: Document, tokenizer: CodeTokenizer, healed: str = "") -> 
     return np.concatenate([below, np.array([BORDER], np.int32), *map(tokenizer.kept, parts), last])
 
 
-def mixed(logits: Row, text: Text) -> Row:
-    """Logits [vocabulary] of what follows ``text``, with what followed its end before mixed in.
+def mixed(logits: Row, text: Text, made: Sequence[int] = ()) -> Row:
+    """Logits [vocabulary] of what follows ``text`` and ``made``, mixed with what followed their end before.
 
-    ``text`` are token ids with BORDER between pieces, the one with the cursor last. What was -inf
+    ``text`` are token ids with BORDER between pieces, the one with the cursor last. ``made``, the
+    model's own tokens, are no precedent, or each repetition would invite the next one. What was -inf
     and never followed stays so. Costs one look at each token of the text.
     """
-    models_share, added = 1.0, np.zeros_like(logits)
-    for doubt, tokens in zip(DOUBTS, _followers(text), strict=False):
-        kinds, counts = np.unique(tokens, return_counts=True)
-        total = len(tokens) + doubt * len(kinds)
-        below = doubt * len(kinds) / total
-        models_share *= below
-        added *= below
-        added[kinds] += counts / total
-    found = np.flatnonzero(added)
-    if not len(found):
+    orders = [*_followers(np.concatenate([text, np.array(made, np.int32)]), len(text))]
+    if not orders:
         return logits
+    kinds = np.unique(orders[0])  # all others are among them
+    models_share, added = 1.0, np.zeros(len(kinds))
+    for doubt, tokens in zip(DOUBTS, orders, strict=False):
+        counts = np.bincount(np.searchsorted(kinds, tokens), minlength=len(kinds))
+        lost = doubt * np.count_nonzero(counts)
+        models_share *= lost / (len(tokens) + lost)
+        added = (counts + lost * added) / (len(tokens) + lost)
     top = logits.max()
-    weights = np.exp(logits - top)
+    weight = np.exp(logits - top).sum() / models_share
     result = logits.copy()
-    result[found] = top + np.log(weights[found] + added[found] * weights.sum() / models_share)
+    result[kinds] = top + np.log(np.exp(logits[kinds] - top) + added * weight)
     return result
 
 
-def _followers(text: Text) -> Iterator[Text]:
-    """What followed the last token wherever it stood before, then what followed the last two, …"""
-    places = np.arange(1, len(text))
+def _followers(text: Text, known: int) -> Iterator[Text]:
+    """Which of the first ``known`` tokens followed the last one, then those that followed the last two, …"""
+    places = np.arange(1, known)
     for length in range(1, len(DOUBTS) + 1):
         places = places[places >= length]
         if length > len(text) or text[-length] == BORDER:

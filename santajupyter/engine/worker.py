@@ -218,6 +218,8 @@ class _Engine:
             self._order,
             self._heal,
         )
+        if self._own_words:
+            prompt = replace(prompt, own=own_text(document, self._tokenizer, prompt.healed))
         if message["op"] == "explain":
             cached = self._completer.prompts.cached(prompt.ids)
             described = explain(document, prompt, self._tokenizer, self._family, message["pieces"], cached)
@@ -225,8 +227,6 @@ class _Engine:
         if message["op"] == "warm":
             usage = yield from self._completer.warming(prompt, control)
             return {"items": [], "usage": asdict(usage), "prefill_ms": 0.0, "decode_ms": 0.0}
-        if self._own_words:
-            prompt = replace(prompt, own=own_text(document, self._tokenizer, prompt.healed))
         result = yield from self._completer.completing(
             prompt,
             sampling,
