@@ -42,7 +42,9 @@ SECRET = re.compile(
     r"|sk-[A-Za-z0-9]{32}|hf_[A-Za-z]{30}"
 )
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}", re.IGNORECASE)
-CREDENTIAL = re.compile(r"(key|token|secret|passw(or)?d)\w*[\"']?\s*[=:]\s*[\"'][\w+/=-]{16,}[\"']", re.IGNORECASE)
+CREDENTIAL = re.compile(
+    r"(key|token|secret|passw(or)?d)\w*[\"']?\s*[=:]\s*[\"'][\w+/=-]{16,}[\"']", re.IGNORECASE
+)
 HOME = re.compile(r"(/home/|/Users/|\bUsers\\+)\w")
 NOTICE = re.compile(
     r"^[\s#*_>:@.-]*(SPDX|Copyright|\(c\)|Authors?(\b|__)|Maintainers?\b|Contributors?\b|Credits?\b"

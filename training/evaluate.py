@@ -3,7 +3,7 @@
 At each place at least three characters of a code line stand before the cursor; the model sees the
 cells around it and completes the line through the engine's own code, greedily. Counted are lines
 that are exactly right and those whose first word is, all of them and the most confident ones: what
-the model is less sure of than its most confident third is not shown while typing.
+the model is less sure of than its more confident half is not shown while typing.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from .train import WINDOW, Words, new_model, saved
 PLACES = 400
 MAX_NEW_TOKENS = 48
 MIN_TYPED = 3
+VERBATIM = 30
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=PLACES)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bare", action="store_true", help="without the notebook's own words")
+    parser.add_argument("--verbatim", action="store_true", help="count longer outputs that the corpus has")
     parser.add_argument("--show", type=int, default=0, help="print so many of the places")
     args = parser.parse_args()
     tokenizer = CodeTokenizer.from_folder(args.model or args.work)
@@ -60,6 +62,11 @@ def main() -> None:
         CausalLM(model.train(False)), tokenizer, end_ids(tokenizer, FAMILIES["santacoder"], [])
     )
     cursors = places(args.work / f"{args.split}.jsonl", args.places, args.seed)
+    if args.verbatim:
+        counted = verbatim(generator, tokenizer, cursors, args.work / "train.jsonl")
+        (args.work / "verbatim.json").write_text(json.dumps(counted), encoding="utf-8")
+        print(json.dumps(counted))
+        return
     answers = [complete(generator, tokenizer, place, not args.bare) for place in cursors]
     for place, answer in list(zip(cursors, answers, strict=True))[: args.show]:
         print(f"{place.prefix[-60:]!r} -> {answer.text!r} ({answer.logprob:.2f}), was {place.truth!r}")
@@ -87,15 +94,30 @@ def places(path: Path, count: int, seed: int) -> list[Place]:
     return found
 
 
-def complete(
-    generator: Completer, tokenizer: CodeTokenizer, place: Place, own_words: bool = True
-) -> Item:
+def complete(generator: Completer, tokenizer: CodeTokenizer, place: Place, own_words: bool = True) -> Item:
     """The rest of the line, greedily, as the engine writes it."""
+    return _ask(generator, tokenizer, place, own_words, Sampling(max_new_tokens=MAX_NEW_TOKENS, stop=("\n",)))
+
+
+def verbatim(
+    generator: Completer, tokenizer: CodeTokenizer, cursors: Sequence[Place], corpus: Path
+) -> dict[str, object]:
+    """How many outputs of VERBATIM tokens stand in the training text, but for white space."""
+    lines = corpus.read_text(encoding="utf-8").splitlines()
+    known = "\n".join(" ".join(json.loads(line)["text"].split()) for line in lines)
+    answers = [_ask(generator, tokenizer, p, True, Sampling(max_new_tokens=VERBATIM)) for p in cursors]
+    texts = [" ".join(answer.text.split()) for answer in answers if answer.finish_reason == "length"]
+    return {"outputs": len(texts), "tokens": VERBATIM, "in the corpus": sum(text in known for text in texts)}
+
+
+def _ask(
+    generator: Completer, tokenizer: CodeTokenizer, place: Place, own_words: bool, sampling: Sampling
+) -> Item:
     document = Document(place.prefix, place.suffix)
-    prompt = fit(document, tokenizer, FAMILIES["santacoder"], WINDOW, MAX_NEW_TOKENS, heal=True)
+    family = FAMILIES["santacoder"]
+    prompt = fit(document, tokenizer, family, WINDOW, sampling.max_new_tokens, heal=True)
     if own_words:
         prompt = replace(prompt, own=own_text(document, tokenizer, prompt.healed))
-    sampling = Sampling(max_new_tokens=MAX_NEW_TOKENS, stop=("\n",))
     return generator.complete(prompt, sampling, Control(), lambda index, text: None).items[0]
 
 

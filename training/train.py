@@ -95,7 +95,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=3, default=(256, 6, 4), metavar=("EMBD", "LAYER", "HEAD"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save-every", type=float, default=3, metavar="MINUTES")
-    parser.add_argument("--weights", type=Path, metavar="FOLDER", help="begin with an exported model's weights")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FOLDER", help="begin with an exported model's weights"
+    )
     parser.add_argument("--rate", type=float, default=1.0, help="times the usual learning rates")
     run(parser.parse_args())
 
