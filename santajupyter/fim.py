@@ -116,8 +116,9 @@ class CodeTokenizer:
         self._anchor_length = len(tokenizer.encode(self._anchor, add_special_tokens=False).ids)
         self._sorted = sorted(tokenizer.get_vocab(with_added_tokens=False))
         self._decode_anchor = tokenizer.encode("a", add_special_tokens=False).ids
-        # Of a notebook's parts few change from key to key.
-        self.kept = lru_cache(maxsize=4096)(self._kept)
+        # Of a notebook's parts few change from key to key; what is below the cursor is one long text.
+        self.part = lru_cache(maxsize=4096)(self._array)
+        self.below = lru_cache(maxsize=8)(self._array)
 
     @classmethod
     def from_folder(cls, folder: Path) -> CodeTokenizer:
@@ -148,13 +149,12 @@ class CodeTokenizer:
         ids: list[int] = self._tokenizer.encode(self._anchor + text, add_special_tokens=False).ids
         return ids[self._anchor_length :]
 
-    def _kept(self, text: str) -> npt.NDArray[np.int32]:
-        """The ids of a part's text, remembered."""
+    def _array(self, text: str) -> npt.NDArray[np.int32]:
         return np.array(self.encode(text), np.int32)
 
     def length(self, text: str) -> int:
         """At most how many tokens a part's text is in the middle of another."""
-        return len(self.kept(text)) + 1
+        return len(self.part(text)) + 1
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids that continue some other text; U+FFFD for half a character."""

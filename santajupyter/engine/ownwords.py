@@ -43,8 +43,8 @@ def own_text(document: Document, tokenizer: CodeTokenizer, healed: str = "") -> 
     last = np.array(tokenizer.encode(rest), np.int32)
     if healed and len(last) and tokenizer.raw(int(last[-1])) == healed:
         last = last[:-1]
-    below = tokenizer.kept(document.suffix[:REACH])
-    return np.concatenate([below, np.array([BORDER], np.int32), *map(tokenizer.kept, parts), last])
+    below = tokenizer.below(document.suffix[:REACH])
+    return np.concatenate([below, np.array([BORDER], np.int32), *map(tokenizer.part, parts), last])
 
 
 def mixed(logits: Row, text: Text, made: Sequence[int] = ()) -> Row:
