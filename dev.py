@@ -88,14 +88,16 @@ def main(arguments: list[str]) -> int:
 
 
 def demo(options: list[str]) -> None:
-    """Opens a copy of the demo notebook, so that trying things out leaves the repository as it was."""
-    original, copy = ROOT / "binder" / "demo.ipynb", ROOT / "build" / "demo" / "demo.ipynb"
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    if not copy.exists() or copy.stat().st_mtime < original.stat().st_mtime:
-        shutil.copy2(original, copy)
+    """Opens copies of the demo notebooks, so that trying things out leaves the repository as it was."""
+    folder = ROOT / "build" / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    for original in (ROOT / "binder").glob("*.ipynb"):
+        copy = folder / original.name
+        if not copy.exists() or copy.stat().st_mtime < original.stat().st_mtime:
+            shutil.copy2(original, copy)
     options = ["--allow-root", *options] if IS_ROOT else options
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl+C is Jupyter's to answer
-    call("jupyter", "lab", "--LabApp.default_url=/lab/tree/demo.ipynb", *options, cwd=copy.parent)
+    call("jupyter", "lab", "--LabApp.default_url=/lab/tree/demo.ipynb", *options, cwd=folder)
 
 
 def steps_of(commands: tuple[str, ...]) -> Steps:

@@ -190,7 +190,8 @@ def _line_end(begins: list[int], lines: list[str], number: int) -> int:
 
 
 def _first_line(node: ast.stmt) -> int:
-    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min(part.lineno for part in (node, *decorators))
 
 
 def _deeper(indent: str) -> str:

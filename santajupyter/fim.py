@@ -10,12 +10,14 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from .notebook import Document
@@ -93,11 +95,14 @@ class Prompt:
     """Token ids for the model, the length still free for new tokens, and ``healed``:
 
     the raw token that was taken off the prompt's end and must be generated again first.
+
+    ``own``: what ``engine/ownwords.py`` mixes in the probabilities of; None: nothing.
     """
 
     ids: tuple[int, ...]
     max_new_tokens: int
     healed: str = ""
+    own: npt.NDArray[np.int32] | None = field(default=None, compare=False)
 
 
 class CodeTokenizer:
@@ -111,8 +116,9 @@ class CodeTokenizer:
         self._anchor_length = len(tokenizer.encode(self._anchor, add_special_tokens=False).ids)
         self._sorted = sorted(tokenizer.get_vocab(with_added_tokens=False))
         self._decode_anchor = tokenizer.encode("a", add_special_tokens=False).ids
-        # Of a notebook's parts few change from key to key.
-        self.length = lru_cache(maxsize=4096)(self._length)
+        # Of a notebook's parts few change from key to key; what is below the cursor is one long text.
+        self.part = lru_cache(maxsize=4096)(self._array)
+        self.below = lru_cache(maxsize=8)(self._array)
 
     @classmethod
     def from_folder(cls, folder: Path) -> CodeTokenizer:
@@ -143,9 +149,12 @@ class CodeTokenizer:
         ids: list[int] = self._tokenizer.encode(self._anchor + text, add_special_tokens=False).ids
         return ids[self._anchor_length :]
 
-    def _length(self, text: str) -> int:
-        """At most how many tokens the text is in the middle of another."""
-        return len(self.encode(text)) + 1
+    def _array(self, text: str) -> npt.NDArray[np.int32]:
+        return np.array(self.encode(text), np.int32)
+
+    def length(self, text: str) -> int:
+        """At most how many tokens a part's text is in the middle of another."""
+        return len(self.part(text)) + 1
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids that continue some other text; U+FFFD for half a character."""

@@ -72,6 +72,7 @@ class Settings:
     min_logprob: float | None = None
     cache_bytes: int = 256 * 2**20
     prompt_lookup: int = 4
+    own_words: bool | None = None
     kernel_names: bool = True
     allowed_models: tuple[str, ...] = ()
     fallback_model: str = BUILT_IN
@@ -376,6 +377,7 @@ class CompletionService:
             "prompt_order": s.prompt_order,
             "cache_bytes": s.cache_bytes,
             "prompt_lookup": s.prompt_lookup,
+            "own_words": s.own_words,
         }
         return EngineProcess(options, self._on_change, self._log)
 

@@ -32,6 +32,7 @@ def start(jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Start]:
     async def begin(folder: Path) -> EngineProcess:
         options = {"model": "tiny", "folder": str(folder), "revision": "", "family": "", "device": "cpu"}
         fixed = {"dtype": "auto", "prompt_order": "auto", "cache_bytes": 2**20, "prompt_lookup": 4}
+        fixed["own_words"] = None
         engine = EngineProcess({**options, **fixed}, lambda: None, logging.getLogger("test"))
         engines.append(engine)
         engine.start()

@@ -116,17 +116,16 @@ CELL = st.builds(
     st.data(),
     st.sampled_from([64, 128, 256, 1024]),
     st.sampled_from(["spm", "psm", "none"]),
-    st.booleans(),
     st.sampled_from(["python", "javascript"]),
 )
 def test_the_pieces_are_the_prompt_whatever_the_notebook(
-    cells: list[Cell], data: st.DataObject, window: int, order: str, heal: bool, language: str
+    cells: list[Cell], data: st.DataObject, window: int, order: str, language: str
 ) -> None:
     active = data.draw(st.integers(0, len(cells) - 1))
     offset = data.draw(st.integers(0, len(cells[active].source)))
     where = document(cells, active, offset, language, ["df: DataFrame 3x2", "x"], ["a.py: def f(x)"])
     family = None if order == "none" else SANTA
-    prompt = fit(where, TOKENIZER, family, window, 8, "auto" if order == "none" else order, heal)
+    prompt = fit(where, TOKENIZER, family, window, 8, "auto" if order == "none" else order)
     pieces = locate_pieces(where, cells, active, offset)
     for text, located in ((where.prefix, pieces["prefix"]), (where.suffix, pieces["suffix"])):
         ends = [end for _, end in located]

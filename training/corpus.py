@@ -30,7 +30,7 @@ from santajupyter.protocol import Cell
 HERE = Path(__file__).parent
 WORK = HERE / "work"
 SPLITS = ("test", "valid", "train")  # this order: what a held-out package has, training may not have
-CAPS = {"notebook": 900_000, "gallery": 1_200_000, "doc": 500_000, "doctest": 500_000, "library": 120_000}
+CAPS = {"notebook": 1_500_000, "gallery": 1_200_000, "doc": 600_000, "doctest": 400_000, "library": 80_000}
 LARGEST_FILE = 3_000_000
 SHORTEST_DOCUMENT = 200
 LONGEST_LINE = 400
@@ -42,7 +42,15 @@ SECRET = re.compile(
     r"|sk-[A-Za-z0-9]{32}|hf_[A-Za-z]{30}"
 )
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}", re.IGNORECASE)
-NOTICE = re.compile(r"^#\s*(SPDX|Copyright|\(c\)|Licen[sc]e|Authors?\b|-\*-|!)", re.IGNORECASE)
+CREDENTIAL = re.compile(
+    r"(key|token|secret|passw(or)?d)\w*[\"']?\s*[=:]\s*[\"'][\w+/=-]{16,}[\"']", re.IGNORECASE
+)
+HOME = re.compile(r"(/home/|/Users/|\bUsers\\+)\w")
+NOTICE = re.compile(
+    r"^[\s#*_>:@.-]*(SPDX|Copyright|\(c\)|Authors?(\b|__)|Maintainers?\b|Contributors?\b|Credits?\b"
+    r"|(Written|Created|Contributed|Modified|Maintained) by\b)|^#\s*(Licen[sc]e|-\*-|!)",
+    re.IGNORECASE,
+)
 VENDORED = re.compile(
     r"(^|/)(\w*vendor\w*|extern\w*|_?third_?party|node_modules|\.git|build|tests?|_build|locale|conf\.py|setup\.py)(/|$)"
 )
@@ -196,13 +204,18 @@ def declared_licence(archive: Path) -> str:
 
 
 def clean(text: str) -> str:
-    """Without notices, e-mail addresses and embedded data; "" for a text that may hold a secret."""
+    """Without who wrote it, e-mail addresses, home folders, credentials and embedded data.
+
+    "" for a text that may hold a secret.
+    """
     if SECRET.search(text):
         return ""
     kept = (
         line.rstrip()
         for line in text.expandtabs(4).replace("\r", "").split("\n")
-        if len(line) <= LONGEST_LINE and not EMAIL.search(line) and not NOTICE.match(line)
+        if len(line) <= LONGEST_LINE
+        and not NOTICE.match(line)
+        and not any(pattern.search(line) for pattern in (EMAIL, HOME, CREDENTIAL))
     )
     return re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept)).strip("\n")
 

@@ -3,7 +3,7 @@
 At each place at least three characters of a code line stand before the cursor; the model sees the
 cells around it and completes the line through the engine's own code, greedily. Counted are lines
 that are exactly right and those whose first word is, all of them and the most confident ones: what
-the model is less sure of than its most confident third is not shown while typing.
+the model is less sure of than its more confident half is not shown while typing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,16 +22,18 @@ from transformers import GPTBigCodeForCausalLM
 
 from santajupyter.engine.causallm import CausalLM
 from santajupyter.engine.generate import Completer, Control
+from santajupyter.engine.ownwords import own_text
 from santajupyter.fim import FAMILIES, CodeTokenizer, end_ids, fit
 from santajupyter.notebook import Document
 from santajupyter.protocol import Item, Sampling
 
 from .tokenizer import WORK
-from .train import WINDOW, Words, new_model
+from .train import WINDOW, Words, new_model, saved
 
 PLACES = 400
 MAX_NEW_TOKENS = 48
 MIN_TYPED = 3
+VERBATIM = 30
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--places", type=int, default=PLACES)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bare", action="store_true", help="without the notebook's own words")
+    parser.add_argument("--verbatim", action="store_true", help="count longer outputs that the corpus has")
     parser.add_argument("--show", type=int, default=0, help="print so many of the places")
     args = parser.parse_args()
     tokenizer = CodeTokenizer.from_folder(args.model or args.work)
@@ -58,7 +62,12 @@ def main() -> None:
         CausalLM(model.train(False)), tokenizer, end_ids(tokenizer, FAMILIES["santacoder"], [])
     )
     cursors = places(args.work / f"{args.split}.jsonl", args.places, args.seed)
-    answers = [complete(generator, tokenizer, place) for place in cursors]
+    if args.verbatim:
+        counted = verbatim(generator, tokenizer, cursors, args.work / "train.jsonl")
+        (args.work / "verbatim.json").write_text(json.dumps(counted), encoding="utf-8")
+        print(json.dumps(counted))
+        return
+    answers = [complete(generator, tokenizer, place, not args.bare) for place in cursors]
     for place, answer in list(zip(cursors, answers, strict=True))[: args.show]:
         print(f"{place.prefix[-60:]!r} -> {answer.text!r} ({answer.logprob:.2f}), was {place.truth!r}")
     figures = score(cursors, answers)
@@ -85,11 +94,29 @@ def places(path: Path, count: int, seed: int) -> list[Place]:
     return found
 
 
-def complete(generator: Completer, tokenizer: CodeTokenizer, place: Place) -> Item:
+def complete(generator: Completer, tokenizer: CodeTokenizer, place: Place, own_words: bool = True) -> Item:
     """The rest of the line, greedily, as the engine writes it."""
+    return _ask(generator, tokenizer, place, own_words, Sampling(max_new_tokens=MAX_NEW_TOKENS, stop=("\n",)))
+
+
+def verbatim(
+    generator: Completer, tokenizer: CodeTokenizer, cursors: Sequence[Place], corpus: Path
+) -> dict[str, object]:
+    """How many outputs of VERBATIM tokens stand in the training text, but for white space."""
+    lines = corpus.read_text(encoding="utf-8").splitlines()
+    known = "\n".join(" ".join(json.loads(line)["text"].split()) for line in lines)
+    answers = [_ask(generator, tokenizer, p, True, Sampling(max_new_tokens=VERBATIM)) for p in cursors]
+    texts = [" ".join(answer.text.split()) for answer in answers if answer.finish_reason == "length"]
+    return {"outputs": len(texts), "tokens": VERBATIM, "in the corpus": sum(text in known for text in texts)}
+
+
+def _ask(
+    generator: Completer, tokenizer: CodeTokenizer, place: Place, own_words: bool, sampling: Sampling
+) -> Item:
     document = Document(place.prefix, place.suffix)
-    prompt = fit(document, tokenizer, FAMILIES["santacoder"], WINDOW, MAX_NEW_TOKENS)
-    sampling = Sampling(max_new_tokens=MAX_NEW_TOKENS, stop=("\n",))
+    prompt = fit(document, tokenizer, FAMILIES["santacoder"], WINDOW, sampling.max_new_tokens)
+    if own_words:
+        prompt = replace(prompt, own=own_text(document, tokenizer, prompt.healed))
     return generator.complete(prompt, sampling, Control(), lambda index, text: None).items[0]
 
 
@@ -115,11 +142,11 @@ def from_export(folder: Path) -> GPTBigCodeForCausalLM:
 
 def from_checkpoint(work: Path) -> GPTBigCodeForCausalLM:
     """The weights of the last checkpoint, without the optimizers'."""
-    saved = torch.load(work / "checkpoint.pt", weights_only=True)
+    everything = saved(work / "checkpoint")
     words = Words.of(Tokenizer.from_file(str(work / "tokenizer.json")))
-    config = saved["config"]
+    config = everything["config"]
     model = new_model(words, config["n_embd"], config["n_layer"], config["n_head"])
-    model.load_state_dict(saved["model"])
+    model.load_state_dict(everything["model"])
     return model
 
 

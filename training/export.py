@@ -30,18 +30,22 @@ a window of {window} tokens. It offers the rest of a line of Python in a noteboo
 Suffix first, `<fim-prefix><fim-suffix>` suffix `<fim-middle>` prefix, and with token healing: leave the
 prefix's last token off and let the answer begin with its text. A
 token on the way to that text counts too: spaces before a word belong partly to the word. Loads
-with transformers as `GPTBigCodeForCausalLM`. `min_logprob` is the mean log-probability that a third
-of the completions on the validation packages reached; what is below it isn't shown while typing.
+with transformers as `GPTBigCodeForCausalLM`. `min_logprob` is the mean log-probability that half of
+the completions on the validation packages reached; what is below it isn't shown while typing.
 
 ## How good it is
 {test_places} random cursor places (at least three characters into a line of code) in notebooks of seaborn and
-statsmodels, no file of which was trained on; greedy; the rest of the line. The more confident a
-completion (the mean log-probability of its tokens), the better.
+statsmodels, no file of which was trained on; greedy; the rest of the line; with the notebook's own
+words (`own_words`: what followed the same tokens elsewhere in the notebook is mixed in, which
+santajupyter's engine does and transformers doesn't). The more confident a completion (the mean
+log-probability of its tokens), the better.
 
 {table}
 
 {bits:.2f} bits a byte on held-back packages (comments included, left to right). Chance moves the
 shares by about {noise:.0f} points, those of the smaller groups by more. One run, one seed.
+
+{verbatim}
 
 ## Limits
 Small and trained on little: it copies names well and knows the everyday calls of the scientific
@@ -51,8 +55,8 @@ or insecure, and may by chance repeat lines of the sources below. Python only.
 ## Data
 Notebooks, galleries, documentation, doctests and a little library code out of the source archives
 of {count} packages, each under a permissive licence by its own metadata, deduplicated; lines with e-mail
-addresses and files with what looks like a secret were left out. {tokens:.1f} M tokens
-in {minutes:.0f} minutes on two shared cores.
+addresses, authors' names, home folders or credentials and files with what looks like a secret were
+left out. {tokens:.1f} M tokens in {minutes:.0f} minutes on two shared cores.
 
 {data}
 
@@ -81,7 +85,8 @@ def export(work: Path, target: Path) -> None:
     model.save_pretrained(target)
     (target / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
-    config["min_logprob"] = _read(work / "evaluation-valid.json").get("third", {}).get("logprob >=")
+    config["own_words"] = True
+    config["min_logprob"] = _read(work / "evaluation-valid.json").get("half", {}).get("logprob >=")
     (target / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.copyfile(work / "tokenizer.json", target / "tokenizer.json")
     (target / "README.md").write_text(card(work, config, model.num_parameters()), encoding="utf-8")
@@ -100,6 +105,7 @@ def card(work: Path, config: dict[str, Any], parameters: int) -> str:
         test_places=places or "-",
         table=_table(test),
         bits=run.get("valid_bits_per_byte", float("nan")),
+        verbatim=_verbatim(_read(work / "verbatim.json")),
         noise=100 * (0.25 / max(places, 1)) ** 0.5 * 1.4,
         count=len(trained),
         tokens=run.get("tokens", 0) / 1e6,
@@ -116,6 +122,15 @@ def _table(figures: dict[str, Any]) -> str:
                 f"| {name} | {shown['logprob >=']:.2f} | {shown['exact']:.1%} | {shown['first word']:.1%} |"
             )
     return "\n".join(rows)
+
+
+def _verbatim(counted: dict[str, Any]) -> str:
+    if not counted:
+        return "How much of its output stands word for word in the training text wasn't counted."
+    return (
+        f"Of {counted['outputs']} greedy outputs of {counted['tokens']} tokens at such places, "
+        f"{counted['in the corpus']} stood word for word in the training text, white space aside."
+    )
 
 
 def _by_licence(rows: list[list[str]]) -> str:

@@ -1,7 +1,7 @@
 """Trains santa-mini: SantaCoder's architecture at 5 M parameters, on two cores, within an hour or so.
 
 The budget is wall-clock time: a constant rate, then a linear decay over its last third on the most
-notebook-like text only, where a large part of the gain comes. A run writes ``work/checkpoint.pt``
+notebook-like text only, where a large part of the gain comes. A run writes ``work/checkpoint``
 every few minutes; started again it goes on from there, and ``--cool-down`` decays from there at once.
 
 Most chunks are shown as the engine will ask: suffix first, then prefix and middle in one piece
@@ -11,9 +11,11 @@ Most chunks are shown as the engine will ask: suffix first, then prefix and midd
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import json
 import math
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +40,10 @@ SPM_SHARE, PSM_SHARE = 0.65, 0.10
 PROSE_WEIGHT = 0.3
 LIBRARY_SHARE = 0.35
 PROBES = 96
+# Seconds; a process that was stopped for a while has not trained in it.
+LONGEST_STEP = 10.0
+PIECE = 15 * 2**20
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 FINAL_KINDS = ("notebook", "gallery", "doc")
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -89,6 +95,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=3, default=(256, 6, 4), metavar=("EMBD", "LAYER", "HEAD"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save-every", type=float, default=3, metavar="MINUTES")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FOLDER", help="begin with an exported model's weights"
+    )
+    parser.add_argument("--rate", type=float, default=1.0, help="times the usual learning rates")
     run(parser.parse_args())
 
 
@@ -100,29 +110,34 @@ def run(args: argparse.Namespace) -> None:
     documents = load(args.work / "train.jsonl", tokenizer, words)
     probe = probe_pieces(load(args.work / "valid.jsonl", tokenizer, words))
     model = new_model(words, *args.size)
+    if args.weights:
+        begun = GPTBigCodeForCausalLM.from_pretrained(args.weights, dtype=torch.float32)
+        model.load_state_dict(begun.state_dict())
+    model.to(DEVICE)
     optimizers = new_optimizers(model)
-    state = {"step": 0, "tokens": 0, "elapsed": 0.0}
-    checkpoint = args.work / "checkpoint.pt"
+    state = {"step": 0, "tokens": 0, "elapsed": 0.0, "cpu": 0.0}
+    checkpoint = args.work / "checkpoint"
     if checkpoint.exists():
         state = resume(checkpoint, model, optimizers)
     start, budget = (state["elapsed"], 60 * args.minutes) if args.cool_down else (0.0, 60 * args.minutes)
     decay_from = 0.0 if args.cool_down else DECAY_FROM
     final = False
     batches: Iterator[list[Chunk]] = iter(())
-    last, saved = time.monotonic(), 0.0
+    last, kept = time.monotonic(), state["elapsed"]
+    worked = time.process_time() - state["cpu"]
     total = loss_ = 0.0
     while True:
         done = state["step"] / args.steps if args.steps else (state["elapsed"] - start) / budget
         if done >= 1:
             break
         if done >= decay_from and not final:
-            save(args.work / "checkpoint-constant.pt", model, optimizers, state)
+            save(args.work / "checkpoint-constant", model, optimizers, state)
             final, batches = True, iter(())
         batch = next(batches, None)
         if batch is None:
             batches = epoch(documents, final, np.random.default_rng((args.seed, int(state["step"]))))
             continue
-        scale = min(1.0, (state["step"] + 1) / WARM_UP)
+        scale = args.rate * min(1.0, (state["step"] + 1) / WARM_UP)
         if done >= decay_from:
             scale *= (1 - done) / (1 - decay_from)
         rng = np.random.default_rng((args.seed, int(state["step"]), 1))
@@ -131,7 +146,8 @@ def run(args: argparse.Namespace) -> None:
         state["step"] += 1
         state["tokens"] += sum(len(chunk.ids) for chunk in batch)
         now = time.monotonic()
-        state["elapsed"] += now - last
+        state["elapsed"] += min(now - last, LONGEST_STEP)
+        state["cpu"] = time.process_time() - worked
         last = now
         if state["step"] % 50 == 0:
             pace = state["tokens"] / max(state["elapsed"], 1e-9)
@@ -141,8 +157,8 @@ def run(args: argparse.Namespace) -> None:
                 flush=True,
             )
             total = loss_ = 0.0
-        if state["elapsed"] - saved > 60 * args.save_every:
-            saved = state["elapsed"]
+        if state["elapsed"] - kept > 60 * args.save_every:
+            kept = state["elapsed"]
             save(checkpoint, model, optimizers, state)
             bits = bits_per_byte(model, probe, words)
             print(f"step {state['step']} valid bits/byte {bits:.4f}", flush=True)
@@ -264,7 +280,8 @@ def step(
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.from_numpy(row.ids)
         weights[i, : len(row.ids)] = torch.from_numpy(row.weights)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    ids, weights = ids.to(DEVICE), weights.to(DEVICE)
+    with torch.autocast(DEVICE, dtype=torch.bfloat16):
         logits = model(ids[:, :-1], use_cache=False).logits
     losses = functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
     wanted = weights[:, 1:].flatten()
@@ -317,7 +334,7 @@ def bits_per_byte(model: GPTBigCodeForCausalLM, pieces: list[Ids], words: Words)
     nats = octets = 0.0
     model.train(False)
     for ids in pieces:
-        row = torch.from_numpy(np.concatenate([[words.end], ids]))[None]
+        row = torch.from_numpy(np.concatenate([[words.end], ids]))[None].to(DEVICE)
         logits = model(row[:, :-1][:, :WINDOW], use_cache=False).logits.float()
         nats += float(functional.cross_entropy(logits[0], row[0, 1:][:WINDOW], reduction="sum"))
         octets += float(words.lengths[ids].sum())
@@ -326,25 +343,38 @@ def bits_per_byte(model: GPTBigCodeForCausalLM, pieces: list[Ids], words: Words)
 
 
 def save(
-    path: Path, model: GPTBigCodeForCausalLM, optimizers: list[torch.optim.Optimizer], state: Any
+    folder: Path, model: GPTBigCodeForCausalLM, optimizers: list[torch.optim.Optimizer], state: Any
 ) -> None:
-    part = path.with_suffix(".part")
+    """The whole state of the run, in files of at most PIECE bytes."""
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    whole = io.BytesIO()
     everything = {
         "state": dict(state),
         "config": model.config.to_dict(),
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
     }
-    torch.save(everything, part)
-    part.replace(path)
+    torch.save(everything, whole)
+    for number, start in enumerate(range(0, len(whole.getbuffer()), PIECE)):
+        (part / f"{number:02}").write_bytes(whole.getbuffer()[start : start + PIECE])
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
 
 
-def resume(path: Path, model: GPTBigCodeForCausalLM, optimizers: list[torch.optim.Optimizer]) -> Any:
-    saved = torch.load(path, weights_only=True)
-    model.load_state_dict(saved["model"])
-    for optimizer, values in zip(optimizers, saved["optimizers"], strict=True):
+def saved(folder: Path) -> Any:
+    """What ``save`` wrote, on the CPU."""
+    pieces = [path.read_bytes() for path in sorted(folder.iterdir())]
+    return torch.load(io.BytesIO(b"".join(pieces)), weights_only=True, map_location="cpu")
+
+
+def resume(folder: Path, model: GPTBigCodeForCausalLM, optimizers: list[torch.optim.Optimizer]) -> Any:
+    everything = saved(folder)
+    model.load_state_dict(everything["model"])
+    for optimizer, values in zip(optimizers, everything["optimizers"], strict=True):
         optimizer.load_state_dict(values)
-    return saved["state"]
+    return everything["state"]
 
 
 def _cut(document: Chunk, size: int, offset: int) -> list[Chunk]:

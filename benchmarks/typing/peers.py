@@ -135,6 +135,7 @@ def _options(folder: Path) -> dict[str, Any]:
         "prompt_order": defaults.prompt_order,
         "cache_bytes": defaults.cache_bytes,
         "prompt_lookup": 0,
+        "own_words": None,
     }
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..fim import CodeTokenizer, Prompt
 from ..protocol import Item, Sampling, Usage
 from .model import Logits, Model, RunsAhead
+from .ownwords import Text, mixed
 from .promptcache import Entry, PromptCache
 
 # Guessed tokens checked in one step; on a CPU that costs little more than one alone.
@@ -193,6 +194,7 @@ class Completer:
         kv = entry.kv if single else entry.kv.repeated(sampling.n)
         logits = logits.repeat(sampling.n, axis=0)
         greedy = single and sampling.temperature == 0
+        ahead = self._model if greedy and prompt.own is None and isinstance(self._model, RunsAhead) else None
         lookup = _Lookup(entry.ids, self._lookup if greedy and kv.can_be_cut else 0)
         guessed: list[int] = []
         made = 0
@@ -200,7 +202,9 @@ class Completer:
             if control.cancelled():
                 raise Cancelled
             for at in range(1 + len(guessed)):
-                tokens = self._pick(logits[:, at], candidates, pick, sampling.stop, control, on_delta)
+                tokens = self._pick(
+                    logits[:, at], candidates, prompt.own, pick, sampling.stop, control, on_delta
+                )
                 made += 1
                 over = all(c.finish_reason for c in candidates) or control.finished()
                 over = over or made == prompt.max_new_tokens
@@ -210,8 +214,8 @@ class Completer:
                 entry.cut(len(entry.ids) - len(guessed) + at)
             if over:
                 break
-            if greedy and isinstance(self._model, RunsAhead) and not candidates[0].pending:
-                picks = self._model.greedy(kv, tokens[0], self._vocabulary)
+            if ahead and not candidates[0].pending:
+                picks = ahead.greedy(kv, tokens[0], self._vocabulary)
                 left, stops = prompt.max_new_tokens - made, sampling.stop
                 refused = yield from self._follow(
                     picks, left, entry, tokens[0], candidates[0], stops, control, on_delta
@@ -267,6 +271,7 @@ class Completer:
         self,
         logits: Logits,
         candidates: Sequence[_Candidate],
+        own: Text | None,
         pick: Pick,
         stops: Sequence[str],
         control: Control,
@@ -277,6 +282,8 @@ class Completer:
         for index, candidate in enumerate(candidates):
             row = logits[index].astype(np.float64)
             row[self._vocabulary :] = -np.inf  # the model's unused rows
+            if own is not None and not candidate.finish_reason:
+                row = mixed(row, own, candidate.ids)
             if candidate.pending:
                 allowed = self._tokenizer.tokens_along(candidate.pending)
                 masked = np.full_like(row, -np.inf)

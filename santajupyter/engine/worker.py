@@ -1,7 +1,7 @@
 """The model's own process: JSON lines in on stdin, JSON lines out on stdout.
 
 In:  {"op": "load", model, folder, revision, family, device, dtype, prompt_order,
-     cache_bytes, prompt_lookup}, once, first;
+     cache_bytes, prompt_lookup, own_words}, once, first;
      {"op": "complete" | "warm", id, unasked, prefix, suffix, parts, sampling: {...},
      names: {...} or null};
      {"op": "explain", the same, pieces: {...}}: describes the prompt;
@@ -23,7 +23,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -34,6 +34,7 @@ from ..notebook import Document, Part
 from ..protocol import Sampling
 from .devices import resolve
 from .model import ModelUnavailable, OutOfMemory
+from .ownwords import own_text
 
 if TYPE_CHECKING:
     from .model import Model
@@ -135,6 +136,8 @@ class _Engine:
         self._order = options["prompt_order"]
         model = _load(folder, options["device"], options["dtype"], options["prompt_lookup"])
         config = text_config(folder)
+        chosen = options["own_words"]
+        self._own_words = bool(config.get("own_words", False)) if chosen is None else chosen
         positions = config.get("max_position_embeddings") or config.get("n_positions")
         self._window = min(MAX_WINDOW, positions or MAX_WINDOW)
         ends = end_ids(self._tokenizer, self._family, model_end_ids(folder))
@@ -213,6 +216,8 @@ class _Engine:
             sampling.max_new_tokens,
             self._order,
         )
+        if self._own_words:
+            prompt = replace(prompt, own=own_text(document, self._tokenizer, prompt.healed))
         if message["op"] == "explain":
             cached = self._completer.prompts.cached(prompt.ids)
             described = explain(document, prompt, self._tokenizer, self._family, message["pieces"], cached)

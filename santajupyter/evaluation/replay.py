@@ -91,6 +91,8 @@ CONFIGURATIONS = (
     Configuration("no-variables", no_variables),
     Configuration("no-rules", rules=False),
     Configuration("no-kernel-names", settings={"kernel_names": False}),
+    Configuration("no-own-words", settings={"own_words": False}),
+    Configuration("own-words", settings={"own_words": True}),
 )
 
 
