@@ -67,8 +67,8 @@ def explain(
         if part != "format":
             texts[part] = tokenizer.decode(ids) + texts[part]
     segments = {
-        "prefix": _ending(_segments(document, pieces["prefix"]), texts["prefix"]),
-        "suffix": _beginning(document.suffix, pieces["suffix"], texts["suffix"]),
+        "prefix": _of_prefix(document, pieces["prefix"], prompt.parts, len(texts["prefix"])),
+        "suffix": _of_suffix(document.suffix, pieces["suffix"], texts["suffix"]),
     }
     shown = []
     start = 0
@@ -129,32 +129,30 @@ def _renderings(cell: Cell, language: str) -> list[str]:
     return sorted(filter(None, forms), key=len, reverse=True)
 
 
-def _segments(document: Document, pieces: Sequence[tuple[str, int]]) -> list[tuple[str, str]]:
-    """The prefix, cut where pieces end and where parts do, of which a prompt may lack any."""
-    ends = [end for _, end in pieces]
-    borders = sorted({0, *ends, *accumulate(part.length for part in document.parts)})
-    names = [pieces[bisect_left(ends, end)][0] for end in borders[1:]]
-    return [
-        (name, document.prefix[start:end])
-        for name, (start, end) in zip(names, pairwise(borders), strict=True)
-    ]
+def _of_prefix(
+    document: Document, pieces: Sequence[tuple[str, int]], parts: Sequence[int], length: int
+) -> list[tuple[str, str, str]]:
+    """(name, what was kept, what was lost) of each piece; of the parts that were kept the last ``length``
 
-
-def _ending(segments: Sequence[tuple[str, str]], kept: str) -> list[tuple[str, str, str]]:
-    """(name, what was kept, what was lost) of each segment, for a text of some of them in order.
-
-    The first that was kept may have lost its beginning.
+    characters, and of the text that no part covers.
     """
+    ends = [0, *accumulate(part.length for part in document.parts)]
+    spans = [*((ends[n], ends[n + 1]) for n in parts), (ends[-1], len(document.prefix))]
+    kept = bytearray(len(document.prefix))
+    for start, end in reversed(spans):
+        start = max(start, end - length)
+        length -= end - start
+        kept[start:end] = b"\1" * (end - start)
     found = []
-    for name, segment in reversed(segments):
-        shown = segment if kept.endswith(segment) else kept if segment.endswith(kept) else ""
-        kept = kept[: len(kept) - len(shown)]
-        found.append((name, shown, segment[: len(segment) - len(shown)]))
-    return found[::-1]
+    for (name, _), (start, end) in zip(pieces, pairwise([0, *(end for _, end in pieces)]), strict=True):
+        letters = list(zip(document.prefix[start:end], kept[start:end], strict=True))
+        shown, lost = ("".join(c for c, is_kept in letters if is_kept == side) for side in (True, False))
+        found.append((name, shown, lost))
+    return found
 
 
-def _beginning(text: str, pieces: Sequence[tuple[str, int]], kept: str) -> list[tuple[str, str, str]]:
-    """As _ending, for a text that lost its end."""
+def _of_suffix(text: str, pieces: Sequence[tuple[str, int]], kept: str) -> list[tuple[str, str, str]]:
+    """As _of_prefix, for a text that lost its end."""
     borders = [0, *(end for _, end in pieces)]
     return [
         (name, text[start : min(end, len(kept))], text[max(start, len(kept)) : end])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -94,14 +94,15 @@ ALL_TOKENS = frozenset(_END_TOKENS).union(
 class Prompt:
     """Token ids for the model, the length still free for new tokens, and ``healed``:
 
-    the raw token that was taken off the prompt's end and must be generated again first.
-
+    the raw token that was taken off the prompt's end and must be generated again first. ``parts``: the
+    numbers of the document's parts that it has; the first of them, or the rest, may lack its beginning.
     ``own``: what ``engine/ownwords.py`` mixes in the probabilities of; None: nothing.
     """
 
     ids: tuple[int, ...]
     max_new_tokens: int
     healed: str = ""
+    parts: tuple[int, ...] = ()
     own: npt.NDArray[np.int32] | None = field(default=None, compare=False)
 
 
@@ -218,14 +219,14 @@ def fit(
     parts = _Parts(document, tokenizer, room)
     suffix = _beginning(tokenizer, document.suffix, room) if infill else []
     suffix = _first(suffix, room, room - parts.length)
-    prefix = parts.within(room - len(suffix))
+    prefix, kept = parts.within(room - len(suffix))
     healed, prefix = _heal(tokenizer, prefix)
     if not infill or family is None:
-        return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed)
+        return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed, kept)
     pre, suf, mid = ([i] for i in _ids(tokenizer, family.sentinels))
     if order == "psm" or (order == "auto" and not family.spm):
-        return Prompt(tuple(bos + pre + prefix + suf + suffix + mid), new, healed)
-    return Prompt(tuple(bos + pre + suf + suffix + mid + prefix), new, healed)
+        return Prompt(tuple(bos + pre + prefix + suf + suffix + mid), new, healed, kept)
+    return Prompt(tuple(bos + pre + suf + suffix + mid + prefix), new, healed, kept)
 
 
 class _Parts:
@@ -247,16 +248,17 @@ class _Parts:
                 break
             self.length += self._size(number)
 
-    def within(self, room: int) -> list[int]:
-        """The ids of what of it ``room`` tokens hold, in the document's order."""
-        kept: set[int] | range = range(len(self._texts))
+    def within(self, room: int) -> tuple[list[int], tuple[int, ...]]:
+        """The ids of what of it ``room`` tokens hold, in the document's order, and its parts' numbers."""
+        kept: Iterable[int] = range(len(self._texts))
         if self.length > room:
             step = max(1, int(room * CUT_SHARE))
             kept = self._best(max(0, room - len(self._rest_ids)) // step * step)
-        if not kept:
-            return _last(self._tokenizer, self._rest_ids, room)
-        text = "".join(self._texts[number] for number in sorted(kept)) + self._rest
-        return _last(self._tokenizer, self._tokenizer.encode(text), room)
+        numbers = tuple(sorted(kept))
+        if not numbers:
+            return _last(self._tokenizer, self._rest_ids, room), ()
+        text = "".join(self._texts[number] for number in numbers) + self._rest
+        return _last(self._tokenizer, self._tokenizer.encode(text), room), numbers
 
     def _best(self, room: int) -> set[int]:
         """The nearest parts, up to their share; then by rank; of the same rank what is nearer first."""

@@ -179,8 +179,10 @@ def _closes_twice(text: str, place: Place) -> str:
     if here.quote and place.right.startswith(here.quote) and not _scan([first], here.quote).quote:
         end = first.rfind(here.quote)
     if after.unopened:
-        free = max(0, here.opened - len(after.unopened))
-        end = min([end, *_scan(text.split("\n"), here.quote).unopened[free:]])
+        free, made = max(0, here.opened - len(after.unopened)), _scan(text.split("\n"), here.quote)
+        if not place.right.strip():
+            free += made.opened  # what it opens in turn is closed by what was there
+        end = min([end, *made.unopened[free:]])
     line = text[:end].rpartition("\n")
     return line[0] if end < len(text) and not line[2].strip() else text[:end]
 

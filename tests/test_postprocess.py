@@ -23,6 +23,8 @@ GOLDEN = [
     ('open("║")', 'a.txt")', 'open("├a.txt┤")'),
     ('open("║")', "a.txt", 'open("├a.txt┤")'),
     ("║ + 1", "x + 1", "├x┤ + 1"),
+    ("f(lambda x:║\n    y\n)", " x).g(", "f(lambda x:├ x).g(┤\n    y\n)"),
+    ("f(lambda x:║\n    y\n)", " x)", "f(lambda x:├ x┤\n    y\n)"),
     ("for i in ║:", "range(3):", "for i in ├range(3)┤:"),
     ("if f(║):", "g(x)):", "if f(├g(x)┤):"),
     ("n = Counter(║", "words)\nprint(n)", "n = Counter(├words)┤"),
