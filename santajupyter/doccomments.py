@@ -191,7 +191,7 @@ def _line_end(begins: list[int], lines: list[str], number: int) -> int:
 
 def _first_line(node: ast.stmt) -> int:
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
+    return min([node.lineno, *(d.lineno for d in decorators)])
 
 
 def _deeper(indent: str) -> str:

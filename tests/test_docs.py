@@ -58,9 +58,11 @@ async def test_the_example_answers_have_the_real_fields(
     jp_fetch: Any, body: Callable[..., dict[str, Any]]
 ) -> None:
     examples = re.findall(r"```json\n(.*?)```", REST, re.DOTALL)
-    answer, explained, status = (json.loads(text) for text in examples[1:4])
+    answer, documented, explained, status = (json.loads(text) for text in examples[1:5])
     response = await jp_fetch("santajupyter", "complete", method="POST", body=json.dumps(body()))
     assert keys(json.loads(response.body)) == keys(answer)
+    response = await jp_fetch("santajupyter", "docstring", method="POST", body=json.dumps(body()))
+    assert keys(json.loads(response.body)) == keys(documented)
     response = await jp_fetch("santajupyter", "explain", method="POST", body=json.dumps(body()))
     assert keys(json.loads(response.body)) == {**keys(explained), "left_out": None}
     response = await jp_fetch("santajupyter", "status")
