@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     if args.weights:
         begun = GPTBigCodeForCausalLM.from_pretrained(args.weights, dtype=torch.float32)
         model.load_state_dict(begun.state_dict())
-    model.to(DEVICE)
+    model.to(DEVICE)  # type: ignore[arg-type]
     optimizers = new_optimizers(model)
     state = {"step": 0, "tokens": 0, "elapsed": 0.0, "cpu": 0.0}
     checkpoint = args.work / "checkpoint"
