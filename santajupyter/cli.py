@@ -88,7 +88,7 @@ def download(arguments: argparse.Namespace) -> None:
 
     # The hub's threads don't hear of an interrupt, and would be waited for.
     signal.signal(
-        signal.SIGINT, lambda *_: os._exit(_fail("Stopped; run this again for the rest.", INTERRUPTED))
+        signal.SIGINT, lambda *_: os._exit(_fail("Stopped; files that are whole are kept.", INTERRUPTED))
     )
     print(hub.download(arguments.model, arguments.revision))
 
