@@ -1,6 +1,6 @@
 """The replay's places asked of llama.cpp too: ``/infill`` with the whole notebook as text, same weights.
 
-    llama-server -m model.gguf --port 8012 --ctx-size 4096 &
+    llama-server -m model.gguf --port 8012 --ctx-size 4096 --parallel 1 &
     python -m santajupyter.evaluation replay --model MODEL_FOLDER --folder NOTEBOOKS --out results.jsonl \\
         --configurations full cell-only
     python -m benchmarks.quality results.jsonl --folder NOTEBOOKS --url http://127.0.0.1:8012
