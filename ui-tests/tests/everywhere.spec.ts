@@ -27,7 +27,7 @@ lab.describe('in one JupyterLab', () => {
     await page.menu.clickMenuItem('File>New>Console');
     await page.locator('.jp-Dialog .jp-mod-accept').click();
     // With the kernel comes another prompt.
-    await page.locator('.jp-CodeConsole-banner').waitFor();
+    await page.getByText('| Idle').waitFor();
     await page.locator('.jp-CodeConsole-promptCell .cm-content').click();
     await expectGhostAfter(page, LINE);
   });
