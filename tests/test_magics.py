@@ -98,7 +98,7 @@ def session(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         kernel = request(url + "api/kernels", {"name": "python3"})["id"]
         client = BlockingKernelClient(connection_file=str(runtime / f"kernel-{kernel}.json"))
         client.load_connection_file()
-        client.start_channels()
+        client.start_channels(hb=False)  # on a busy machine a heartbeat comes late
         client.wait_for_ready(60)
         yield Session(url, client, process, kernel)
         client.stop_channels()
