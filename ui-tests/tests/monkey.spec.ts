@@ -18,7 +18,7 @@ import { GHOST, loadModel, openCell } from './helpers';
  */
 
 const SEED = Number(process.env.MONKEY_SEED ?? 1);
-const ACTIONS = Number(process.env.MONKEY_ACTIONS ?? 400);
+const ACTIONS = Number(process.env.MONKEY_ACTIONS ?? 300);
 const MAX_CELLS = 5;
 /** Long cells cost time and show nothing new. */
 const MAX_LENGTH = 400;
@@ -208,10 +208,11 @@ class Monkey {
     this._become(may, brokenAnew);
   }
 
+  /** It takes a code point, a step of indentation, or an empty pair of brackets. */
   private async _backspace(): Promise<void> {
     await this._press('Backspace');
     const [before, after] = this._cell.sides;
-    const last = graphemes(before).at(-1) ?? '';
+    const last = [...before].at(-1) ?? '';
     const may: Sides[] = [
       [before.slice(0, before.length - last.length), after]
     ];
@@ -395,7 +396,7 @@ function indentedAnew([before, after]: Sides): Sides {
   return [before.replace(/[ \t]*(.)$/, '$1'), after];
 }
 
-/** What one Backspace takes. */
+/** What one Delete takes, and an arrow passes. */
 function graphemes(text: string): string[] {
   return Array.from(new Intl.Segmenter().segment(text), part => part.segment);
 }
