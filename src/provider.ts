@@ -334,7 +334,10 @@ export class SantaProvider implements IInlineCompletionProvider {
 
   /** All that a reply depends on but for the text that is being edited. */
   private _around(widget: Widget): string {
-    return surroundings(widget) + this._facts.readings(widget);
+    const around = surroundings(widget) + this._facts.readings(widget);
+    // As long as nothing changes there is one text of them in memory.
+    this._lastAround = this._lastAround === around ? this._lastAround : around;
+    return this._lastAround;
   }
 
   private _ask(
@@ -500,6 +503,7 @@ export class SantaProvider implements IInlineCompletionProvider {
   private _call = 0;
   private _current: Reply | null = null;
   private _isOn = true;
+  private _lastAround = '';
   private _model: string | null = null;
   private _others = new AbortController();
   private readonly _replies = new Replies();
