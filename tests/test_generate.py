@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from santajupyter.engine import bigcode_cpu, bigcode_gpu, causallm
-from santajupyter.engine.generate import Cancelled, Completer, Control, Result, _picker
+from santajupyter.engine.generate import Cancelled, Completer, Control, Result, _Picker
 from santajupyter.engine.model import Model, RunsAhead
 from santajupyter.fim import FAMILIES, CodeTokenizer, Prompt, end_ids, fit
 from santajupyter.notebook import Document
@@ -236,7 +236,7 @@ def test_guessing_changes_nothing(engine: Engine) -> None:
 
 def test_top_p_and_temperature_sample_as_they_say() -> None:
     """Frequencies of 4,000 draws; only the likeliest two of three are within top_p."""
-    pick = _picker(Sampling(temperature=0.5, top_p=0.9, seed=1))
+    pick = _Picker(Sampling(temperature=0.5, top_p=0.9, seed=1))
     logits = np.log(np.array([0.1, 0.4, 0.5]))
     drawn = [pick(logits) for _ in range(4000)]
     shares = [sum(token == i for token, _ in drawn) / 4000 for i in range(3)]

@@ -19,11 +19,10 @@ from .promptcache import Entry, PromptCache
 
 # Guessed tokens checked in one step; on a CPU that costs little more than one alone.
 LOOKUP = 4
-# Of a place's tokens so many, the likeliest, are tried before the candidate ends.
+# Of a place's tokens so many are tried before the candidate ends.
 MAX_REFUSED = 4000
 
 Row = npt.NDArray[np.float64]
-Pick = Callable[[Row], tuple[int, float]]
 OnDelta = Callable[[int, str], None]
 T = TypeVar("T")
 # What is done step by step, so that others can have a turn in between.
@@ -189,7 +188,7 @@ class Completer:
         """
         skip = len(self._tokenizer.decode(sorted(self._tokenizer.ids_of([prompt.healed]))))
         candidates = [_Candidate(prompt.healed, skip) for _ in range(sampling.n)]
-        pick = _picker(sampling)
+        pick = _Picker(sampling)
         single = sampling.n == 1
         kv = entry.kv if single else entry.kv.repeated(sampling.n)
         logits = logits.repeat(sampling.n, axis=0)
@@ -272,7 +271,7 @@ class Completer:
         logits: Logits,
         candidates: Sequence[_Candidate],
         own: Text | None,
-        pick: Pick,
+        pick: _Picker,
         stops: Sequence[str],
         control: Control,
         on_delta: OnDelta,
@@ -296,8 +295,10 @@ class Completer:
                 _emit(candidate, index, on_delta, stops)
         return tokens
 
-    def _permitted(self, candidate: _Candidate, row: Row, pick: Pick, control: Control) -> tuple[int, float]:
-        """The token picked or, where that is refused, the likeliest that isn't; its log-probability of all.
+    def _permitted(
+        self, candidate: _Candidate, row: Row, pick: _Picker, control: Control
+    ) -> tuple[int, float]:
+        """The token picked or, where that is refused, the next one that isn't; its log-probability of all.
 
         So what the model was steered to, and doubts itself, counts as doubted. Where there is none the
         candidate ends.
@@ -305,7 +306,7 @@ class Completer:
         token, logprob = pick(row)
         if not self._is_refused(candidate, token, control):
             return token, logprob
-        for other in np.argsort(-row, kind="stable")[:MAX_REFUSED].tolist():
+        for other in pick.order(row)[:MAX_REFUSED].tolist():
             if row[other] > -np.inf and not self._is_refused(candidate, other, control):
                 return other, logprob + float(row[other] - row[token])
         candidate.finish_reason = "stop"
@@ -389,21 +390,29 @@ class _Lookup:
         self._known = len(ids)
 
 
-def _picker(sampling: Sampling) -> Pick:
+class _Picker:
     """Logits [vocabulary] -> a token and its natural log-probability; top_p as transformers does it."""
-    random = np.random.default_rng(sampling.seed)
 
-    def pick(logits: Row) -> tuple[int, float]:
+    def __init__(self, sampling: Sampling) -> None:
+        self._temperature = max(sampling.temperature, 1e-4) if sampling.temperature else 0.0
+        self._top_p = sampling.top_p
+        self._random = np.random.default_rng(sampling.seed)
+
+    def __call__(self, logits: Row) -> tuple[int, float]:
         top = logits.max()
         total = top + np.log(np.exp(logits - top).sum())
-        if sampling.temperature == 0:
+        if not self._temperature:
             token = int(logits.argmax())
         else:
-            scaled = (logits - top) / max(sampling.temperature, 1e-4)
-            token = _sample(np.exp(scaled) / np.exp(scaled).sum(), sampling.top_p, random)
+            scaled = (logits - top) / self._temperature
+            token = _sample(np.exp(scaled) / np.exp(scaled).sum(), self._top_p, self._random)
         return token, float(logits[token] - total)
 
-    return pick
+    def order(self, logits: Row) -> npt.NDArray[np.intp]:
+        """The tokens as they would be drawn one after another (Gumbel's trick), of all, whatever top_p."""
+        if self._temperature:
+            logits = logits / self._temperature + self._random.gumbel(size=len(logits))
+        return np.argsort(-logits, kind="stable")
 
 
 def _sample(probabilities: Row, top_p: float, random: np.random.Generator) -> int:
