@@ -237,24 +237,21 @@ class Monkey {
     this._become([[before, after.slice(first.length)]]);
   }
 
+  /** Home and End go to the edge of what is to be seen of a long line: anywhere in it is right. */
   private async _move(): Promise<void> {
     const key = this._one(['ArrowLeft', 'ArrowRight', 'Home', 'End']);
     await this._press(key);
     const [before, after] = this._cell.sides;
-    const [first = ''] = graphemes(after);
-    const last = graphemes(before).at(-1) ?? '';
-    const line = before.slice(before.lastIndexOf('\n') + 1);
-    const end = after.indexOf('\n') < 0 ? after.length : after.indexOf('\n');
-    const indentation = /^[ ]*/.exec(line + after.slice(0, end))?.[0] ?? '';
-    const start = before.length - line.length;
-    const to = {
-      ArrowLeft: [before.length - last.length],
-      ArrowRight: [before.length + first.length],
-      Home: [start, start + indentation.length],
-      End: [before.length + end]
-    }[key];
+    const at = before.length;
     const text = before + after;
-    this._become(to.map(at => [text.slice(0, at), text.slice(at)]));
+    const first = (graphemes(after)[0] ?? '').length;
+    const last = (graphemes(before).at(-1) ?? '').length;
+    const start = before.lastIndexOf('\n') + 1;
+    const end = `${text}\n`.indexOf('\n', at);
+    const line = Array.from({ length: end - start + 1 }, (_, i) => start + i);
+    const to =
+      { ArrowLeft: [at - last], ArrowRight: [at + first] }[key] ?? line;
+    this._become(to.map(i => [text.slice(0, i), text.slice(i)]));
   }
 
   /** What was on the screen when the key was pressed goes in, and nothing else. */
