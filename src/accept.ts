@@ -3,7 +3,7 @@ import type { IInlineCompleterFactory } from '@jupyterlab/completer';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import {
   CommandToolbarButton,
-  lineFormIcon,
+  fastForwardIcon,
   wordIcon
 } from '@jupyterlab/ui-components';
 
@@ -50,7 +50,7 @@ function addButtons(
     { id: AcceptIDs.word, icon: wordIcon, caption: trans.__('Accept a word') },
     {
       id: AcceptIDs.line,
-      icon: lineFormIcon,
+      icon: fastForwardIcon,
       caption: trans.__('Accept a line')
     }
   ];

@@ -64,7 +64,7 @@ test.use({
 test('what a monkey types and accepts is what stands in the notebook', async ({
   page
 }) => {
-  test.setTimeout(60_000 + 500 * ACTIONS);
+  test.setTimeout(60_000 + 1000 * ACTIONS);
   await gotoWithEngine(page, { size: 4, delay: 4 });
   await loadModel(page);
   await openCell(page);

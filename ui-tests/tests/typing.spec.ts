@@ -339,11 +339,16 @@ test.describe('an empty cell', () => {
     expect(empty.length).toBe(1);
   });
 
-  test('below one that was run is asked for', async ({ page }) => {
+  test('that a run makes or enters is asked for', async ({ page }) => {
     await begin(page, { script });
     await page.notebook.enterCellEditingMode(0);
     await page.keyboard.press('Shift+Enter');
+    await page.keyboard.press('Enter');
     await expectGhost(page, 'import sys');
+    await page.keyboard.press('Shift+Enter');
+    await expectGhost(page, 'import sys');
+    await page.keyboard.press('Tab');
+    expect(await page.notebook.getCellTextInput(2)).toBe('import sys');
   });
 
   test.describe('if the user wants it not', () => {
