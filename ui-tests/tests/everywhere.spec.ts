@@ -66,7 +66,10 @@ lab.describe('in one JupyterLab', () => {
     await openCell(page);
     const askThen = async (change: () => Promise<unknown>) => {
       await page.keyboard.insertText(LINE);
-      await expect.poll(() => held.length).toBe(1);
+      // An empty cell may have been asked about before.
+      await expect
+        .poll(() => held.at(-1)?.request().postData())
+        .toContain(LINE);
       await change();
       // Where the page has given it up, it can't go on.
       await Promise.all(held.splice(0).map(route => route.continue()));
