@@ -391,7 +391,7 @@ async function begin(
 ): Promise<void> {
   await gotoWithEngine(page, engine);
   await execute(page, 'santajupyter:load');
-  await expect(page.locator('.santa-StatusItem')).toHaveText('santa-mini', {
+  await expect(page.locator('.santa-StatusItem')).toHaveText(/^santa-mini \(/, {
     timeout: 30_000
   });
   await openCell(page);
