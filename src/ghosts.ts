@@ -188,8 +188,9 @@ function undoneAlone(
 /** As if it was typed, but for brackets, which close only themselves. */
 function insert(editor: CodeEditor.IEditor, text: string): void {
   const { editor: view } = editor as unknown as IViewed;
-  view.dispatch(view.state.replaceSelection(text), { scrollIntoView: true });
+  // First: an editor without the focus isn't answered, and a button may have taken it.
   editor.focus();
+  view.dispatch(view.state.replaceSelection(text), { scrollIntoView: true });
 }
 
 /** JupyterLab's shared models, of cells and of files: changes within half a second are undone as one. */

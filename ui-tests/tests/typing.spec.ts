@@ -229,11 +229,14 @@ test('others are asked for past the last one, and only then', async ({
   await press(page, 'Backspace', 2);
   await page.keyboard.press('Alt+[');
   await page.keyboard.press('Tab');
-  const requests = await page.evaluate(() => window.engine.asked);
-  expect(requests.map(({ n, temperature }) => [n, temperature])).toEqual([
-    [undefined, 0],
+  const requests = () =>
+    page.evaluate(() =>
+      window.engine.asked.map(({ n, temperature }) => [n ?? 1, temperature])
+    );
+  await expect.poll(requests).toEqual([
+    [1, 0],
     [3, 0.8],
-    [undefined, 0]
+    [1, 0]
   ]);
 });
 
@@ -373,7 +376,7 @@ test('a completion in brackets that the editor closed closes them once', async (
   await page.goto();
   await openCell(page);
   await page.keyboard.insertText('values = [1, 2]\n');
-  await page.keyboard.type('print(sorted(values');
+  await page.keyboard.type('print(sorted(val');
   await execute(page, 'inline-completer:invoke');
   const [before, after] = await aroundCursor(page);
   expect(after).toBe('))');
