@@ -138,9 +138,16 @@ class Monkey {
 
   /** The model is what the page shows. */
   check({ cells, active, cursor }: IState): void {
-    expect(cells).toEqual(this._cells.map(cell => cell.sides.join('')));
-    expect(active).toBe(this._active);
-    expect(cursor).toBe(this._cell.sides[0].length);
+    const page = { cells, active, cursor };
+    const model = {
+      cells: this._cells.map(cell => cell.sides.join('')),
+      active: this._active,
+      cursor: this._cell.sides[0].length
+    };
+    // Each `expect` costs more than the one before, in Playwright's own books.
+    if (JSON.stringify(page) !== JSON.stringify(model)) {
+      expect(page).toEqual(model);
+    }
   }
 
   private async _type(text: string): Promise<void> {
@@ -310,7 +317,9 @@ class Monkey {
     await this._press(key);
     const { cells, cursor } = this._state;
     const text = cells[this._active];
-    expect([...this._cell.past]).toContain(text);
+    if (!this._cell.past.has(text)) {
+      expect([...this._cell.past]).toContain(text);
+    }
     this._cell.sides = [text.slice(0, cursor), text.slice(cursor)];
   }
 
@@ -339,9 +348,10 @@ class Monkey {
     return before;
   }
 
-  private async _rest(): Promise<void> {
+  private _rest(): Promise<void> {
     const random = this._random();
-    await this._page.waitForTimeout(random < 0.3 ? 0 : random < 0.9 ? 40 : 150);
+    const time = random < 0.3 ? 0 : random < 0.9 ? 40 : 150;
+    return new Promise(resolve => setTimeout(resolve, time));
   }
 
   private get _cell(): ICell {
