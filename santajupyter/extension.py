@@ -81,7 +81,7 @@ class SantaApp(ExtensionApp):
     kernel_names = Bool(
         True,
         help="Keep completions to the columns, attributes and parameters that the kernel knows, where it "
-        "knows all of them.",
+        "knows all of them, and to the files beside the notebook where code reads one.",
     ).tag(config=True)
     allowed_models = List(
         Unicode(),

@@ -64,7 +64,7 @@ def last_word(
     if not names or cells[active].type != "code":
         return None
     new = [c.source for c in cells[:active] if c.type == "code" and c.execution_count is None]
-    loops = looped("\n".join(c.source for c in cells if c.type == "code"))
+    loops = frozenset[str]().union(*(looped(c.source) for c in cells if c.type == "code"))
     return {
         "code": "\n\n".join([*new, cells[active].source[:offset]])[-MAX_CODE:],
         "names": names,

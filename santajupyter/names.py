@@ -53,6 +53,7 @@ def bound(code: str) -> frozenset[str]:
     return frozenset(_NAMES.findall(" ".join(found))) | defined(code)
 
 
+@lru_cache(maxsize=4096)
 def looped(code: str) -> frozenset[str]:
     """The names that its loops and comprehensions give a meaning."""
     return frozenset(_NAMES.findall(" ".join(_LOOP.findall(code))))

@@ -131,8 +131,7 @@ class CompletionService:
         The result's texts are final: a rule may have taken back the end of what was streamed.
         Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
         """
-        files = await self._files(request)
-        where = await self._document(request, files)
+        where, files = await self._context(request)
         place = postprocess.place(where, request.mode, request.trigger)
         stops = request.sampling.stop if place.block else ("\n", *request.sampling.stop)
         sampling = replace(request.sampling, stop=stops)
@@ -169,7 +168,7 @@ class CompletionService:
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items. Raises as complete."""
-        where = await self._document(request, await self._files(request))
+        where, _ = await self._context(request)
         client = request.client and f"warm {request.client}"
         return await self._admit(client, self._run(where, request.sampling, None, _ignore, warm=True))
 
@@ -221,35 +220,25 @@ class CompletionService:
         """Whether ``model`` names what answers here now or is configured to."""
         return model in {self._primary.status.model, *(e.status.model for e in self._engines())}
 
-    async def _document(self, request: CompletionRequest, files: Sequence[str]) -> Document:
+    async def _context(self, request: CompletionRequest) -> tuple[Document, list[str]]:
+        """What the model sees, and the data files that its code may name."""
+        signatures, files = await self._project(request)
         place = request.cells, request.active, request.offset
         known = (*files_line(files), *facts(request.variables, *place))
-        return document(*place, request.language, known, await self._signatures(request))
+        return document(*place, request.language, known, signatures), files
 
-    async def _files(self, request: CompletionRequest) -> list[str]:
-        """The data files beside the notebook, where the active cell reads one."""
-        source = request.cells[request.active].source
-        return await self._read(request, paths.files, source, source[: request.offset])
+    async def _project(self, request: CompletionRequest) -> tuple[list[str], list[str]]:
+        """What the files define that the notebook imports, and the data files beside it if the active cell
 
-    async def _signatures(self, request: CompletionRequest) -> list[str]:
-        """What the files define that the notebook imports; the line that is being typed imports nothing."""
-        active, offset = request.cells[request.active], request.offset
-        above, below = active.source[:offset].rpartition("\n")[0], active.source[offset:].partition("\n")[2]
-        others = (cell.source for cell in request.cells if cell.type == "code" and cell is not active)
-        return await self._read(request, modules.signatures, [*others, above, below])
-
-    async def _read(
-        self, request: CompletionRequest, read: Callable[..., list[str]], *about: object
-    ) -> list[str]:
-        """What the project's files say, in limited time; nothing where notebooks are no files."""
+        reads one; read in limited time, nothing where notebooks are no files.
+        """
         if self._root is None or not request.path or request.language != "python":
-            return []
-        loop = asyncio.get_running_loop()
-        reading = loop.run_in_executor(self._reader, read, self._root, request.path, *about)
+            return [], []
+        reading = asyncio.get_running_loop().run_in_executor(self._reader, _read, self._root, request)
         try:
             return await asyncio.wait_for(reading, READ_WAIT)
         except asyncio.TimeoutError:
-            return []
+            return [], []
 
     async def _admit(self, client: str, work: Coroutine[Any, Any, T]) -> T:
         """Run the work as the client's only one, in a queue of limited length, for a limited time."""
@@ -325,7 +314,7 @@ class CompletionService:
         return self._completion(engine, event, queue_ms, place, floor)
 
     async def _explain(self, request: CompletionRequest) -> dict[str, Any]:
-        where = await self._document(request, await self._files(request))
+        where, _ = await self._context(request)
         pieces = locate_pieces(where, request.cells, request.active, request.offset)
         engine = await self._available_engine()
         async with engine.explain(where, request.sampling, pieces) as call:
@@ -456,6 +445,16 @@ class CompletionService:
 
 async def _ignore(index: int, text: str) -> None:
     return None
+
+
+def _read(root: Path, request: CompletionRequest) -> tuple[list[str], list[str]]:
+    active, offset = request.cells[request.active], request.offset
+    left, right = active.source[:offset], active.source[offset:]
+    # The line that is being typed imports nothing yet.
+    rest = left.rpartition("\n")[0], right.partition("\n")[2]
+    others = (cell.source for cell in request.cells if cell.type == "code" and cell is not active)
+    signatures = modules.signatures(root, request.path, [*others, *rest])
+    return signatures, paths.files(root, request.path, active.source, left)
 
 
 def _model_path(model: str) -> str:

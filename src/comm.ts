@@ -42,7 +42,7 @@ export function answerKernels(notebooks: Notebooks, settings: Settings): void {
 export async function perform(
   { action, cell, text = '', value }: IAction,
   notebooks: Notebooks,
-  settings: Pick<Settings, 'setAutomatic'>
+  settings: Pick<Settings, 'set'>
 ): Promise<boolean> {
   const panel = notebooks.find(({ content }) => content.widgets.some(is(cell)));
   const index = panel?.content.widgets.findIndex(is(cell)) ?? -1;
@@ -50,7 +50,7 @@ export async function perform(
     case 'hello':
       return true;
     case 'automatic':
-      await settings.setAutomatic(value === true);
+      await settings.set('automatic', value === true);
       return true;
     case 'copy':
       Clipboard.copyToSystem(text);

@@ -83,7 +83,7 @@ export function addCommands({
   commands.addCommand(CommandIDs.toggle, {
     label: trans.__('Suggest Code While Typing'),
     isToggled: () => settings.choices.automatic,
-    execute: () => settings.toggleAutomatic()
+    execute: () => settings.set('automatic', !settings.choices.automatic)
   });
   const notebook = () => notebooks?.currentWidget?.content.model ?? null;
   commands.addCommand(CommandIDs.toggleNotebook, {

@@ -86,20 +86,20 @@ const plugin: JupyterFrontEndPlugin<void> = {
         },
         suggest: () => suggest(here())
       });
-    }
-    watchEmptyEditors(app.shell.node, {
-      delay,
-      editor: () => {
-        const widget = here();
-        return widget && notebooks?.has(widget) ? activeEditor(widget) : null;
-      },
-      suggest: () => {
-        // Who only looks at a cell doesn't want a model loaded.
-        if (settings.choices.emptyCells && monitor.isReady) {
-          suggest(here());
+      watchEmptyEditors(app.shell.node, {
+        delay,
+        editor: () => {
+          const widget = here();
+          return widget && notebooks?.has(widget) ? activeEditor(widget) : null;
+        },
+        suggest: () => {
+          // Who only looks at a cell doesn't want a model loaded.
+          if (settings.choices.emptyCells && monitor.isReady) {
+            suggest(here());
+          }
         }
-      }
-    });
+      });
+    }
     // Without a factory there is no ghost text to prepare for.
     const warmup = new Warmup(api, provider, monitor, () =>
       factory ? here() : null
@@ -114,7 +114,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
         return;
       }
       serving = monitor.serving;
-      const widget = app.shell.currentWidget;
+      const widget = here();
       // The model that was waited for may know what the one before it didn't.
       if (
         serving &&

@@ -4,8 +4,6 @@ export const LONGEST = 500;
 /** Gaps and answers that say how it goes now. */
 const GAPS = 20;
 const ANSWERS = 5;
-/** Answers kept to tell of. */
-const MAX_ANSWERS = 100;
 /** Taken while too little is known: most people's keys. */
 const USUAL_GAP = 200;
 const FEW = 5;
@@ -23,24 +21,12 @@ export class Pace {
 
   /** The first text of a completion came, so long after it was asked for. */
   answered(latency: number): void {
-    this._answers = [...this._answers, latency].slice(-MAX_ANSWERS);
-  }
-
-  /** How long the last 100 completions took to their first text; null before the first. */
-  get latency(): { p50: number; p95: number; count: number } | null {
-    const count = this._answers.length;
-    return count === 0
-      ? null
-      : {
-          p50: quantile(this._answers, 0.5),
-          p95: quantile(this._answers, 0.95),
-          count
-        };
+    this._answers = [...this._answers, latency].slice(-ANSWERS);
   }
 
   /** How long to wait after a key before the server is asked. */
   get wait(): number {
-    return waitAfterKey(this._gaps, this._answers.slice(-ANSWERS));
+    return waitAfterKey(this._gaps, this._answers);
   }
 
   private _answers: number[] = [];

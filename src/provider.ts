@@ -336,7 +336,9 @@ export class SantaProvider implements IInlineCompletionProvider {
   private _around(widget: Widget): string {
     const around = surroundings(widget) + this._facts.readings(widget);
     // As long as nothing changes there is one text of them in memory.
-    this._lastAround = this._lastAround === around ? this._lastAround : around;
+    if (around !== this._lastAround) {
+      this._lastAround = around;
+    }
     return this._lastAround;
   }
 

@@ -46,14 +46,6 @@ export class Settings {
     return this._changed;
   }
 
-  toggleAutomatic(): Promise<void> {
-    return this.setAutomatic(!this._choices.automatic);
-  }
-
-  setAutomatic(automatic: boolean): Promise<void> {
-    return this.set('automatic', automatic);
-  }
-
   async set(name: 'enabled' | 'automatic', isOn: boolean): Promise<void> {
     if (this._stored) {
       await this._stored.set(name, isOn);

@@ -108,7 +108,7 @@ async def _replay(args: argparse.Namespace) -> None:
     count = _Count(len(places) * len(configurations))
     results = []
     with args.out.open("w", encoding="utf-8") as out:
-        async for result in replay(_settings(args), configurations, requests):
+        async for result in replay(_settings(args), configurations, requests, args.folder):
             results.append(result)
             print(json.dumps(asdict(result), ensure_ascii=False), file=out, flush=True)
             count.one_more()

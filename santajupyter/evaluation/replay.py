@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import postprocess
@@ -118,18 +119,20 @@ async def replay(
     settings: Settings,
     configurations: Sequence[Configuration],
     requests: Mapping[Place, CompletionRequest],
+    root: Path | None = None,
 ) -> AsyncIterator[Result]:
     """Each configuration's suggestion at each place, all of a place together.
 
     So they share what the model has read, as do the places of one notebook in reading order. Those
-    that need a server of their own come after the others. Raises SystemExit when the model can't be
+    that need a server of their own come after the others. ``root``: the notebooks' folder, where the server
+    may read the project's files. Raises SystemExit when the model can't be
     loaded, and what CompletionService.complete raises.
     """
     servers: dict[str, list[Configuration]] = {}
     for configuration in configurations:
         servers.setdefault(repr(configuration.settings), []).append(configuration)
     for group in servers.values():
-        async with serving(replace(settings, **group[0].settings)) as service:
+        async with serving(replace(settings, **group[0].settings), root) as service:
             for place, request in requests.items():
                 asked: list[tuple[CompletionRequest, bool, Result]] = []
                 for configuration in group:
@@ -164,9 +167,9 @@ def _no_rules() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[CompletionService]:
+async def serving(settings: Settings, root: Path | None = None) -> AsyncIterator[CompletionService]:
     """The service with its model loaded. Raises SystemExit when that fails, TimeoutError when it hangs."""
-    service = CompletionService(settings, log)
+    service = CompletionService(settings, log, root)
     try:
         service.preload()
         await asyncio.wait_for(_ready(service), LOAD_TIMEOUT)

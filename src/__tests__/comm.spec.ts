@@ -33,7 +33,7 @@ function setUp() {
     forEach: (visit: (panel: Panel) => void) => notebooks.panels.forEach(visit),
     widgetAdded: new Signal<object, Panel>({})
   };
-  const settings = { setAutomatic: jest.fn().mockResolvedValue(undefined) };
+  const settings = { set: jest.fn().mockResolvedValue(undefined) };
   const ask = (action: object) =>
     perform(action as never, notebooks as never, settings as never);
   return { ask, cells, insertCell, kernel, notebooks, panel, settings };
@@ -78,7 +78,7 @@ describe('perform', () => {
   it.each([true, false])('sets suggestions to %s', async value => {
     const { ask, settings } = setUp();
     expect(await ask({ action: 'automatic', value })).toBe(true);
-    expect(settings.setAutomatic).toHaveBeenCalledWith(value);
+    expect(settings.set).toHaveBeenCalledWith('automatic', value);
   });
 
   it('does nothing that it does not know', async () => {

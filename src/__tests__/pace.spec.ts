@@ -65,15 +65,6 @@ describe('Pace', () => {
     hear(30);
     expect(pace.wait).toBe(30);
   });
-
-  it('tells of the last 100 answers', () => {
-    const pace = new Pace();
-    expect(pace.latency).toBeNull();
-    for (let time = 1; time <= 200; time++) {
-      pace.answered(time);
-    }
-    expect(pace.latency).toEqual({ p50: 150, p95: 195, count: 100 });
-  });
 });
 
 test('quantile takes a value that is there', () => {
