@@ -87,9 +87,7 @@ def download(arguments: argparse.Namespace) -> None:
     from . import download as hub
 
     # The hub's threads don't hear of an interrupt, and would be waited for.
-    signal.signal(
-        signal.SIGINT, lambda *_: os._exit(_fail("Stopped; files that are whole are kept.", INTERRUPTED))
-    )
+    signal.signal(signal.SIGINT, lambda *_: os._exit(_fail("Stopped; what is here is kept.", INTERRUPTED)))
     print(hub.download(arguments.model, arguments.revision))
 
 

@@ -245,7 +245,7 @@ async def _report(engine: Server | Here, on_wait: OnWait) -> None:
         with contextlib.suppress(SantaError):  # the completion says it
             status = await engine.status()
             at_work = {"message": f"{status['serving']} is at work.", "progress": None}
-            on_wait({**status, **at_work} if status["serving"] else status)
+            on_wait({**status, **at_work} if status["state"] in ("ready", "error") else status)
 
 
 async def _last_event(response: httpx.Response, on_delta: OnDelta) -> dict[str, Any]:

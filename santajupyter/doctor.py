@@ -239,7 +239,7 @@ def _size_on_hub(model: str) -> int:
 
     from huggingface_hub import HfApi
 
-    from .engine.locate import CONFIG_FILES, PICKLES, SAFETENSORS
+    from .engine.hub import CONFIG_FILES, PICKLES, SAFETENSORS
 
     files = HfApi().model_info(model, files_metadata=True, timeout=HUB_TIMEOUT).siblings or []
     sizes = {file.rfilename: file.size or 0 for file in files}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.utils.tqdm import disable_progress_bars
 from tqdm import tqdm
 
 from .client import SantaError
-from .engine.locate import HUB_ERRORS, locate
+from .engine.hub import HUB_ERRORS
+from .engine.locate import locate
 from .engine.model import ModelUnavailable, first_line
 
 
@@ -17,7 +17,6 @@ def download(model: str, revision: str) -> str:
     """Download and check; a sentence on what came of it. Raises SantaError."""
     if Path(model).expanduser().is_dir():
         raise SantaError(f"{model} is a folder: there is nothing to download.")
-    disable_progress_bars()  # the hub's own, of which there are several
     with tqdm(unit="B", unit_scale=True, desc=model, leave=False, delay=0.5) as bar:
 
         def report(done: int, total: int) -> None:

@@ -34,6 +34,7 @@ BUILT_IN = "santa-mini"
 MODELS = Path(__file__).parent / "models"
 # A request waits this long for a model that is on its way before it is told to come back.
 LOAD_WAIT = 30.0
+ON_ITS_WAY = ("downloading", "loading")
 # A model that couldn't be loaded is tried again on the next use after this.
 RETRY_LOAD = 600.0
 # A file system that is slower than this isn't waited for.
@@ -136,7 +137,9 @@ class CompletionService:
         stops = request.sampling.stop if place.block else ("\n", *request.sampling.stop)
         sampling = replace(request.sampling, stop=stops)
         unasked = request.trigger == "automatic"
-        work = self._run(where, sampling, place, on_delta, unasked=unasked, names=self._names(request, files))
+        own = request.mode == "block" and not unasked
+        names = self._names(request, files)
+        work = self._run(where, sampling, place, on_delta, unasked=unasked, own=own, names=names)
         return await self._admit(request.client, work)
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
@@ -282,15 +285,17 @@ class CompletionService:
         on_delta: OnDelta,
         warm: bool = False,
         unasked: bool = False,
+        own: bool = False,
         names: Mapping[str, Any] | None = None,
     ) -> Completion:
         """One request in the engine that answers now. ``place`` None: no rules.
 
         What nobody asked for and the model itself doubts isn't shown; so nothing of it is
         streamed either, which a model small enough to have that threshold is fast enough for.
+        ``own``: as _available_engine has it.
         """
         begun = time.perf_counter()
-        engine = await self._available_engine()
+        engine = await self._available_engine(own)
         floor = self._floor(engine) if unasked else None
         queue_ms = 0.0
         shown = [postprocess.Stream(place) for _ in range(sampling.n)]
@@ -310,7 +315,7 @@ class CompletionService:
             if call.started:
                 raise
             # It died before it looked at this request: the next one will.
-            return await self._run(where, sampling, place, on_delta, warm, unasked, names)
+            return await self._run(where, sampling, place, on_delta, warm, unasked, own, names)
         return self._completion(engine, event, queue_ms, place, floor)
 
     async def _explain(self, request: CompletionRequest) -> dict[str, Any]:
@@ -383,25 +388,33 @@ class CompletionService:
         if self._fallback and self._primary.status.state != "ready":
             self._fallback.start()
 
-    async def _available_engine(self) -> EngineProcess:
+    async def _available_engine(self, own: bool = False) -> EngineProcess:
+        """``own``: while the configured model is on its way none stands in for it.
+
+        The built-in one is good for the rest of a line; who asked for a block would rather wait.
+        """
         self._start()
         try:
-            await asyncio.wait_for(self._settled(), LOAD_WAIT)
+            await asyncio.wait_for(self._settled(own), LOAD_WAIT)
         except asyncio.TimeoutError:
             self._log.debug("santajupyter: still loading after %s s", LOAD_WAIT)
         engine = self._ready_engine()
-        if engine is None:
-            broken = self._primary.status.state == "error"
+        state = self._primary.status.state
+        if engine is None or (own and state in ON_ITS_WAY):
+            broken = state == "error"
             raise EngineUnavailable(
                 sentence(self._primary.status, None), "error" if broken else "loading", 60 if broken else 2
             )
         return engine
 
-    async def _settled(self) -> None:
-        """Return when a model is ready or all have failed."""
+    async def _settled(self, own: bool) -> None:
+        """Return when a model is ready or all have failed; with ``own`` also when waiting would take long."""
         while True:
-            states = [engine.status.state for engine in self._engines()]
-            if "ready" in states or all(state == "error" for state in states):
+            first, *others = (engine.status.state for engine in self._engines())
+            if first == "ready" or (own and first == "downloading"):
+                return
+            over = all(state == "error" for state in (first, *others))
+            if over or ("ready" in others and (first == "error" or not own)):
                 return
             await self._changed.wait()
 

@@ -47,9 +47,7 @@ class _Hub(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         files = [file for file in sorted(self.folder.iterdir()) if file.is_file()]
         if path.startswith("/api/models/me/tiny/tree/"):
-            self.answer(
-                [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": _digest(f)} for f in files]
-            )
+            self.answer([_listed(file) for file in files])
         elif path.startswith("/api/models/me/tiny"):
             self.answer({"id": "me/tiny", "sha": COMMIT, "siblings": [{"rfilename": f.name} for f in files]})
         elif path.startswith("/me/tiny/resolve/") and (self.folder / path.rsplit("/", 1)[1]).is_file():
@@ -88,7 +86,19 @@ class _Hub(BaseHTTPRequestHandler):
         pass
 
 
+def _listed(file: Path) -> dict[str, Any]:
+    size = file.stat().st_size
+    large = {"lfs": {"oid": _digest(file), "size": size, "pointerSize": 134}} if _is_large(file) else {}
+    return {"type": "file", "path": file.name, "size": size, "oid": _digest(file), **large}
+
+
+def _is_large(file: Path) -> bool:
+    return file.suffix == ".safetensors"
+
+
 def _digest(file: Path) -> str:
-    """As git names a file's content."""
+    """As Git LFS names a large file's content, and git another's."""
     data = file.read_bytes()
+    if _is_large(file):
+        return hashlib.sha256(data).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()

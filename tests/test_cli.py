@@ -244,12 +244,9 @@ class TestDownload:
     def test_a_broken_connection_is_taken_up_where_it_broke(
         self, environment: dict[str, str], tmp_path: Path
     ) -> None:
-        (tmp_path / "large").mkdir()
-        folder = make_checkpoint(tmp_path / "large")
-        (folder / "model.safetensors").write_bytes(random.Random(0).randbytes(25_000_000))
         broken = [12_000_000, 11_000_000]
         ranges: list[str] = []
-        with hub_with(folder, breaks=broken, ranges=ranges) as url:
+        with hub_with(self.large(tmp_path), breaks=broken, ranges=ranges) as url:
             own = {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
             code, out, err = run(own, "download", "me/tiny")
             assert code == 0 and "are right" in out, err
@@ -266,16 +263,64 @@ class TestDownload:
         code, _, err = run(hub, "download", "me/other")
         assert code == 1 and "me/other can't be had: it can't be downloaded from the hub:" in err
 
-    def test_ctrl_c_and_the_rest_later(self, hub: dict[str, str], tmp_path: Path) -> None:
-        arguments = [sys.executable, "-m", "santajupyter.cli", "download", "me/tiny"]
-        process = subprocess.Popen(arguments, env=hub, stderr=subprocess.PIPE, text=True)
-        until(lambda: bool(list((tmp_path / "home").rglob("*.incomplete"))))
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 130 and "santajupyter: Stopped; files that are whole are kept.\n" in err
-        assert not list((tmp_path / "home").rglob("model.safetensors"))
-        code, out, err = run(hub, "download", "me/tiny")
+    def test_ctrl_c_and_the_rest_later(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """What a stopped download had of a file was thrown away."""
+        large = self.large(tmp_path)
+        ranges: list[str] = []
+        with hub_with(large, pause=3.0, ranges=ranges) as url:
+            own = {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
+            process = self.start(own)
+            until(lambda: self.downloaded(tmp_path) >= 10 * 2**20)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == 130 and "santajupyter: Stopped; what is here is kept.\n" in err
+            assert not list((tmp_path / "home").rglob("model.safetensors"))
+            code, out, err = run(own, "download", "me/tiny")
         assert code == 0 and "are right" in out, err
+        assert ranges == ["", "bytes=10485760-"]
+        assert not list((tmp_path / "home").rglob("*.part"))
+
+    def test_two_at_once_are_one_download(self, environment: dict[str, str], tmp_path: Path) -> None:
+        ranges: list[str] = []
+        with hub_with(self.large(tmp_path), pause=3.0, ranges=ranges) as url:
+            own = {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
+            first = self.start(own)
+            until(lambda: self.downloaded(tmp_path) > 0)
+            code, _, err = run(own, "download", "me/tiny")
+            first.communicate(timeout=60)
+        assert (code, first.returncode, ranges) == (0, 0, [""])
+        assert "42%" in err  # of what the first one has by then
+
+    def test_what_is_not_what_the_hub_has(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """The part of an earlier try may have been damaged since."""
+        with hub_with(self.large(tmp_path), pause=3.0) as url:
+            own = {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
+            process = self.start(own)
+            until(lambda: self.downloaded(tmp_path) > 0)
+            process.kill()
+            process.communicate(timeout=60)
+            [part] = (tmp_path / "home").rglob("*.part")
+            part.write_bytes(b"x" * part.stat().st_size)
+            code, _, err = run(own, "download", "me/tiny")
+            assert code == 1 and "was damaged; it is deleted: try again" in err
+            code, out, _ = run(own, "download", "me/tiny")
+            assert code == 0 and "are right" in out
+
+    @staticmethod
+    def large(tmp_path: Path) -> Path:
+        (tmp_path / "large").mkdir()
+        folder = make_checkpoint(tmp_path / "large")
+        (folder / "model.safetensors").write_bytes(random.Random(0).randbytes(25_000_000))
+        return folder
+
+    @staticmethod
+    def start(environment: dict[str, str]) -> subprocess.Popen[str]:
+        arguments = [sys.executable, "-m", "santajupyter.cli", "download", "me/tiny"]
+        return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+
+    @staticmethod
+    def downloaded(tmp_path: Path) -> int:
+        return sum(part.stat().st_size for part in (tmp_path / "home").rglob("*.part"))
 
 
 class TestDoctor:

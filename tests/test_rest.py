@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -487,28 +487,50 @@ class TestDownload:
     def santa_config(self) -> dict[str, Any]:
         return {"model": "me/tiny"}
 
-    async def test_progress(
-        self, ask: Any, body: Body, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with hub_with(tiny, pause=2.0) as endpoint:
-            for name, value in {
-                "HF_ENDPOINT": endpoint,
-                "HF_HUB_OFFLINE": "0",
-                "HF_HOME": str(tmp_path),
-            }.items():
-                monkeypatch.setenv(name, value)
-            answer = asyncio.create_task(ask("complete", body()))
-            seen = []
-            while not answer.done():
-                _, status = await ask("status")
-                seen.append((status["state"], status["progress"], status["message"]))
-                await asyncio.sleep(0.05)
+    async def test_progress(self, slow_hub: None, ask: Any, body: Body, tiny: Path) -> None:
+        answer = asyncio.create_task(ask("complete", body()))
+        seen = []
+        while not answer.done():
+            _, status = await ask("status")
+            seen.append((status["state"], status["progress"], status["message"]))
+            await asyncio.sleep(0.05)
         assert (await answer)[0] == 200
         progress = [progress for state, progress, _ in seen if state == "downloading"]
         size = sum((tiny / name).stat().st_size for name in tiny_files(tiny))
         assert {p["total"] for p in progress} == {size}
         assert any(0 < p["done"] < size for p in progress)
         assert any(message.startswith("Downloading me/tiny: ") for _, _, message in seen)
+
+
+@pytest.fixture
+def slow_hub(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with hub_with(tiny, pause=5.0) as endpoint:
+        for name, value in {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}.items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
+class TestStandIn:
+    """Until the model is there the built-in one answers, but for blocks, which are beyond it."""
+
+    @pytest.fixture
+    def santa_config(self) -> dict[str, Any]:
+        return {"model": "me/tiny", "fallback_model": "santa-mini"}
+
+    async def test_blocks_wait(self, slow_hub: None, ask: Any, body: Body) -> None:
+        """`%%santa generate`, and docstrings, were santa-mini's nonsense while the model was on its way."""
+        whole = body("def mean(x):\n    return x", mode="block", trigger="invoke")
+        code, answer = await ask("complete", body("import numpy as n"))
+        assert (code, answer["model"]) == (200, "santa-mini")
+        for path in ("complete", "docstring"):
+            code, answer = await ask(path, whole)
+            assert (code, answer["reason"]) == (503, "loading")
+            assert answer["message"].startswith("Downloading me/tiny: ")
+        code, answer = await ask("complete", {**whole, "trigger": "automatic"})
+        assert (code, answer["model"]) == (200, "santa-mini")
+        assert (await ready(ask))["state"] == "ready"
+        code, answer = await ask("complete", whole)
+        assert (code, answer["model"]) == (200, "me/tiny")
 
 
 def tiny_files(folder: Path) -> list[str]:

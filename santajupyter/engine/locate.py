@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # its HTTP library's
 from safetensors import safe_open
-from tqdm import tqdm
 
-from .model import ModelUnavailable, first_line
+from . import hub
+from .model import ModelUnavailable
 
-CONFIG_FILES = ["config.json", "generation_config.json", "tokenizer.json"]
-SAFETENSORS = ["*.safetensors", "*.safetensors.index.json"]
-# Only where there are no safetensors; transformers unpickles them with weights_only=True.
-PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
 # Up to here float32 is fast enough on a CPU, and exact.
 SMALL_FILE = 64_000_000
 # GPTBigCode's activation functions that our own code has: torch's name for how the GELU is approximated.
 BIGCODE_ACTIVATIONS = {"gelu_pytorch_tanh": "tanh", "gelu_new": "tanh", "gelu": "none"}
 
-# The last is a connection that breaks again and again.
-HUB_ERRORS = (OSError, ValueError, HTTPError)
 
-Progress = Callable[[int, int], None]
-
-
-def locate(model: str, revision: str, on_progress: Progress) -> Path:
+def locate(model: str, revision: str, on_progress: hub.Progress) -> Path:
     """The model's folder: as given, from the hub's cache, or downloaded with ``on_progress(done, total)``.
 
     ``done`` and ``total`` are bytes. Raises ModelUnavailable.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
-        missing = _missing(folder)
-        if missing:
+        if missing := _missing(folder):
             raise ModelUnavailable(f"the folder {model} has no {missing}")
         return folder
     if folder.is_absolute() or model.count("/") != 1:
         raise ModelUnavailable(f"{model} is neither a folder nor a hub id of the form owner/name")
-    return cached(model, revision) or _downloaded(model, revision, on_progress)
+    if copy := cached(model, revision):
+        return copy
+    folder = hub.download(model, revision, on_progress)
+    if missing := _missing(folder):
+        raise ModelUnavailable(f"its hub repository has no {missing}")
+    return folder
 
 
 def text_config(folder: Path) -> dict[str, Any]:
@@ -103,59 +94,5 @@ def _missing(folder: Path) -> str:
 
 def cached(model: str, revision: str) -> Path | None:
     """A complete copy from an earlier download: no request leaves the machine."""
-    try:
-        folder = Path(snapshot_download(model, revision=revision or None, local_files_only=True))
-    except (OSError, ValueError):
-        return None
-    return None if _missing(folder) else folder
-
-
-def _downloaded(model: str, revision: str, on_progress: Progress) -> Path:
-    class Bar(tqdm):  # type: ignore[type-arg]
-        """Counts the bytes of the whole snapshot; draws nothing."""
-
-        def display(self, *args: Any, **kwargs: Any) -> None:
-            if self.unit == "B" and self.n:
-                on_progress(min(int(self.n), total), total)
-
-        def update(self, n: float | None = 1) -> None:
-            super().update(n)
-            self.display()
-
-    def plan(patterns: list[str]) -> list[Any]:
-        return snapshot_download(model, revision=revision or None, allow_patterns=patterns, dry_run=True)
-
-    patterns = CONFIG_FILES + SAFETENSORS
-    try:
-        files = plan(patterns)
-        if not any(file.filename.endswith(".safetensors") for file in files):
-            patterns = CONFIG_FILES + PICKLES
-            files = plan(patterns)
-        total = sum(file.file_size or 0 for file in files if file.will_download)
-        _check_disk(total)
-        on_progress(0, total)
-        folder = Path(
-            snapshot_download(
-                model,
-                revision=revision or None,
-                allow_patterns=patterns,
-                tqdm_class=Bar,  # type: ignore[arg-type]  # any tqdm will do
-            )
-        )
-    except HUB_ERRORS as error:
-        reason = first_line(error.__cause__ or error)
-        raise ModelUnavailable(f"it can't be downloaded from the hub: {reason}") from error
-    missing = _missing(folder)
-    if missing:
-        raise ModelUnavailable(f"its hub repository has no {missing}")
-    return folder
-
-
-def _check_disk(needed: int) -> None:
-    folder = Path(constants.HF_HUB_CACHE)
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise ModelUnavailable(
-            f"{needed / 1e9:.1f} GB are needed in {folder}, {free / 1e9:.1f} GB are free (HF_HOME moves it)"
-        )
+    folder = hub.cached(model, revision)
+    return None if folder is None or _missing(folder) else folder
