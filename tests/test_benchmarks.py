@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -193,3 +196,17 @@ def test_a_peer_that_is_not_installed_is_left_out_in_one_sentence(
     for name in ("llama.cpp Q8_0", "ctranslate2"):
         with pytest.raises(peers.Missing, match=r"is missing: .*pip install -r"):
             peers.OPEN[name](tiny)
+
+
+def test_what_the_built_in_model_costs() -> None:
+    """In a process of its own, which stays on one core."""
+    few = ["--rounds", "1", "--notebooks", "1", "--keystrokes", "3"]
+    command = [sys.executable, "-m", "benchmarks.builtin", *few]
+    out = subprocess.check_output(command, text=True, cwd=Path(__file__).parents[1])
+    for figure in (
+        r"loading and the first step, all imported: \d+\.\d\d s",
+        r"memory over a process that only imports torch: -?\d+ MiB",
+        r"3 keys: p50 \d+ ms, p95 \d+ ms; something shown after \d of them",
+        r"memory of the model's process in the end: \d+ MiB",
+    ):
+        assert re.search(figure, out), out
