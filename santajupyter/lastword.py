@@ -32,6 +32,8 @@ PLAIN = re.compile(r"""(["'])(?!\1\1)((?:\\.|[^\\])*?\\?)(\1?)\Z""", re.DOTALL)
 # Stands for the first part of a character that isn't ASCII.
 HALF = "\ua000"
 MODE = re.compile(r"[rabt+]*[wx][wxrabt+]*\Z")
+# No new column is called ":".
+NAMELESS = re.compile(r"\W+\Z")
 OPENERS = {")": "(", "]": "[", "}": "{"}
 # Methods of frames whose first argument is a column, and those that take columns by these keywords.
 BY_COLUMN = frozenset(
@@ -146,7 +148,9 @@ class LastWord:
                         return True
                 elif event.nested and event.variable in self._loops:
                     continue
-                elif event.first and event.kind == "key":
+                elif (
+                    event.first and event.kind == "key" and not (event.closed and NAMELESS.match(event.text))
+                ):
                     set_here.add(event.text)
                 elif event.text not in set_here and self._invents(event, ours):
                     return True
@@ -195,6 +199,11 @@ def _reaches(use: _Use, ours: int) -> bool:
     """Whether it is still open where the typed text ends: a quote ends a string, any mark a name."""
     quoted = use.end > use.start + len(use.text)
     return use.end > ours or (use.end == ours and not quoted)
+
+
+def _may_be_new(use: _Use) -> bool:
+    """Whether it is a key that could be assigned to, with a name for one."""
+    return use.first and use.kind == "key" and not (use.closed and NAMELESS.match(use.text))
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def refuses(code: str, text: str) -> bool:
         ('x = df[["age", "', "fo"),
         ('x = df[df["', "nope"),
         ('df["new"] = df["', "old"),
+        ('df["', ':"] = 1'),
         ("f(path=1, ", "fo"),
         ("", "f(1, foo="),
         ("df = df.", "bar"),
