@@ -7,7 +7,7 @@
 The replay has what MODEL writes. Here that is generated once more on paper: in how many steps, by each
 way to guess, and how often santa-mini is asked for a draft. --timed are a model's folder and dtype, whose
 steps are measured on this CPU; --step is some other model's step in milliseconds, guesses or none.
-README.md says what came of it.
+README.md has what came of it.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import draft
+from santajupyter.engine import bigcode_cpu
 from santajupyter.evaluation.places import choose, read_folder
 from santajupyter.evaluation.replay import Result
 
@@ -27,6 +28,7 @@ def test_a_step_has_its_guesses_and_right_ones_spare_steps() -> None:
 def test_a_table_of_ways_to_guess(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(bigcode_cpu, "user_cache_path", lambda name: tmp_path / "cache" / name)
     folder = write_two(tmp_path / "notebooks")
     results = tmp_path / "results.jsonl"
     found = [Result(place, "no-rules", place.hidden, 1.0) for place in choose(read_folder(folder), 4, 0)]
