@@ -90,9 +90,14 @@ export function isComposing(widget: Widget): boolean {
 /** Where the cursor is now; null while text is selected, there are several cursors or no editor. */
 export function currentPlace(widget: Widget): IPlace | null {
   const editor = activeEditor(widget);
-  if (!editor) {
-    return null;
-  }
+  return editor && placeIn(editor);
+}
+
+/**
+ * Where an editor's cursor is now; null while text is selected or there are several,
+ * and in a text with CR LF: JupyterLab writes what goes into it elsewhere (jupyterlab#2951).
+ */
+export function placeIn(editor: CodeEditor.IEditor): IPlace | null {
   const [{ start, end }, ...others] = editor.getSelections();
   if (
     others.length > 0 ||
@@ -102,6 +107,9 @@ export function currentPlace(widget: Widget): IPlace | null {
     return null;
   }
   const text = editor.model.sharedModel.getSource();
+  if (text.includes('\r')) {
+    return null;
+  }
   const cursor = editor.getOffsetAt(editor.getCursorPosition());
   return {
     editor: editor.uuid,

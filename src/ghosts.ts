@@ -7,11 +7,17 @@ import type {
 } from '@jupyterlab/completer';
 import { type ISignal, Signal } from '@lumino/signaling';
 
+import { type IPlace, placeIn } from './context';
 import { beginning, type Part } from './parts';
+
+/** Where ghost text comes from: knows what is left of it at a place, null where it has no business. */
+export interface ISuggestion {
+  rest(place: IPlace): string | null;
+}
 
 /** What goes to JupyterLab; `suggestion` stays the same while the user types through it. */
 export interface IGhostItem extends IInlineCompletionItem {
-  suggestion: object;
+  suggestion: ISuggestion;
 }
 
 /** Text that went into the document out of one of our ghosts. */
@@ -42,7 +48,7 @@ export class Ghosts {
     return this._accepted;
   }
 
-  /** Ends the ghost in an editor unless it still has text and stands at the cursor. */
+  /** Ends the ghost in an editor unless it fits the text there. */
   tidy(editor: CodeEditor.IEditor | null): void {
     for (const completer of this._of(editor)) {
       tidy(completer);
@@ -52,7 +58,7 @@ export class Ghosts {
   /** Puts the beginning of the ghost in an editor into the text; the rest stays. */
   accept(editor: CodeEditor.IEditor | null, part: Part): void {
     this.tidy(editor);
-    const completer = this._of(editor).find(({ current }) => current);
+    const completer = this._of(editor).find(fits);
     if (editor && completer?.current) {
       const isOurs = ours(completer) !== null;
       const text = beginning(completer.current.insertText, part);
@@ -83,7 +89,7 @@ export class Ghosts {
       this._completers.add(completer);
       completer.disposed.connect(() => this._completers.delete(completer));
       if (completer.model) {
-        tidyOnMove(completer, completer.model);
+        tidyOnChange(completer, completer.model);
         appendToNothing(completer.model);
         completer.model.suggestionsChanged.connect(() => this._look(completer));
       }
@@ -98,6 +104,9 @@ export class Ghosts {
     const accept = completer.accept.bind(completer);
     completer.accept = () => {
       tidy(completer);
+      if (!fits(completer)) {
+        return;
+      }
       // The ghost gets shorter as its text goes in.
       const text = ours(completer)?.insertText;
       undoneAlone(completer.editor ?? null, accept);
@@ -206,13 +215,22 @@ interface IViewed {
   };
 }
 
-/** Ends the completer's ghost when the cursor leaves it. */
-function tidyOnMove(completer: InlineCompleter, model: InlineCompleter.IModel) {
-  const handle = model.handleSelectionChange.bind(model);
+/** Ends the completer's ghost when the cursor leaves it, or the text around it changes. */
+function tidyOnChange(
+  completer: InlineCompleter,
+  model: InlineCompleter.IModel
+): void {
+  // When typing moved the cursor, the completer hears of the text after that.
+  const tidySoon = () => setTimeout(() => tidy(completer), 0);
+  const move = model.handleSelectionChange.bind(model);
   model.handleSelectionChange = range => {
-    handle(range);
-    // When typing moved the cursor, the completer hears of the text after this.
-    setTimeout(() => tidy(completer), 0);
+    move(range);
+    tidySoon();
+  };
+  const change = model.handleTextChange.bind(model);
+  model.handleTextChange = text => {
+    change(text);
+    tidySoon();
   };
 }
 
@@ -230,12 +248,30 @@ function appendToNothing(model: InlineCompleter.IModel) {
 
 function tidy(completer: InlineCompleter): void {
   const { editor, model } = completer;
-  if (!editor || editor.isDisposed || !model || !completer.isActive) {
-    return;
+  if (editor && !editor.isDisposed && completer.isActive && !fits(completer)) {
+    model?.reset();
   }
-  if (!completer.current?.insertText || !isAtCursor(editor, model.cursor)) {
-    model.reset();
+}
+
+/**
+ * Whether there is ghost text at the cursor and, if it is ours, it is what its
+ * suggestion has left there: JupyterLab shortens it by all that goes into the
+ * editor's text, also by what someone else writes elsewhere.
+ */
+function fits(completer: InlineCompleter): boolean {
+  const { current, editor, model } = completer;
+  if (
+    !editor ||
+    !model ||
+    !current?.insertText ||
+    !isAtCursor(editor, model.cursor)
+  ) {
+    return false;
   }
+  const ghost = ours(completer);
+  const place = placeIn(editor);
+  const rest = place && ghost?.suggestion.rest(place);
+  return !ghost || !!rest?.startsWith(ghost.insertText);
 }
 
 function isAtCursor(

@@ -5,12 +5,23 @@ import type {
 } from '@jupyterlab/completer';
 import { Signal } from '@lumino/signaling';
 
-import { Ghosts, type IAccepted } from '../ghosts';
+import type { IPlace } from '../context';
+import { Ghosts, type IAccepted, type ISuggestion } from '../ghosts';
+
+jest.mock('../context', () => ({
+  placeIn: ({ text }: { text: string }) => ({ prefix: text, suffix: '' })
+}));
 
 type Item = CompletionHandler.IInlineItem;
 
-const item = (insertText: string, suggestion?: object) =>
+const item = (insertText: string, suggestion?: ISuggestion) =>
   ({ insertText, ...(suggestion && { suggestion }) }) as unknown as Item;
+
+/** One that was made for an empty cell. */
+const saying = (text: string): ISuggestion => ({
+  rest: ({ prefix }: IPlace) =>
+    text.startsWith(prefix) ? text.slice(prefix.length) : null
+});
 
 /** A completer that works like JupyterLab's as far as it is used, in an editor that keeps its text. */
 function setUp() {
@@ -32,6 +43,7 @@ function setUp() {
     completions: null as { items: Item[] } | null,
     cursor: { line: 0, column: 0 },
     handleSelectionChange: () => undefined,
+    handleTextChange: jest.fn(),
     notifyProgress: () => undefined,
     reset: jest.fn(() => {
       model.completions = null;
@@ -89,19 +101,19 @@ const settled = () => new Promise(resolve => setTimeout(resolve, 0));
 describe('Ghosts', () => {
   it('tells of a suggestion once, and not of another provider’s', () => {
     const { show, shown } = setUp();
-    const suggestion = {};
+    const suggestion = saying('one two');
     show(item('one two', suggestion));
     show(item(' two', suggestion));
     show(item('history'));
-    show(item('three', {}));
+    show(item('three', saying('three')));
     expect(shown).toEqual(['one two', 'three']);
   });
 
   it('tells what was accepted, whoever accepted it', () => {
     const { accepted, completer, editor, ghosts, show } = setUp();
-    show(item('one two', {}));
+    show(item('one two', saying('one two')));
     ghosts.accept(editor as never, 'word');
-    show(item(' two', {}));
+    show(item(' two', saying('one two')));
     completer.accept();
     show(item('history'));
     completer.accept();
@@ -114,26 +126,57 @@ describe('Ghosts', () => {
 
   it('lets undo take back what was accepted, and only that', () => {
     const { completer, editor, ghosts, show, stopCapturing } = setUp();
-    show(item('one two', {}));
+    show(item('one two', saying('one two')));
     ghosts.accept(editor as never, 'line');
     expect(stopCapturing).toHaveBeenCalledTimes(2);
-    show(item('three', {}));
+    show(item(' three', saying('one two three')));
     completer.accept();
     expect(stopCapturing).toHaveBeenCalledTimes(4);
   });
 
   it('accepts nothing where the cursor has left the ghost', () => {
     const { accepted, completer, editor, ghosts, show } = setUp();
-    show(item('one', {}));
+    show(item('one', saying('one')));
     editor.text = 'moved';
     ghosts.accept(editor as never, 'word');
     completer.accept();
     expect(accepted).toEqual([]);
   });
 
+  it.each(['word', 'line', null] as const)(
+    'accepts nothing (%s) that does not belong there',
+    part => {
+      const { accepted, completer, editor, ghosts, show } = setUp();
+      editor.text = 'o';
+      // Someone else wrote an "n" elsewhere, and JupyterLab took it off the ghost.
+      show(item('e', saying('one')));
+      completer.isActive = false;
+      if (part) {
+        ghosts.accept(editor as never, part);
+      } else {
+        completer.accept();
+      }
+      expect(editor.text).toBe('o');
+      expect(accepted).toEqual([]);
+    }
+  );
+
+  it('ends a ghost that what someone else wrote has shortened', async () => {
+    const { editor, model, show } = setUp();
+    editor.text = 'o';
+    show(item('ne two', saying('one two three')));
+    model.handleTextChange({});
+    await settled();
+    expect(model.reset).not.toHaveBeenCalled();
+    show(item('e two', saying('one two three')));
+    model.handleTextChange({});
+    await settled();
+    expect(model.reset).toHaveBeenCalled();
+  });
+
   it('ends a ghost that has no text left', () => {
     const { editor, ghosts, model, show } = setUp();
-    show(item('', {}));
+    show(item('', saying('')));
     ghosts.tidy(editor as never);
     expect(model.reset).toHaveBeenCalled();
   });
@@ -141,8 +184,10 @@ describe('Ghosts', () => {
   it('asks for others past the last one, once', async () => {
     const { completer, ghosts, show } = setUp();
     const others = jest.spyOn(ghosts, 'others');
-    others.mockResolvedValue([{ insertText: 'two', suggestion: {} }]);
-    show(item('one', {}));
+    others.mockResolvedValue([
+      { insertText: 'two', suggestion: saying('two') }
+    ]);
+    show(item('one', saying('one')));
     completer.cycle('previous');
     await settled();
     expect(others).not.toHaveBeenCalled();
@@ -158,10 +203,10 @@ describe('Ghosts', () => {
     const { completer, ghosts, show } = setUp();
     jest
       .spyOn(ghosts, 'others')
-      .mockResolvedValue([{ insertText: 'two', suggestion: {} }]);
-    show(item('one', {}));
+      .mockResolvedValue([{ insertText: 'two', suggestion: saying('two') }]);
+    show(item('one', saying('one')));
     completer.cycle('next');
-    show(item('ne', {}));
+    show(item('ne', saying('one')));
     await settled();
     expect(completer.current?.insertText).toBe('ne');
   });
