@@ -125,7 +125,8 @@ export class Ghosts {
       const asking =
         direction === 'next' && isLast ? this._append(completer) : null;
       void Promise.resolve(asking).then(() => {
-        if (completer.current === current) {
+        // Who left the editor meanwhile wants no ghost in it.
+        if (completer.isActive && completer.current === current) {
           cycle(direction);
           this._look(completer);
         }
@@ -143,7 +144,7 @@ export class Ghosts {
     model.notifyProgress({ pendingProviders: 1, totalProviders: 1 });
     const others = await this.others();
     model.notifyProgress({ pendingProviders: 0, totalProviders: 1 });
-    if (others.length > 0 && completer.current === last) {
+    if (others.length > 0 && completer.isActive && completer.current === last) {
       others.forEach(({ suggestion }) => this._extended.add(suggestion));
       model.appendCompletions({ items: others.map(item => like(last, item)) });
     }

@@ -199,6 +199,19 @@ describe('Ghosts', () => {
     expect(others).toHaveBeenCalledTimes(1);
   });
 
+  it('shows no others where the user has left meanwhile', async () => {
+    const { completer, ghosts, model, show } = setUp();
+    const append = jest.spyOn(model, 'appendCompletions');
+    jest
+      .spyOn(ghosts, 'others')
+      .mockResolvedValue([{ insertText: 'two', suggestion: saying('two') }]);
+    show(item('one', saying('one')));
+    completer.cycle('next');
+    completer.isActive = false;
+    await settled();
+    expect(append).not.toHaveBeenCalled();
+  });
+
   it('stays where the user typed on while others were asked for', async () => {
     const { completer, ghosts, show } = setUp();
     jest
