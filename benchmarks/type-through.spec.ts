@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 
 import type { IInlineCompletionContext } from '@jupyterlab/completer';
 import { Signal } from '@lumino/signaling';
+import type { Widget } from '@lumino/widgets';
 
 import type { ICompletionRequest, SantaApi } from '../src/api';
 import type { ICell, IPlace } from '../src/context';
@@ -21,21 +22,23 @@ jest.mock('@jupyterlab/completer', () => ({
 jest.mock('../src/icon', () => ({ santaIcon: null }));
 jest.mock('../src/context', () => ({
   activeEditor: () => ({ hasFocus: () => true }),
+  activeLanguage: () => 'python',
   activeType: () => 'code',
   currentPlace: () => place(),
+  isComposing: () => false,
+  notebookModel: () => null,
   requestPlace: () => place(),
   surroundings: () => JSON.stringify(others()),
-  notebookContext: () => ({
-    ...now,
-    language: 'python',
-    path: ''
-  })
+  notebookContext: () => ({ ...now, language: 'python', path: '' })
 }));
 
-/** Milliseconds: the provider's delay while typing, and on a blank line. */
-const DELAY = 150;
+/** `ANSWER` is the milliseconds that an answer takes. */
+const { TRACES = '', SERVER = '', ANSWER = '50' } = process.env;
+/** Milliseconds after which a blank line is asked for, and between two notebooks. */
 const REST = 400;
-const { TRACES = '', SERVER = '' } = process.env;
+const PAUSE = 60_000;
+
+const widget = { id: 'w' } as Widget;
 
 /** An event of `benchmarks/typing/traces.py`. */
 interface IEvent {
@@ -85,39 +88,86 @@ function happen(event: IEvent): boolean {
   return true;
 }
 
-async function post(
-  body: ICompletionRequest,
-  signal: AbortSignal
-): Promise<string> {
+/** The traces' time: it stands still while the server works, so any machine counts the same. */
+class Clock {
+  constructor() {
+    globalThis.setTimeout = ((run: () => void, wait = 0) =>
+      this._timers.push({ at: this.now + wait, run })) as never;
+    jest.spyOn(performance, 'now').mockImplementation(() => this.now);
+  }
+
+  now = 0;
+
+  /** Goes on once `promise` is settled. */
+  async awaits<T>(promise: Promise<T>): Promise<T> {
+    this._awaited = promise.catch(() => undefined);
+    return promise;
+  }
+
+  async goTo(time: number): Promise<void> {
+    for (;;) {
+      await this._settled();
+      this._timers.sort((one, other) => one.at - other.at);
+      const [next, ...others] = this._timers;
+      if (!next || next.at > time) {
+        break;
+      }
+      this._timers = others;
+      this.now = Math.max(this.now, next.at);
+      next.run();
+    }
+    this.now = time;
+  }
+
+  private async _settled(): Promise<void> {
+    let awaited: Promise<unknown> | null = null;
+    do {
+      awaited = this._awaited;
+      await awaited;
+      await new Promise(resolve => setImmediate(resolve));
+    } while (awaited !== this._awaited);
+  }
+
+  private _awaited: Promise<unknown> = Promise.resolve();
+  private _timers: { at: number; run: () => void }[] = [];
+}
+
+async function post(body: ICompletionRequest): Promise<string> {
   const { origin, searchParams } = new URL(SERVER);
   const response = await fetch(`${origin}/santajupyter/complete`, {
     method: 'POST',
     headers: { Authorization: `token ${searchParams.get('token')}` },
-    body: JSON.stringify(body),
-    signal
+    body: JSON.stringify(body)
   });
   expect(response.status).toBe(200);
   const { items } = (await response.json()) as { items: { text: string }[] };
   return items[0].text;
 }
 
-function setUp() {
-  const owner = {};
-  const choices = {
-    enabled: true,
-    automatic: true,
-    mode: 'auto',
-    maxNewTokens: 64,
-    temperature: 0,
-    delay: 0
+function setUp(clock: Clock) {
+  const counts = { keys: 0, requests: 0, lost: 0, said: 0, shown: 0 };
+  const complete = async (body: ICompletionRequest, signal: AbortSignal) => {
+    counts.requests++;
+    signal.addEventListener('abort', () => counts.lost++);
+    const text = await clock.awaits(post(body));
+    await new Promise<void>(resolve => setTimeout(resolve, Number(ANSWER)));
+    counts.said += text && !signal.aborted ? 1 : 0;
+    return text;
   };
-  const complete = jest.fn(post);
+  const owner = {};
   const provider = new SantaProvider(
     { complete } as unknown as SantaApi,
     {
       ready: Promise.resolve(),
       changed: new Signal(owner),
-      choices
+      areWantedIn: () => true,
+      choices: {
+        automatic: true,
+        mode: 'auto',
+        maxNewTokens: 64,
+        temperature: 0,
+        delay: 0
+      }
     } as unknown as Settings,
     { tidy: () => undefined, dismiss: () => undefined } as unknown as Ghosts,
     {
@@ -125,13 +175,14 @@ function setUp() {
       mayAsk: () => true,
       asked: () => undefined,
       answered: () => undefined,
+      ended: () => undefined,
       failed: error => {
         throw error;
       }
     },
     { about: () => ({}), readings: () => 0, settled: () => Promise.resolve() }
   );
-  return { choices, complete, provider };
+  return { counts, provider };
 }
 
 it('counts', async () => {
@@ -139,38 +190,45 @@ it('counts', async () => {
     .trim()
     .split('\n')
     .map(line => JSON.parse(line) as IEvent);
-  const { choices, complete, provider } = setUp();
-  const context = { widget: { id: 'w' }, triggerKind: 1 };
-  const counts = { keys: 0, rested: 0, shown: 0, requests: 0 };
+  const clock = new Clock();
+  const { counts, provider } = setUp(clock);
+  const ask = (triggerKind: 0 | 1) =>
+    provider.fetch({ text: '', offset: 0 }, {
+      widget,
+      triggerKind
+    } as IInlineCompletionContext);
+  let start = 0;
   for (const [at, event] of events.entries()) {
+    if (event.cells && at > 0) {
+      start = clock.now + PAUSE;
+    }
+    await clock.goTo(start + event.t);
     if (!happen(event)) {
       continue;
     }
     counts.keys++;
+    const { requests } = counts;
+    const seen = (list: { items: object[] }) => {
+      counts.shown +=
+        list.items.length > 0 && counts.requests === requests ? 1 : 0;
+    };
     const isBlank = /(^|\n)[ \t]*$/.test(sides()[0]);
-    const next = events[at + 1];
-    const pause = next && !next.cells ? next.t - event.t : Infinity;
-    const rests = pause > (isBlank ? REST : DELAY);
-    if (isBlank && !rests) {
+    if (!isBlank) {
+      void ask(1).then(seen, () => undefined);
       continue;
     }
-    counts.rested += rests ? 1 : 0;
-    const before = complete.mock.calls.length;
-    // Who types on at once comes before the delay is over.
-    choices.delay = rests ? 0 : 1e6;
-    const list = provider.fetch(
-      { text: '', offset: 0 },
-      context as IInlineCompletionContext
+    setTimeout(
+      () => {
+        if (events[at + 1] && clock.now < start + events[at + 1].t) {
+          provider.unasked(() => void ask(0).then(seen, () => undefined));
+        }
+      },
+      provider.knows(widget) ? 0 : REST
     );
-    const answered = await Promise.race([
-      list.then(({ items }) => items.length > 0),
-      new Promise<false>(resolve => setTimeout(resolve, rests ? 1e6 : 1, false))
-    ]);
-    const isFree = complete.mock.calls.length === before;
-    counts.shown += answered && isFree ? 1 : 0;
   }
-  counts.requests = complete.mock.calls.length;
-  const share = (part: number) => `${((100 * part) / counts.keys).toFixed(1)} %`;
+  await clock.goTo(clock.now + PAUSE);
+  const share = (part: number) =>
+    `${((100 * part) / counts.keys).toFixed(1)} %`;
   console.warn(counts, {
     'without a request': share(counts.keys - counts.requests),
     'ghost text without a request': share(counts.shown)
