@@ -203,7 +203,16 @@ export class CodeCommands {
     if (!editor || !this.isEnabled) {
       return null;
     }
-    return { widget, editor, ...stateOf(editor) };
+    const state = stateOf(editor);
+    if (state.text.includes('\r')) {
+      this._say(
+        this._trans.__(
+          'JupyterLab writes astray in a cell with CR LF line breaks: copy its text into a new cell.'
+        )
+      );
+      return null;
+    }
+    return { widget, editor, ...state };
   }
 
   private _isAsFound(spot: ISpot): boolean {

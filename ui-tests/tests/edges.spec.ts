@@ -86,7 +86,15 @@ test('a cell with CR LF, where JupyterLab writes astray, gets no ghost', async (
   await page.keyboard.insertText('mean = ');
   await page.waitForTimeout(CALM);
   expect(await asked(page)).toBe(0);
+  await execute(page, 'santajupyter:complete-here');
+  await expect(page.locator('.Toastify__toast')).toContainText(
+    'copy its text into a new cell'
+  );
+  expect(await asked(page)).toBe(0);
+  await page.keyboard.press('ControlOrMeta+a');
+  await page.keyboard.press('ControlOrMeta+c');
   await page.notebook.enterCellEditingMode(1);
+  await page.keyboard.press('ControlOrMeta+v');
   await page.keyboard.insertText('mean = ');
   await expectGhost(page, 'sum(values) / len(values)');
 });
