@@ -44,7 +44,7 @@ PROBES = 96
 LONGEST_STEP = 10.0
 PIECE = 15 * 2**20
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-FINAL_KINDS = ("notebook", "gallery", "doc")
+FINAL_KINDS = ("notebook", "gallery", "doc", "javascript", "java")
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -73,7 +73,7 @@ class Words:
             end=ids[END],
             pad=ids[PAD],
             breaks=np.array(["Ċ" in name for name in names]),
-            comments=np.array([name.lstrip("Ġ").startswith("#") for name in names]),
+            comments=np.array([name.lstrip("Ġ").startswith(("#", "//")) for name in names]),
             lengths=np.array([0 if name in SPECIAL else len(name) for name in names]),
         )
 
