@@ -179,10 +179,9 @@ def _from_npm(name: str, version: str | None, folder: Path) -> Path:
     if path.exists():
         return path
     command = ["npm", "pack", "--json", "--ignore-scripts", "--pack-destination", str(folder)]
-    answer = subprocess.run(  # noqa: S603
-        [*command, f"{name}@{version or 'latest'}"], check=True, capture_output=True, text=True, timeout=300
-    )
-    return folder / json.loads(answer.stdout)[0]["filename"]
+    command.append(f"{name}@{version or 'latest'}")
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=300)  # noqa: S603
+    return folder / str(json.loads(answer.stdout)[0]["filename"])
 
 
 def _from_pypi(name: str, version: str | None, folder: Path) -> Path:
