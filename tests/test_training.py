@@ -128,7 +128,7 @@ def test_from_archives_to_a_model_that_transformers_loads(
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "alpha 1.0" in card
     assert "npm:@some/epsilon 1.0" in card
-    assert "| javascript | 4 |" in card
+    assert "| JavaScript | 4 |" in card
     assert json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))["trained"]["tokens"]
     check_logits(tmp_path)
 

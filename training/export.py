@@ -19,6 +19,8 @@ from .train import FINAL_KINDS
 
 TARGET = Path(__file__).parents[1] / "santajupyter" / "models" / "santa-mini"
 
+LANGUAGES = {"python": "Python", "javascript": "JavaScript", "java": "Java"}
+
 CARD = """\
 # santa-mini
 
@@ -140,13 +142,13 @@ def _table(figures: dict[str, Any]) -> str:
 def _languages(work: Path) -> str:
     rows = ["| language | places | exact | first word right | exact, bare | first word right, bare |"]
     rows.append("|---|---|---|---|---|---|")
-    for language in ("python", "javascript", "java"):
+    for language, name in LANGUAGES.items():
         figures, bare = (_read(work / report("test", language, bare)) for bare in (False, True))
         if figures and bare:
             shares = (
                 f"{shown['all'][key]:.1%}" for shown in (figures, bare) for key in ("exact", "first word")
             )
-            rows.append(f"| {language} | {figures['places']} | {' | '.join(shares)} |")
+            rows.append(f"| {name} | {figures['places']} | {' | '.join(shares)} |")
     return "\n".join(rows)
 
 
@@ -155,7 +157,9 @@ def _shares(corpus: Path) -> str:
     for line in corpus.read_text(encoding="utf-8").splitlines():
         document = json.loads(line)
         sizes[document["language"]] += len(document["text"]) if document["kind"] in FINAL_KINDS else 0
-    shares = (f"{size / sizes.total():.0%} is {language}" for language, size in sizes.most_common())
+    shares = (
+        f"{size / sizes.total():.0%} is {LANGUAGES[language]}" for language, size in sizes.most_common()
+    )
     return ", ".join(shares)
 
 
