@@ -1,10 +1,11 @@
-"""The way from notebooks to a model folder, on a corpus of three tiny packages made here."""
+"""The way from notebooks to a model folder, on a corpus of tiny packages made here."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -43,10 +44,27 @@ def archive(folder: Path, name: str, licence: str, seed: int) -> str:
         "examples/plot.py": script,
         f"src/{name}.py": doctest + f"\n\ndef g_{name}(value):\n    return value * {seed}\n" * 8,
     }
-    path = folder / f"{name}-1.0.tar.gz"
+    return pack(folder / f"{name}-1.0.tar.gz", f"{name}-1.0", files)
+
+
+def npm_archive(folder: Path, name: str, licence: str, seed: int) -> str:
+    """What ``npm pack`` leaves of a scoped package: a page, two sources, and what nobody wrote by hand."""
+    lines = "".join(f"  const value{i} = load({i * seed})\n" for i in range(30))
+    blocks = "\n".join(f"```js\nconst made{i} = make({i * seed})\nshow(made{i})\n```\n" for i in range(20))
+    files = {
+        "package.json": json.dumps({"name": f"@some/{name}", "license": licence}),
+        "README.md": f"# {name}\nSay:\n{blocks}",
+        "src/index.js": f"/*!\n * Copyright Someone\n */\nexport function f_{name}() {{\n{lines}}}\n",
+        "android/Main.java": f"class {name.title()} {{\n" + lines.replace("const", "int") + "}\n",
+        "dist/index.js": f"bundled({seed});\n" * 99,
+    }
+    return pack(folder / f"some-{name}-1.0.tgz", "package", files)
+
+
+def pack(path: Path, top: str, files: dict[str, str]) -> str:
     with tarfile.open(path, "w:gz") as tape:
         for inner, text in files.items():
-            info = tarfile.TarInfo(f"{name}-1.0/{inner}")
+            info = tarfile.TarInfo(f"{top}/{inner}")
             info.size = len(text.encode())
             tape.addfile(info, io.BytesIO(text.encode()))
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -64,6 +82,11 @@ def test_from_archives_to_a_model_that_transformers_loads(
         f"{name} 1.0 {archive(sdists, name, licence, seed)} {split} {licence}"
         for seed, (name, licence, split) in enumerate(packages, 2)
     ]
+    npm = [("epsilon", "ISC", "train"), ("zeta", "MIT", "test"), ("eta", "GPL-3.0", "train")]
+    lines += [
+        f"npm:@some/{name} 1.0 {npm_archive(sdists, name, licence, seed)} {split} {licence}"
+        for seed, (name, licence, split) in enumerate(npm, 6)
+    ]
     (tmp_path / "packages.txt").write_text("\n".join(lines), encoding="utf-8")
     work = ("--work", str(tmp_path))
 
@@ -72,7 +95,13 @@ def test_from_archives_to_a_model_that_transformers_loads(
     assert "frame_3 = load(6)" in corpus
     assert "example.org" not in corpus
     assert "delta" not in corpus
-    assert {json.loads(line)["kind"] for line in corpus.splitlines()} >= {"notebook", "gallery", "library"}
+    documents = [json.loads(line) for line in corpus.splitlines()]
+    assert {document["kind"] for document in documents} >= {"notebook", "gallery", "library"}
+    scripts = {d["kind"]: d["text"] for d in documents if d["package"] == "npm:@some/epsilon"}
+    assert scripts["doc"].startswith("// # epsilon\n// Say:\n\nconst made0 = make(0)\nshow(made0)\n\n")
+    assert scripts["javascript"].startswith("export function f_epsilon() {\n  const value0")
+    assert scripts["java"].startswith("class Epsilon {\n  int value0")
+    assert not any(said in corpus for said in ("bundled", "Someone", "@some/eta"))
 
     held_out, archives = tmp_path / "held-out", ("--downloads", str(sdists))
     run("notebooks", monkeypatch, str(held_out), "--list", str(tmp_path / "packages.txt"), *archives)
@@ -87,14 +116,28 @@ def test_from_archives_to_a_model_that_transformers_loads(
     assert json.loads((tmp_path / "curve.json").read_text(encoding="utf-8"))["step"] == 9
     run("evaluate", monkeypatch, *work, "--places", "4", "--split", "valid")
     run("evaluate", monkeypatch, *work, "--places", "4")
-    figures = json.loads((tmp_path / "evaluation-test.json").read_text(encoding="utf-8"))
+    for language in ("python", "javascript", "java"):
+        for bare in ([], ["--bare"]):
+            run("evaluate", monkeypatch, *work, "--places", "4", "--language", language, *bare)
+    figures = json.loads((tmp_path / "evaluation-test-java.json").read_text(encoding="utf-8"))
     assert figures["places"] == 4
     run("export", monkeypatch, *work, "--target", str(tmp_path / "model"))
 
     names = {path.name for path in (tmp_path / "model").iterdir()}
     assert names == {"README.md", "config.json", "model.safetensors", "tokenizer.json"}
-    assert "alpha 1.0" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "alpha 1.0" in card
+    assert "npm:@some/epsilon 1.0" in card
+    assert "| JavaScript | 4 |" in card
+    assert json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))["trained"]["tokens"]
     check_logits(tmp_path)
+
+    first = json.loads((tmp_path / "curve.json").read_text(encoding="utf-8"))["tokens"]
+    begin = ("--weights", str(tmp_path / "model"), "--steps", "2", "--size", "32", "2", "2")
+    shutil.rmtree(tmp_path / "checkpoint")
+    run("train", monkeypatch, *work, *begin)
+    curve = json.loads((tmp_path / "curve.json").read_text(encoding="utf-8"))
+    assert curve["trained"]["tokens"] == first + curve["tokens"]
     assert capsys.readouterr().out
 
 
@@ -119,3 +162,33 @@ def check_logits(work: Path) -> None:
     ids = torch.tensor([tokenizer.encode("frame_1 = load(3)").ids])
     with torch.inference_mode():
         torch.testing.assert_close(loaded(ids).logits, trained(ids).logits)
+
+
+def test_a_notebook_is_shown_with_what_a_kernel_would_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from santajupyter.protocol import Cell, Output
+    from training.known import render_with_facts
+
+    table = (
+        '<table border="1" class="dataframe">'
+        "<thead><tr><th></th><th>age</th><th>who &amp; why</th></tr></thead>"
+        "<tbody><tr><th>0</th><td>22.5</td><td>NaN</td></tr><tr><th>1</th><td>7.0</td><td>child</td></tr>"
+        "</tbody></table><p>891 rows × 2 columns</p>"
+    )
+    cells = [
+        Cell("%time\nframe = read()\nsize = 3\ndef load(path, *, sep=','):\n    return path\nframe"),
+        Cell("model = lm.Ridge(size)\nsize = model.size\nrows = [1, 2]"),
+        Cell("# About", "markdown"),
+        Cell("model.fit(frame, load, size, rows)"),
+    ]
+    cells[0] = Cell(cells[0].source, outputs=(Output("html", table),))
+    above, _, told = render_with_facts(cells).rpartition("# # About\n\n")
+    assert above.count("#") == 0
+    assert told == (
+        "# model: Ridge\n"
+        "# frame: DataFrame 891x2 (age float64, who & why str)\n"
+        "# load(path, *, sep=…)\n"
+        "# rows: list of 2 int\n"
+        "\n"
+        "model.fit(frame, load, size, rows)"
+    )

@@ -1,8 +1,9 @@
 """Source packages -> program text in the shape that the engine sees notebooks in.
 
-Everything comes from source archives pinned in ``packages.txt``, each refused unless its own
-metadata declares a permissive licence. A document is a JSON line ``{package, kind, text}``;
-whole packages are held out, so that no project's style or data set is on both sides of the split.
+Everything comes from archives pinned in ``packages.txt``: Python from PyPI's source archives,
+JavaScript and Java from npm's packages (``npm:NAME``), each refused unless its own metadata declares
+a permissive licence. A document is a JSON line ``{package, kind, text, language}``; whole packages
+are held out, so that no project's style or data set is on both sides of the split.
 """
 
 from __future__ import annotations
@@ -13,24 +14,39 @@ import doctest
 import hashlib
 import json
 import re
+import subprocess
 import sys
 import tarfile
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from email.parser import Parser
 from pathlib import Path
+from typing import Any
 
 from santajupyter.notebook import render
-from santajupyter.protocol import Cell
+from santajupyter.protocol import Cell, Output
+
+from .known import render_with_facts
 
 HERE = Path(__file__).parent
 WORK = HERE / "work"
 SPLITS = ("test", "valid", "train")  # this order: what a held-out package has, training may not have
-CAPS = {"notebook": 1_500_000, "gallery": 1_200_000, "doc": 600_000, "doctest": 400_000, "library": 80_000}
+CAPS = {
+    "notebook": 1_500_000,
+    "gallery": 1_200_000,
+    "doc": 600_000,
+    "doctest": 400_000,
+    "library": 80_000,
+    "javascript": 90_000,
+    "java": 300_000,
+}
+NPM = "npm:"
+ENDINGS = (".ipynb", ".py", ".rst", ".md", ".qmd")
+NPM_ENDINGS = (".js", ".mjs", ".java", ".md")
 LARGEST_FILE = 3_000_000
 SHORTEST_DOCUMENT = 200
 LONGEST_LINE = 400
@@ -47,19 +63,26 @@ CREDENTIAL = re.compile(
 )
 HOME = re.compile(r"(/home/|/Users/|\bUsers\\+)\w")
 NOTICE = re.compile(
-    r"^[\s#*_>:@.-]*(SPDX|Copyright|\(c\)|Authors?(\b|__)|Maintainers?\b|Contributors?\b|Credits?\b"
+    r"^[\s#*/_>:@.-]*(SPDX|Copyright|\(c\)|Authors?(\b|__)|Maintainers?\b|Contributors?\b|Credits?\b"
     r"|(Written|Created|Contributed|Modified|Maintained) by\b)|^#\s*(Licen[sc]e|-\*-|!)",
     re.IGNORECASE,
 )
 VENDORED = re.compile(
     r"(^|/)(\w*vendor\w*|extern\w*|_?third_?party|node_modules|\.git|build|tests?|_build|locale|conf\.py|setup\.py)(/|$)"
 )
+GENERATED = re.compile(r"(^|/)(dist|umd|bundles?|cjs|amd|min|__\w+__)(/|$)|[.-](min|test|spec|config)\.")
+COMPILED = re.compile(r"sourceMappingURL|__esModule|_interopRequire|@generated|@flow|@preserve")
+BLOCK_COMMENT = re.compile(r"^[ \t]*/\*.*?\*/[ \t]*\n?", re.DOTALL | re.MULTILINE)
 EXAMPLES = re.compile(r"(^|/)(examples?|example_\w+|galler\w*|tutorials?|docs?|demos?|notebooks?)/")
 GALLERY_BREAK = re.compile(r"^\s*#\s?%%|^#{20,}\s*$")
 RULER = re.compile(r"^\s*([=\-~^\"'#*+.])\1{2,}\s*$")
 CODE_DIRECTIVE = re.compile(
     r"^(\s*)\.\. (?:ipython|code-block|code|sourcecode|jupyter-execute)::\s*(i?python3?)?\s*$"
 )
+FENCES = {
+    "python": re.compile(r"^```\{?\.?(i?python|py|code-cell)"),
+    "javascript": re.compile(r"^\s*```\s*(js|javascript|mjs)\b"),
+}
 PROMPT = re.compile(r"^\s*(?:In \[\d+\]: |\.{3,}: ?)")
 
 
@@ -76,18 +99,24 @@ class Package:
 
 @dataclass(frozen=True)
 class Text:
-    """A document: ``kind`` is one of :data:`CAPS`'s keys; only "library" isn't notebook-like."""
+    """A document: ``kind`` is one of :data:`CAPS`'s keys; only "library" isn't notebook-like.
+
+    Source in another language than Python has its language as its kind: there are no notebooks of it.
+    """
 
     package: str
     kind: str
     text: str
+    language: str = "python"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--packages", type=Path, default=HERE / "packages.txt")
     parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--pin", nargs="+", metavar="NAME", help="print NAME's line of packages.txt, and end")
+    parser.add_argument(
+        "--pin", nargs="+", metavar="NAME[==VERSION]", help="print NAME's line of packages.txt, and end"
+    )
     args = parser.parse_args()
     if args.pin:
         for name in args.pin:
@@ -124,9 +153,10 @@ def read_packages(path: Path) -> list[Package]:
 
 
 def pin(name: str, folder: Path) -> str:
-    """A line for ``packages.txt``: the newest release that has a source archive, to train on."""
-    path = download(name, None, folder)
-    version = path.name.removesuffix(".tar.gz").removesuffix(".zip").rpartition("-")[2]
+    """A line for ``packages.txt``: the release asked for or the newest with a source archive, to train on."""
+    name, _, version = name.partition("==")
+    path = download(name, version or None, folder)
+    version = re.sub(r"\.(tar\.gz|tgz|zip)$", "", path.name).rpartition("-")[2]
     return f"{name} {version} {_sha256(path)} train {declared_licence(path) or '?'}"
 
 
@@ -139,13 +169,28 @@ def fetch(package: Package, folder: Path) -> Path:
 
 
 def download(name: str, version: str | None, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return (_from_npm if name.startswith(NPM) else _from_pypi)(name.removeprefix(NPM), version, folder)
+
+
+def _from_npm(name: str, version: str | None, folder: Path) -> Path:
+    """npm's own client, which runs none of the package's scripts."""
+    path = folder / f"{name.lstrip('@').replace('/', '-')}-{version}.tgz"
+    if path.exists():
+        return path
+    command = ["npm", "pack", "--json", "--ignore-scripts", "--pack-destination", str(folder)]
+    command.append(f"{name}@{version or 'latest'}")
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=300)  # noqa: S603
+    return folder / str(json.loads(answer.stdout)[0]["filename"])
+
+
+def _from_pypi(name: str, version: str | None, folder: Path) -> Path:
     """pip's own client and configuration, without ``pip download``, which would run the package's build."""
     from pip._internal.commands import create_command
     from pip._internal.commands.download import DownloadCommand
 
     spelt = re.sub(r"[-_.]+", "[-_.]", name)
     pattern = re.compile(rf"{spelt}-{re.escape(version)}\.(tar\.gz|zip)" if version else "$^", re.IGNORECASE)
-    folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if pattern.fullmatch(path.name):
             return path
@@ -180,16 +225,26 @@ def extract(package: Package, archive: Path) -> tuple[str, list[Text]]:
     texts = []
     sizes: Counter[str] = Counter()
     for name, data in sorted(files(archive), key=lambda item: hashlib.sha256(item[0].encode()).digest()):
-        for kind, raw in _documents(name, data.decode("utf-8", "replace")):
+        source = data.decode("utf-8", "replace")
+        if package.name.startswith(NPM):
+            documents = _npm_documents(name, source)
+        else:
+            documents = _documents(name, source, render_with_facts if package.split == "train" else render)
+        for kind, raw, language in documents:
             text = clean(raw)
             if len(text) >= SHORTEST_DOCUMENT and sizes[kind] + len(text) <= CAPS[kind]:
                 sizes[kind] += len(text)
-                texts.append(Text(package.name, kind, text))
+                texts.append(Text(package.name, kind, text, language))
     return licence, texts
 
 
 def declared_licence(archive: Path) -> str:
     """The permissive licence in the archive's metadata; "" for none, or for one with further terms."""
+    for name, data in files(archive, only="package.json") if archive.suffix == ".tgz" else ():
+        if name == "package.json":
+            stated = json.loads(data).get("license", "")
+            declared = str(stated.get("type", "") if isinstance(stated, dict) else stated)
+            return "" if RESTRICTED.search(declared) or not PERMISSIVE.search(declared) else declared[:40]
     for name, data in files(archive, only="PKG-INFO"):
         if name == "PKG-INFO":
             meta = Parser().parsestr(data.decode("utf-8", "replace"))
@@ -229,23 +284,44 @@ def fresh(texts: Iterable[Text], seen: set[int]) -> Iterator[Text]:
             yield text
 
 
-def _documents(name: str, source: str) -> Iterator[tuple[str, str]]:
+def _documents(
+    name: str, source: str, render_notebook: Callable[[list[Cell]], str]
+) -> Iterator[tuple[str, str, str]]:
     if name.endswith(".ipynb"):
-        yield "notebook", render(notebook_cells(source))
+        yield "notebook", render_notebook(notebook_cells(source)), "python"
     elif name.endswith((".rst", ".md", ".qmd")):
-        cells = rst_cells(source)
-        code = sum(len(cell.source) for cell in cells if cell.type == "code")
-        if code >= 0.3 * sum(len(cell.source) for cell in cells):
-            yield "doc", render(cells)
+        yield from _page(source, "python")
     elif name.endswith(".py"):
         if EXAMPLES.search(name):
-            yield "gallery", render(gallery_cells(source))
+            yield "gallery", render(gallery_cells(source)), "python"
             return
         for docstring in docstrings(source):
             cells = doctest_cells(docstring)
             if any(cell.type == "code" for cell in cells):
-                yield "doctest", render(cells)
-        yield "library", source
+                yield "doctest", render(cells), "python"
+        yield "library", source, "python"
+
+
+def _npm_documents(name: str, source: str) -> Iterator[tuple[str, str, str]]:
+    """Pages, and source as somebody wrote it: nothing bundled, compiled or generated."""
+    if name.endswith(".md"):
+        yield from _page(source, "javascript")
+    elif name.endswith((".js", ".mjs", ".java")) and not GENERATED.search(name) and _is_written(source):
+        language = "java" if name.endswith(".java") else "javascript"
+        yield language, BLOCK_COMMENT.sub("", source), language
+
+
+def _page(source: str, language: str) -> Iterator[tuple[str, str, str]]:
+    cells = rst_cells(source, language)
+    code = sum(len(cell.source) for cell in cells if cell.type == "code")
+    if code and code >= 0.3 * sum(len(cell.source) for cell in cells):
+        yield "doc", render(cells, language), language
+
+
+def _is_written(source: str) -> bool:
+    lines = source.split("\n")
+    longest = max(map(len, lines))
+    return not COMPILED.search(source) and longest <= LONGEST_LINE and len(source) < 60 * len(lines)
 
 
 def notebook_cells(source: str) -> list[Cell]:
@@ -253,10 +329,17 @@ def notebook_cells(source: str) -> list[Cell]:
     try:
         book = json.loads(source)
         language = book.get("metadata", {}).get("kernelspec", {}).get("language", "python")
-        cells = [Cell("".join(cell["source"]), cell["cell_type"]) for cell in book["cells"]]
+        cells = [
+            Cell("".join(cell["source"]), cell["cell_type"], outputs=_tables(cell)) for cell in book["cells"]
+        ]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
     return [cell for cell in cells if cell.source.strip()] if language == "python" else []
+
+
+def _tables(cell: dict[str, Any]) -> tuple[Output, ...]:
+    shown = (output.get("data", {}).get("text/html", "") for output in cell.get("outputs", []))
+    return tuple(Output("html", "".join(lines)) for lines in shown if lines)
 
 
 def gallery_cells(source: str) -> list[Cell]:
@@ -274,14 +357,14 @@ def gallery_cells(source: str) -> list[Cell]:
     return [cell for cell in cells if cell.source.strip()]
 
 
-def rst_cells(source: str) -> list[Cell]:
-    """A page of documentation: Python blocks and >>> examples as code, the rest as markdown."""
+def rst_cells(source: str, language: str = "python") -> list[Cell]:
+    """A page of documentation: the language's blocks and >>> examples as code, the rest as markdown."""
     cells: list[Cell] = []
     prose: list[str] = []
     lines = iter(source.split("\n"))
     line = next(lines, None)
     while line is not None:
-        directive, fence = CODE_DIRECTIVE.match(line), re.match(r"^```\{?\.?(i?python|py|code-cell)", line)
+        directive, fence = CODE_DIRECTIVE.match(line), FENCES[language].match(line)
         if not directive and not fence:
             prose.append(line)
             line = next(lines, None)
@@ -290,7 +373,7 @@ def rst_cells(source: str) -> list[Cell]:
         prose, block = [], []
         depth = directive[1] + " " if directive else ""
         for line in lines:
-            if line.startswith("```") if fence else line.strip() and not line.startswith(depth):
+            if line.lstrip().startswith("```") if fence else line.strip() and not line.startswith(depth):
                 break
             block.append(line)
         else:
@@ -369,7 +452,7 @@ def _split(source: str, border: re.Pattern[str]) -> Iterator[str]:
 
 def files(archive: Path, only: str = "") -> Iterator[tuple[str, bytes]]:
     """The texts in an archive by their path in it, or those whose name ends with ``only``."""
-    wanted = (only,) if only else (".ipynb", ".py", ".rst", ".md", ".qmd")
+    wanted = (only,) if only else NPM_ENDINGS if archive.suffix == ".tgz" else ENDINGS
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as book:
             for info in book.infolist():

@@ -1,5 +1,7 @@
 """How often santa-mini is right: seeded cursor places in notebooks of packages never trained on.
 
+JavaScript and Java have no notebooks there: their places are in the held-out packages' source.
+
 At each place at least three characters of a code line stand before the cursor; the model sees the
 cells around it and completes the line through the engine's own code, greedily. Counted are lines
 that are exactly right and those whose first word is, all of them and the most confident ones: what
@@ -24,7 +26,7 @@ from santajupyter.engine.causallm import CausalLM
 from santajupyter.engine.generate import Completer, Control
 from santajupyter.engine.ownwords import own_text
 from santajupyter.fim import FAMILIES, CodeTokenizer, end_ids, fit
-from santajupyter.notebook import Document
+from santajupyter.notebook import Document, comment_mark
 from santajupyter.protocol import Item, Sampling
 
 from .tokenizer import WORK
@@ -43,6 +45,7 @@ class Place:
     prefix: str
     suffix: str
     truth: str
+    language: str = "python"
 
 
 def main() -> None:
@@ -50,6 +53,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--model", type=Path, help="an exported model instead of the checkpoint")
     parser.add_argument("--split", default="test")
+    parser.add_argument("--language", choices=("python", "javascript", "java"), default="python")
     parser.add_argument("--places", type=int, default=PLACES)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bare", action="store_true", help="without the notebook's own words")
@@ -61,7 +65,7 @@ def main() -> None:
     generator = Completer(
         CausalLM(model.train(False)), tokenizer, end_ids(tokenizer, FAMILIES["santacoder"], [])
     )
-    cursors = places(args.work / f"{args.split}.jsonl", args.places, args.seed)
+    cursors = places(args.work / f"{args.split}.jsonl", args.places, args.seed, args.language)
     if args.verbatim:
         counted = verbatim(generator, tokenizer, cursors, args.work / "train.jsonl")
         (args.work / "verbatim.json").write_text(json.dumps(counted), encoding="utf-8")
@@ -71,26 +75,34 @@ def main() -> None:
     for place, answer in list(zip(cursors, answers, strict=True))[: args.show]:
         print(f"{place.prefix[-60:]!r} -> {answer.text!r} ({answer.logprob:.2f}), was {place.truth!r}")
     figures = score(cursors, answers)
-    (args.work / f"evaluation-{args.split}.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    name = report(args.split, args.language, args.bare)
+    (args.work / name).write_text(json.dumps(figures, indent=1), encoding="utf-8")
     print(json.dumps(figures, indent=1))
 
 
-def places(path: Path, count: int, seed: int) -> list[Place]:
-    """Cursors anywhere in the code lines of notebooks, every notebook as likely as it has lines."""
+def report(split: str, language: str, bare: bool = False) -> str:
+    """The name of the file with the figures."""
+    return f"evaluation-{split}-{language}{'-bare' if bare else ''}.json"
+
+
+def places(path: Path, count: int, seed: int, language: str = "python") -> list[Place]:
+    """Cursors anywhere in the code lines, every document as likely as it has lines."""
+    kind = "notebook" if language == "python" else language
+    mark = comment_mark(language)
     documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    texts = [document["text"] for document in documents if document["kind"] == "notebook"]
+    texts = [document["text"] for document in documents if document["kind"] == kind]
     lines = [
         (text, match.start(), match.end())
         for text in texts
         for match in re.finditer(r"^.+$", text, re.MULTILINE)
-        if not match[0].lstrip().startswith(("#", "%", "!")) and len(match[0].strip()) > MIN_TYPED
+        if not match[0].lstrip().startswith((mark, "%", "!")) and len(match[0].strip()) > MIN_TYPED
     ]
     rng = random.Random(seed)  # noqa: S311
     found = []
     for text, start, end in rng.sample(lines, min(count, len(lines))):
         indent = len(text[start:end]) - len(text[start:end].lstrip())
         cursor = rng.randrange(start + indent + MIN_TYPED, end)
-        found.append(Place(text[:cursor], text[end:], text[cursor:end]))
+        found.append(Place(text[:cursor], text[end:], text[cursor:end], language))
     return found
 
 
@@ -113,7 +125,7 @@ def verbatim(
 def _ask(
     generator: Completer, tokenizer: CodeTokenizer, place: Place, own_words: bool, sampling: Sampling
 ) -> Item:
-    document = Document(place.prefix, place.suffix)
+    document = Document(place.prefix, place.suffix, place.language)
     prompt = fit(document, tokenizer, FAMILIES["santacoder"], WINDOW, sampling.max_new_tokens)
     if own_words:
         prompt = replace(prompt, own=own_text(document, tokenizer, prompt.healed))

@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from .evaluate import from_checkpoint
+from .evaluate import from_checkpoint, report
 from .tokenizer import WORK
+from .train import FINAL_KINDS
 
 TARGET = Path(__file__).parents[1] / "santajupyter" / "models" / "santa-mini"
+
+LANGUAGES = {"python": "Python", "javascript": "JavaScript", "java": "Java"}
 
 CARD = """\
 # santa-mini
@@ -24,7 +27,8 @@ CARD = """\
 The code completion model that comes with santajupyter, for when SantaCoder can't be had or isn't
 loaded yet. It has SantaCoder's architecture (GPTBigCode, multi-query attention), special tokens and
 fill-in-the-middle formats at a fraction of the size: {parameters:.1f} M parameters, {vocabulary} tokens,
-a window of {window} tokens. It offers the rest of a line of Python in a notebook, and no more.
+a window of {window} tokens. It offers the rest of a line in a notebook, and no more: of Python, and
+with less to go by of JavaScript and Java.
 
 ## Use
 Suffix first, `<fim-prefix><fim-suffix>` suffix `<fim-middle>` prefix, and with token healing: leave the
@@ -45,18 +49,26 @@ log-probability of its tokens), the better.
 {bits:.2f} bits a byte on held-back packages (comments included, left to right). Chance moves the
 shares by about {noise:.0f} points, those of the smaller groups by more. One run, one seed.
 
+In other languages the places are in the source of packages that were held out as well, since there are
+no notebooks among them; "bare" is without the file's own words.
+
+{languages}
+
 {verbatim}
 
 ## Limits
 Small and trained on little: it copies names well and knows the everyday calls of the scientific
 Python libraries, but not what a program means. What it writes is machine-generated, may be wrong
-or insecure, and may by chance repeat lines of the sources below. Python only.
+or insecure, and may by chance repeat lines of the sources below. Its tokens are made for Python. Its
+JavaScript comes from libraries, its Java from the Android halves of npm packages alone. TypeScript and
+other languages it knows only by what the notebook says.
 
 ## Data
-Notebooks, galleries, documentation, doctests and a little library code out of the source archives
-of {count} packages, each under a permissive licence by its own metadata, deduplicated; lines with e-mail
+Notebooks, galleries, documentation, doctests and a little library code out of the archives of {count}
+packages of PyPI and (`npm:`) npm, each under a permissive licence by its own metadata, deduplicated. Of
+the text that ended the training {shares}. Lines with e-mail
 addresses, authors' names, home folders or credentials and files with what looks like a secret were
-left out. {tokens:.1f} M tokens in {minutes:.0f} minutes on two shared cores.
+left out. {tokens:.1f} M tokens in {hours:.1f} CPU-hours, all runs together.
 
 {data}
 
@@ -86,7 +98,8 @@ def export(work: Path, target: Path) -> None:
     (target / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
     config["own_words"] = True
-    config["min_logprob"] = _read(work / "evaluation-valid.json").get("half", {}).get("logprob >=")
+    config["min_logprob"] = _read(work / report("valid", "python")).get("half", {}).get("logprob >=")
+    config["trained"] = _read(work / "curve.json").get("trained")
     (target / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.copyfile(work / "tokenizer.json", target / "tokenizer.json")
     (target / "README.md").write_text(card(work, config, model.num_parameters()), encoding="utf-8")
@@ -94,7 +107,7 @@ def export(work: Path, target: Path) -> None:
 
 def card(work: Path, config: dict[str, Any], parameters: int) -> str:
     """The model card; figures not measured yet are left as dashes."""
-    test = _read(work / "evaluation-test.json")
+    test = _read(work / report("test", "python"))
     run = _read(work / "curve.json")
     places = test.get("places", 0)
     trained = [row for row in _licences(work) if row[0] == "train" and row[3] != "refused"]
@@ -104,12 +117,14 @@ def card(work: Path, config: dict[str, Any], parameters: int) -> str:
         window=config["n_positions"],
         test_places=places or "-",
         table=_table(test),
+        languages=_languages(work),
+        shares=_shares(work / "train.jsonl"),
         bits=run.get("valid_bits_per_byte", float("nan")),
         verbatim=_verbatim(_read(work / "verbatim.json")),
         noise=100 * (0.25 / max(places, 1)) ** 0.5 * 1.4,
         count=len(trained),
-        tokens=run.get("tokens", 0) / 1e6,
-        minutes=run.get("elapsed", 0) / 60,
+        tokens=config["trained"]["tokens"] / 1e6,
+        hours=config["trained"]["cpu_hours"],
         data=_by_licence(trained),
     )
 
@@ -122,6 +137,30 @@ def _table(figures: dict[str, Any]) -> str:
                 f"| {name} | {shown['logprob >=']:.2f} | {shown['exact']:.1%} | {shown['first word']:.1%} |"
             )
     return "\n".join(rows)
+
+
+def _languages(work: Path) -> str:
+    rows = ["| language | places | exact | first word right | exact, bare | first word right, bare |"]
+    rows.append("|---|---|---|---|---|---|")
+    for language, name in LANGUAGES.items():
+        figures, bare = (_read(work / report("test", language, bare)) for bare in (False, True))
+        if figures and bare:
+            shares = (
+                f"{shown['all'][key]:.1%}" for shown in (figures, bare) for key in ("exact", "first word")
+            )
+            rows.append(f"| {name} | {figures['places']} | {' | '.join(shares)} |")
+    return "\n".join(rows)
+
+
+def _shares(corpus: Path) -> str:
+    sizes: Counter[str] = Counter()
+    for line in corpus.read_text(encoding="utf-8").splitlines():
+        document = json.loads(line)
+        sizes[document["language"]] += len(document["text"]) if document["kind"] in FINAL_KINDS else 0
+    shares = (
+        f"{size / sizes.total():.0%} is {LANGUAGES[language]}" for language, size in sizes.most_common()
+    )
+    return ", ".join(shares)
 
 
 def _verbatim(counted: dict[str, Any]) -> str:

@@ -44,7 +44,7 @@ PROBES = 96
 LONGEST_STEP = 10.0
 PIECE = 15 * 2**20
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-FINAL_KINDS = ("notebook", "gallery", "doc")
+FINAL_KINDS = ("notebook", "gallery", "doc", "javascript", "java")
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -73,7 +73,7 @@ class Words:
             end=ids[END],
             pad=ids[PAD],
             breaks=np.array(["Ċ" in name for name in names]),
-            comments=np.array([name.lstrip("Ġ").startswith("#") for name in names]),
+            comments=np.array([name.lstrip("Ġ").startswith(("#", "//")) for name in names]),
             lengths=np.array([0 if name in SPECIAL else len(name) for name in names]),
         )
 
@@ -115,7 +115,9 @@ def run(args: argparse.Namespace) -> None:
         model.load_state_dict(begun.state_dict())
     model.to(DEVICE)  # type: ignore[arg-type]
     optimizers = new_optimizers(model)
-    state = {"step": 0, "tokens": 0, "elapsed": 0.0, "cpu": 0.0}
+    state: dict[str, Any] = {"step": 0, "tokens": 0, "elapsed": 0.0, "cpu": 0.0}
+    if args.weights:
+        state["before"] = json.loads((args.weights / "config.json").read_text(encoding="utf-8"))["trained"]
     checkpoint = args.work / "checkpoint"
     if checkpoint.exists():
         state = resume(checkpoint, model, optimizers)
@@ -163,10 +165,18 @@ def run(args: argparse.Namespace) -> None:
             bits = bits_per_byte(model, probe, words)
             print(f"step {state['step']} valid bits/byte {bits:.4f}", flush=True)
     save(checkpoint, model, optimizers, state)
-    (args.work / "curve.json").write_text(
-        json.dumps({**state, "valid_bits_per_byte": bits_per_byte(model, probe, words)}), encoding="utf-8"
-    )
+    curve = {**state, "trained": trained(state), "valid_bits_per_byte": bits_per_byte(model, probe, words)}
+    (args.work / "curve.json").write_text(json.dumps(curve), encoding="utf-8")
     print((args.work / "curve.json").read_text(encoding="utf-8"), flush=True)
+
+
+def trained(state: dict[str, Any]) -> dict[str, float]:
+    """What went into the weights, those that the run began with too."""
+    before = state.get("before") or {"tokens": 0, "cpu_hours": 0.0}
+    return {
+        "tokens": before["tokens"] + state["tokens"],
+        "cpu_hours": round(before["cpu_hours"] + state["cpu"] / 3600, 2),
+    }
 
 
 def load(path: Path, tokenizer: Tokenizer, words: Words) -> dict[str, list[Chunk]]:
