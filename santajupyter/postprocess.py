@@ -32,6 +32,7 @@ CONTINUES_STATEMENT = re.compile(rf"({'|'.join(CONTINUATIONS)})\b|[)\]}}]")
 # A unit of 2 to 60 characters, four times and more, up to the end; "0, 0, 0, 0" is still a list's beginning.
 LOOP = re.compile(r"(.{2,60}?)\1{3,}\Z", re.DOTALL)
 LOOP_LENGTH = 16
+INDENTATION = re.compile(r"\n[ \t]+")
 LOOP_REACH = 400
 
 
@@ -149,12 +150,17 @@ def _block_length(lines: list[str], place: Place) -> tuple[int, bool]:
 
 
 def _loops(text: str, place: Place) -> str:
-    """A model that says the same over and over to the end has lost the thread: back to the line before."""
-    tail = text[-LOOP_REACH:]
+    """A model that says the same over and over to the end has lost the thread: back to the line before.
+
+    Also where it goes deeper each time.
+    """
+    flat = INDENTATION.sub("\n", text)
+    tail = flat[-LOOP_REACH:]
     loop = LOOP.search(tail)
     if not loop or len(loop[0]) < LOOP_LENGTH:
         return text
-    return text[: len(text) - len(tail) + loop.start() + 1].rpartition("\n")[0]
+    before = flat[: len(flat) - len(tail) + loop.start() + 1].count("\n")
+    return "\n".join(text.split("\n")[:before])
 
 
 def _repeats_below(text: str, place: Place) -> str:

@@ -72,6 +72,11 @@ GOLDEN = [
     # a model that has lost the thread
     ("print(║", 'f"' + "\\n" * 20, "print(├┤"),
     ("x = ║", "a / len(b)" + " / len(b)" * 6, "x = ├┤"),
+    (
+        "function f(n) {\n  ║",
+        "n += 1\n" + "".join(f"{'  ' * depth}for (const x of y) {{\n" for depth in range(1, 8)),
+        "├n += 1┤",
+    ),
     ("x = ║", "[0, 0, 0, 0, 0, 0, 0, 0]", "x = ├[0, 0, 0, 0, 0, 0, 0, 0]┤"),
     ("def f():║", "\n    a\n    b" + "\n    import pandas as pd" * 5, "def f():├\n    a\n    b┤"),
     # nothing worth showing
