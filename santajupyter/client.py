@@ -244,8 +244,11 @@ async def _report(engine: Server | Here, on_wait: OnWait) -> None:
         await asyncio.sleep(REPORT_INTERVAL)
         with contextlib.suppress(SantaError):  # the completion says it
             status = await engine.status()
-            at_work = {"message": f"{status['serving']} is at work.", "progress": None}
-            on_wait({**status, **at_work} if status["state"] in ("ready", "error") else status)
+            serving = status["serving"]
+            # A block waits for the configured model while the one that stands in could answer.
+            if serving and status["state"] in ("ready", "error"):
+                status |= {"message": f"{serving} is at work.", "progress": None}
+            on_wait(status)
 
 
 async def _last_event(response: httpx.Response, on_delta: OnDelta) -> dict[str, Any]:

@@ -125,6 +125,39 @@ def test_importing_the_package_imports_next_to_nothing() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a signal to a thread")
+@pytest.mark.parametrize(
+    ("state", "serving", "said"),
+    [
+        ("loading", "santa-mini", "Loading me/tiny."),
+        ("ready", "me/tiny", "me/tiny is at work."),
+        ("error", "santa-mini", "santa-mini is at work."),
+        ("error", None, "Loading me/tiny."),
+    ],
+)
+def test_what_a_caller_hears_while_it_waits(
+    state: str, serving: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the model had failed and the one that stands in was loading: "None is at work."."""
+    monkeypatch.setattr(client, "REPORT_INTERVAL", 0.01)
+    heard = threading.Event()
+    words: list[str] = []
+
+    class Slow:
+        async def status(self) -> dict[str, Any]:
+            return {"state": state, "serving": serving, "message": "Loading me/tiny.", "progress": None}
+
+        async def complete(self, body: Any, on_delta: Any) -> dict[str, Any]:
+            await asyncio.to_thread(heard.wait, 10)
+            return {}
+
+    def hear(status: dict[str, Any]) -> None:
+        words.append(status["message"])
+        heard.set()
+
+    client.run(client.ask(Slow(), {}, on_wait=hear))  # type: ignore[arg-type]
+    assert words[0] == said
+
+
 def test_an_interrupt_cancels_the_work() -> None:
     cancelled = threading.Event()
 
