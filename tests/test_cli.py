@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -290,6 +291,23 @@ class TestDownload:
             first.communicate(timeout=60)
         assert (code, first.returncode, ranges) == (0, 0, [""])
         assert "42%" in err  # of what the first one has by then
+
+    @pytest.mark.parametrize(("more", "asked"), [(0, []), (1, [""])])
+    def test_a_part_as_long_as_the_file_or_longer(
+        self, more: int, asked: list[str], environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        """Every try asked for what comes after the file's end, and failed."""
+        large = self.large(tmp_path)
+        weights = (large / "model.safetensors").read_bytes()
+        blobs = tmp_path / "home" / "hub" / "models--me--tiny" / "blobs"
+        blobs.mkdir(parents=True)
+        (blobs / f"{hashlib.sha256(weights).hexdigest()}.part").write_bytes(weights + bytes(more))
+        ranges: list[str] = []
+        with hub_with(large, ranges=ranges) as url:
+            own = {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
+            code, out, err = run(own, "download", "me/tiny")
+        assert code == 0 and "are right" in out, err
+        assert ranges == asked
 
     def test_what_is_not_what_the_hub_has(self, environment: dict[str, str], tmp_path: Path) -> None:
         """The part of an earlier try may have been damaged since."""

@@ -86,7 +86,7 @@ def _fetch_weights(model: str, files: list[Any], total: int, on_progress: Progre
         if file.filename.endswith((".safetensors", ".bin")):
             url = hf_hub_url(model, file.filename, revision=file.commit_hash)
             etag = get_hf_file_metadata(url).etag
-            if etag:
+            if etag and size:
                 _fetch(url, blobs / etag, size, after(done))
         done += size
 
@@ -108,15 +108,18 @@ def _fetch(url: str, blob: Path, size: int, on_bytes: Callable[[int], None]) -> 
     with _alone(part, on_bytes):
         if blob.exists():
             return
+        if part.exists() and part.stat().st_size > size:  # two wrote to it, where locks don't hold
+            part.unlink()
         with part.open("ab") as out:
-            http_get(
-                url,
-                out,
-                resume_size=out.tell(),
-                headers=build_hf_headers(),
-                expected_size=size,
-                tqdm_class=Bar,
-            )
+            if out.tell() < size:  # what was stopped at the very end is whole
+                http_get(
+                    url,
+                    out,
+                    resume_size=out.tell(),
+                    headers=build_hf_headers(),
+                    expected_size=size,
+                    tqdm_class=Bar,
+                )
         with part.open("rb") as whole:
             # A large file is named by its checksum.
             if SHA256.fullmatch(blob.name) and sha_fileobj(whole).hex() != blob.name:
