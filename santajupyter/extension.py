@@ -89,7 +89,8 @@ class SantaApp(ExtensionApp):
     ).tag(config=True)
     fallback_model = Unicode(
         BUILT_IN,
-        help="The model that answers while 'model' is being loaded or can't be had; empty: none.",
+        help="The model that answers while 'model' is being loaded or can't be had; empty: none. "
+        "Whole blocks that somebody asks for wait for 'model' while it is on its way.",
     ).tag(config=True)
     preload = Bool(False, help="Load the model when the server starts, instead of at its first use.").tag(
         config=True
