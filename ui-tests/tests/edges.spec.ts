@@ -1,9 +1,4 @@
-import {
-  expect,
-  galata,
-  type IJupyterLabPageFixture,
-  test
-} from '@jupyterlab/galata';
+import { expect, galata, test } from '@jupyterlab/galata';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 
 import { asked, gotoWithEngine, type IEngine } from './engine';
@@ -11,8 +6,10 @@ import {
   aroundCursor,
   CALM,
   execute,
+  expectGhost,
   GHOST,
   loadModel,
+  notebookOf,
   openCell,
   source
 } from './helpers';
@@ -79,7 +76,11 @@ test('a cell with CR LF, where JupyterLab writes astray, gets no ghost', async (
   tmpPath
 }) => {
   const path = `${tmpPath}/crlf.ipynb`;
-  await page.contents.uploadContent(NOTEBOOK, 'text', path);
+  await page.contents.uploadContent(
+    notebookOf(['a = 1\r\nb = 2\r\n', '']),
+    'text',
+    path
+  );
   await page.notebook.openByPath(path);
   await page.notebook.activate('crlf.ipynb');
   await page.notebook.enterCellEditingMode(0);
@@ -98,26 +99,3 @@ test('a cell with CR LF, where JupyterLab writes astray, gets no ghost', async (
   await page.keyboard.insertText('mean = ');
   await expectGhost(page, 'sum(values) / len(values)');
 });
-
-const NOTEBOOK = JSON.stringify({
-  cells: ['a = 1\r\nb = 2\r\n', ''].map((source, i) => ({
-    cell_type: 'code',
-    id: `cell-${i}`,
-    execution_count: null,
-    metadata: {},
-    outputs: [],
-    source
-  })),
-  metadata: { kernelspec: { name: 'python3', display_name: 'Python 3' } },
-  nbformat: 4,
-  nbformat_minor: 5
-});
-
-async function expectGhost(
-  page: IJupyterLabPageFixture,
-  text: string
-): Promise<void> {
-  await expect
-    .poll(async () => (await page.locator(GHOST).allInnerTexts()).join(''))
-    .toBe(text);
-}

@@ -40,6 +40,16 @@ export async function acceptGhost(page: IJupyterLabPageFixture): Promise<void> {
   await expect.poll(() => source(page)).toBe(before + ghost + after);
 }
 
+/** Waits until the ghost, all lines of it, is just this text. */
+export async function expectGhost(
+  page: IJupyterLabPageFixture,
+  text: string
+): Promise<void> {
+  await expect
+    .poll(async () => (await page.locator(GHOST).allInnerTexts()).join(''))
+    .toBe(text);
+}
+
 /** The ghost's text once all of it is there. */
 export async function ghostText(page: IJupyterLabPageFixture): Promise<string> {
   const ghost = page.locator(GHOST);
@@ -118,5 +128,29 @@ export function aroundCursor(
     const text = editor.model.sharedModel.getSource();
     const cursor = editor.getOffsetAt(editor.getCursorPosition());
     return [text.slice(0, cursor), text.slice(cursor)];
+  });
+}
+
+/** A file with these code cells. */
+export function notebookOf(sources: string[]): string {
+  return JSON.stringify({
+    cells: sources.map((source, i) => ({
+      cell_type: 'code',
+      id: `cell-${i}`,
+      execution_count: null,
+      metadata: {},
+      outputs: [],
+      source
+    })),
+    metadata: {
+      kernelspec: {
+        name: 'python3',
+        display_name: 'Python 3',
+        language: 'python'
+      },
+      language_info: { name: 'python' }
+    },
+    nbformat: 4,
+    nbformat_minor: 5
   });
 }

@@ -4,6 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { notebookOf } from './helpers';
+
 /** A port beside the one of the server that all tests share. */
 const PORT = Number(process.env.SANTA_TEST_PORT) + 1;
 const START_LIMIT = 60_000;
@@ -26,7 +28,10 @@ export class Server {
   async start(): Promise<void> {
     if (!this._root) {
       this._root = await mkdtemp(join(tmpdir(), 'santajupyter-'));
-      await writeFile(join(this._root, 'test.ipynb'), NOTEBOOK);
+      await writeFile(
+        join(this._root, 'test.ipynb'),
+        notebookOf(['import os', ''])
+      );
     }
     this._process = spawn(
       'jupyter',
@@ -78,24 +83,3 @@ export class Server {
   private _process: ChildProcess | null = null;
   private _root = '';
 }
-
-const NOTEBOOK = JSON.stringify({
-  cells: ['import os', ''].map((source, i) => ({
-    cell_type: 'code',
-    id: `cell-${i}`,
-    execution_count: null,
-    metadata: {},
-    outputs: [],
-    source
-  })),
-  metadata: {
-    kernelspec: {
-      name: 'python3',
-      display_name: 'Python 3',
-      language: 'python'
-    },
-    language_info: { name: 'python' }
-  },
-  nbformat: 4,
-  nbformat_minor: 5
-});

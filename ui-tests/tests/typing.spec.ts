@@ -10,6 +10,7 @@ import {
   aroundCursor,
   CALM,
   execute,
+  expectGhost,
   GHOST,
   ghostText,
   openCell,
@@ -401,15 +402,6 @@ async function begin(
   await page.evaluate(() => {
     window.engine.asked = [];
   });
-}
-
-async function expectGhost(
-  page: IJupyterLabPageFixture,
-  text: string
-): Promise<void> {
-  await expect
-    .poll(async () => (await page.locator(GHOST).allInnerTexts()).join(''))
-    .toBe(text);
 }
 
 async function press(
