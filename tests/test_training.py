@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch")
-if not hasattr(torch.optim, "Muon"):
-    pytest.skip("PyTorch has no Muon", allow_module_level=True)
 
 ROOT = Path(__file__).parents[1]
 
@@ -192,3 +190,24 @@ def test_a_notebook_is_shown_with_what_a_kernel_would_know(monkeypatch: pytest.M
         "\n"
         "model.fit(frame, load, size, rows)"
     )
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="PyTorch has none to compare with")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_muon_goes_where_pytorchs_own_goes(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from training.muon import Muon
+
+    ours = [torch.nn.Parameter(torch.ones(shape)) for shape in ((16, 8), (8, 16))]
+    theirs = [torch.nn.Parameter(torch.ones(shape)) for shape in ((16, 8), (8, 16))]
+    pair = Muon(ours, 0.02, 0.01, getattr(torch, dtype)), torch.optim.Muon(theirs, 0.02, 0.01)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape, generator=random)
+            other.grad = one.grad.clone()
+        for optimizer in pair:
+            optimizer.step()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
+        assert not torch.equal(one, torch.ones_like(one))

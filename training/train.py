@@ -29,6 +29,7 @@ from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
 
+from .muon import Muon
 from .tokenizer import END, MIDDLE, PAD, PREFIX, SPECIAL, SUFFIX, WORK
 
 TOKENS_A_STEP = 4096
@@ -44,6 +45,8 @@ PROBES = 96
 LONGEST_STEP = 10.0
 PIECE = 15 * 2**20
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+# A processor without instructions for it is several times slower in bfloat16 than in float32.
+HAS_BFLOAT16 = DEVICE == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 FINAL_KINDS = ("notebook", "gallery", "doc", "javascript", "java")
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -291,7 +294,7 @@ def step(
         ids[i, : len(row.ids)] = torch.from_numpy(row.ids)
         weights[i, : len(row.ids)] = torch.from_numpy(row.weights)
     ids, weights = ids.to(DEVICE), weights.to(DEVICE)
-    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+    with torch.autocast(DEVICE, torch.bfloat16, enabled=HAS_BFLOAT16):
         logits = model(ids[:, :-1], use_cache=False).logits
     losses = functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
     wanted = weights[:, 1:].flatten()
@@ -333,7 +336,7 @@ def new_optimizers(model: GPTBigCodeForCausalLM) -> list[torch.optim.Optimizer]:
     chosen = {id(p) for p in inner}
     outer = [p for p in model.parameters() if id(p) not in chosen]
     return [
-        torch.optim.Muon(inner, lr=MUON_RATE, weight_decay=0.01),
+        Muon(inner, MUON_RATE, weight_decay=0.01, dtype=torch.bfloat16 if HAS_BFLOAT16 else torch.float32),
         torch.optim.AdamW(outer, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0),
     ]
 
