@@ -51,11 +51,13 @@ class SantaApp(ExtensionApp):
         help="'spm' puts the suffix before the prefix, so that a keystroke only lengthens the prompt; 'psm' "
         "the other way round. 'auto': 'spm' where the family was trained on it.",
     ).tag(config=True)
-    min_logprob = Float(
+    min_probability = Float(
         None,
         allow_none=True,
-        help="While you type, suggestions of 'model' are shown from this mean log-probability of their "
-        "tokens on: -0.5 shows what the model is fairly sure of. They come whole then, not word by word. "
+        min=0.0,
+        max=1.0,
+        help="While you type, suggestions of 'model' end before the word that makes all of them less likely "
+        "than this, by the model's own reckoning: 0 shows everything, 0.5 what the model is rather sure of. "
         "None: the model's own limit; only santa-mini has one.",
     ).tag(config=True)
     cache_bytes = Int(

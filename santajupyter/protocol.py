@@ -81,7 +81,10 @@ class Variable:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to decode, in transformers' words. ``temperature`` 0 is greedy. ``logprobs``: tell each token's."""
+    """How to decode, in transformers' words. ``temperature`` 0 is greedy. ``logprobs``: tell each token's.
+
+    ``min_probability``: a candidate ends before the word that makes all of it less likely than this.
+    """
 
     n: int = 1
     max_new_tokens: int = 64
@@ -90,6 +93,7 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     logprobs: bool = False
+    min_probability: float = 0.0
 
 
 @dataclass(frozen=True)

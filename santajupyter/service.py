@@ -70,7 +70,7 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     prompt_order: str = "auto"
-    min_logprob: float | None = None
+    min_probability: float | None = None
     cache_bytes: int = 256 * 2**20
     prompt_lookup: int = 4
     own_words: bool | None = None
@@ -290,13 +290,12 @@ class CompletionService:
     ) -> Completion:
         """One request in the engine that answers now. ``place`` None: no rules.
 
-        What nobody asked for and the model itself doubts isn't shown; so nothing of it is
-        streamed either, which a model small enough to have that threshold is fast enough for.
-        ``own``: as _available_engine has it.
+        What nobody asked for ends where the model itself doubts it. ``own``: as _available_engine has it.
         """
         begun = time.perf_counter()
         engine = await self._available_engine(own)
-        floor = self._floor(engine) if unasked else None
+        if unasked:
+            sampling = replace(sampling, min_probability=self._min_probability(engine))
         queue_ms = 0.0
         shown = [postprocess.Stream(place) for _ in range(sampling.n)]
         try:
@@ -307,7 +306,7 @@ class CompletionService:
                         queue_ms = 1000 * (time.perf_counter() - begun)
                     elif event["event"] == "delta":
                         new = shown[event["index"]].add(event["text"])
-                        if new and floor is None:
+                        if new:
                             await on_delta(event["index"], new)
                         if all(candidate.finished for candidate in shown):
                             call.finish()
@@ -316,7 +315,7 @@ class CompletionService:
                 raise
             # It died before it looked at this request: the next one will.
             return await self._run(where, sampling, place, on_delta, warm, unasked, own, names)
-        return self._completion(engine, event, queue_ms, place, floor)
+        return self._completion(engine, event, queue_ms, place)
 
     async def _explain(self, request: CompletionRequest) -> dict[str, Any]:
         where, _ = await self._context(request)
@@ -334,7 +333,6 @@ class CompletionService:
         done: dict[str, Any],
         queue_ms: float,
         place: postprocess.Place | None,
-        floor: float | None,
     ) -> Completion:
         usage = Usage(**done["usage"])
         timings = Timings(queue_ms, done["prefill_ms"], done["decode_ms"])
@@ -342,8 +340,6 @@ class CompletionService:
         if place:
             texts = [postprocess.clean(item.text, place, item.finish_reason == "length") for item in items]
             items = [item.cut(text) for item, text in zip(items, texts, strict=True)]
-        if floor is not None:
-            items = [item if item.logprob >= floor else item.cut("") for item in items]
         statistics = self._statistics
         statistics.completed += 1
         statistics.prompt_tokens += usage.prompt_tokens
@@ -352,10 +348,10 @@ class CompletionService:
             statistics.latencies.append(queue_ms + timings.prefill_ms + timings.decode_ms)
         return Completion(tuple(items), engine.status.model, usage, timings)
 
-    def _floor(self, engine: EngineProcess) -> float | None:
-        """The mean log-probability that a completion nobody asked for needs to be shown; None: any does."""
-        chosen = self._settings.min_logprob if engine is self._primary else None
-        return engine.status.min_logprob if chosen is None else chosen
+    def _min_probability(self, engine: EngineProcess) -> float:
+        """How likely all of a completion that nobody asked for has to be."""
+        chosen = self._settings.min_probability if engine is self._primary else None
+        return engine.status.min_probability if chosen is None else chosen
 
     def _engine(self, model: str) -> EngineProcess:
         s = self._settings

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from santajupyter.notebook import Document
 from santajupyter.protocol import Sampling
 
 Engine = tuple[Completer, CodeTokenizer]
+WITHIN_WORD = re.compile(r"(?<=\w)\w")
 
 
 LOADERS: dict[str, Callable[[Path], Model]] = {
@@ -132,6 +136,30 @@ def test_the_pieces_are_the_text_and_their_log_probabilities_the_mean(
                 cut = item.cut(item.text[:end])
                 assert "".join(piece for piece, _ in cut.logprobs or ()) == cut.text == item.text[:end]
     assert len(texts) > 5
+
+
+@pytest.mark.parametrize("heal", ["", "num"])
+def test_it_ends_before_the_word_that_makes_all_of_it_too_unlikely(engine: Engine, heal: str) -> None:
+    """For each piece of a text a limit that only the ones before it reach."""
+    prompt = fit(Document("日本語 🦌" + heal, ""), engine[1], None, 200, 20)
+    streamed: list[str] = []
+    within_words = 0
+    for seed in range(8):
+        sampling = Sampling(temperature=0.1 + seed / 6, seed=seed, stop=("i", "=="), logprobs=True)
+        whole = run(engine, prompt, sampling).items[0]
+        pieces = whole.logprobs or ()
+        ends = [0, *accumulate(len(piece) for piece, _ in pieces)]
+        sums = [0.0, *accumulate(logprob for _, logprob in pieces)]
+        for at, (piece, _) in enumerate(pieces):
+            if not piece[0].isascii():  # half a character may or may not go on with the word
+                continue
+            limited = replace(sampling, min_probability=math.exp((sums[at] + sums[at + 1]) / 2))
+            streamed.clear()
+            result = engine[0].complete(prompt, limited, Control(), lambda _, text: streamed.append(text))
+            words = [end for end in ends[: at + 1] if not WITHIN_WORD.match(whole.text, end)]
+            assert result.items[0].text == whole.text[: words[-1]] == "".join(streamed)
+            within_words += words[-1] < ends[at]
+    assert within_words > 1
 
 
 def test_stop_is_not_part_of_the_text(engine: Engine) -> None:

@@ -433,11 +433,11 @@ class TestLimits:
 
 
 class TestDoubt:
-    """A model may have a log-probability below which it isn't worth interrupting anyone."""
+    """A model may say how likely a suggestion must be to be worth interrupting anyone."""
 
     @pytest.fixture
     def santa_config(self, tmp_path: Path) -> dict[str, Any]:
-        return {"model": str(make_checkpoint(tmp_path / "shy", min_logprob=-1e-6))}
+        return {"model": str(make_checkpoint(tmp_path / "shy", min_probability=0.99))}
 
     async def test_what_is_doubted_comes_only_when_asked_for(self, ask: Any, body: Body) -> None:
         _, unasked = await ask("complete", body("x = (\n", mode="block", trigger="automatic"))
@@ -450,7 +450,7 @@ class TestNoDoubt:
 
     @pytest.fixture
     def santa_config(self, tmp_path: Path) -> dict[str, Any]:
-        return {"model": str(make_checkpoint(tmp_path / "shy", min_logprob=-1e-6)), "min_logprob": -100.0}
+        return {"model": str(make_checkpoint(tmp_path / "shy", min_probability=0.99)), "min_probability": 0.0}
 
     async def test_it_comes_unasked(self, ask: Any, body: Body) -> None:
         _, unasked = await ask("complete", body("x = (\n", mode="block", trigger="automatic"))

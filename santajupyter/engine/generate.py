@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -67,19 +68,26 @@ class Control:
 class _Candidate:
     """One row of the batch. ``pending`` is the healed token's raw text still to be generated.
 
-    ``logprobs``: of each token, with the length of the certain text after it.
+    ``logprobs``: of each token, with the length of the certain text after it. ``sure``: the length of
+    the text that is likelier than ``min_logprob``, up to the end of a word.
     """
 
     pending: str
     skip: int
+    min_logprob: float = -math.inf
     ids: list[int] = field(default_factory=list)
     logprobs: list[tuple[int, float]] = field(default_factory=list)
     text: str = ""
+    sure: int = 0
     sent: int = 0
     finish_reason: str = ""
 
+    @property
+    def logprob(self) -> float:
+        return sum(logprob for _, logprob in self.logprobs)
+
     def item(self, detailed: bool) -> Item:
-        mean = sum(logprob for _, logprob in self.logprobs) / max(1, len(self.ids))
+        mean = self.logprob / max(1, len(self.ids))
         return Item(self.text, self.finish_reason, mean, [*self._pieces()] if detailed else None)
 
     def _pieces(self) -> Iterator[tuple[str, float]]:
@@ -187,7 +195,8 @@ class Completer:
         A guess is kept where it is what greedy decoding picks, so the output is the same without it.
         """
         skip = len(self._tokenizer.decode(sorted(self._tokenizer.ids_of([prompt.healed]))))
-        candidates = [_Candidate(prompt.healed, skip) for _ in range(sampling.n)]
+        least = math.log(sampling.min_probability) if sampling.min_probability > 0 else -math.inf
+        candidates = [_Candidate(prompt.healed, skip, least) for _ in range(sampling.n)]
         pick = _Picker(sampling)
         single = sampling.n == 1
         kv = entry.kv if single else entry.kv.repeated(sampling.n)
@@ -335,10 +344,15 @@ class Completer:
         candidate.pending, text = self._after(candidate, token)
         candidate.ids.append(token)
         candidate.logprobs.append((len(text.rstrip("\ufffd")), logprob))
-        if not candidate.pending:
-            stop = min((at for stop in stops if (at := text.find(stop)) >= 0), default=-1)
-            candidate.text = text if stop < 0 else text[:stop]
-            candidate.finish_reason = "" if stop < 0 else "stop"
+        stop = min((at for stop in stops if (at := text.find(stop)) >= 0), default=-1)
+        text = text if stop < 0 else text[:stop]
+        before = len(candidate.text.rstrip("\ufffd"))
+        if not _is_within_word(text, before):
+            candidate.sure = before
+        if candidate.logprob < candidate.min_logprob and (text != candidate.text or candidate.pending):
+            text, stop = text[: candidate.sure], candidate.sure
+        candidate.text = text
+        candidate.finish_reason = "" if stop < 0 else "stop"
 
 
 def _emit(candidate: _Candidate, index: int, on_delta: OnDelta, stops: Sequence[str]) -> None:
@@ -348,9 +362,16 @@ def _emit(candidate: _Candidate, index: int, on_delta: OnDelta, stops: Sequence[
         candidate.text = candidate.text[:candidate_end]
     else:
         candidate_end -= _stop_begun(candidate.text[:candidate_end], stops)
+        if candidate.min_logprob > -math.inf:
+            candidate_end = min(candidate_end, candidate.sure)
     if candidate_end > candidate.sent:
         on_delta(index, candidate.text[candidate.sent : candidate_end])
         candidate.sent = candidate_end
+
+
+def _is_within_word(text: str, at: int) -> bool:
+    """Whether the characters before and after belong to one word."""
+    return 0 < at < len(text) and all(c == "_" or c.isalnum() for c in text[at - 1 : at + 1])
 
 
 def _stop_begun(text: str, stops: Sequence[str]) -> int:

@@ -44,8 +44,8 @@ Message = dict[str, Any]
 class ModelStatus:
     """What a model's process says of itself.
 
-    ``progress``: {phase, done, total, unit} while downloading. ``min_logprob``: the mean natural
-    log-probability that a completion needs to be worth showing unasked, where the model has one.
+    ``progress``: {phase, done, total, unit} while downloading. ``min_probability``: how likely all of a
+    completion has to be, by the model's own reckoning, to be worth showing unasked.
     """
 
     model: str
@@ -55,7 +55,7 @@ class ModelStatus:
     device: str = ""
     dtype: str = ""
     window: int = 0
-    min_logprob: float | None = None
+    min_probability: float = 0.0
     progress: Mapping[str, Any] | None = None
     error: str | None = None
 

@@ -151,7 +151,7 @@ class _Engine:
             device=model.device,
             dtype=model.dtype,
             window=self._window,
-            min_logprob=config.get("min_logprob"),
+            min_probability=config.get("min_probability", 0.0),
         )
 
     @property

@@ -19,7 +19,7 @@ from ..service import BUILT_IN, Settings
 from .infilling import outcomes, read_tasks, summary
 from .kernel import facts
 from .places import KINDS, MEMBER, Notebook, Place, body, choose, read_folder
-from .replay import CONFIGURATIONS, replay, serving, usable
+from .replay import CONFIGURATIONS, LIMITS, replay, serving, usable
 from .report import tables
 
 # Room for what every configuration has read of a notebook, so that one doesn't push another's out.
@@ -57,8 +57,16 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--places", type=int, default=100)
     parser.add_argument("--per-notebook", type=int, default=5, help="at most so many places in one (5)")
     parser.add_argument("--kinds", nargs="+", choices=(*KINDS, MEMBER), default=KINDS, metavar="KIND")
-    parser.add_argument("--configurations", nargs="+", choices=names, default=["full"], metavar="NAME")
-    parser.add_argument("--ablation", action="store_true", help=f"all of them: {', '.join(names)}")
+    limits = [configuration.name for configuration in LIMITS]
+    parser.add_argument(
+        "--configurations",
+        nargs="+",
+        choices=[*names, *limits],
+        default=["full"],
+        metavar="NAME",
+        help=f"those of --ablation, or {', '.join(limits)}: with that SantaApp.min_probability",
+    )
+    parser.add_argument("--ablation", action="store_true", help=f"all of {', '.join(names)}")
     parser.add_argument("--as-written", action="store_true", help="nothing stands below the cursor's line")
     parser.add_argument(
         "--out-of-order", action="store_true", help="one of the cells that ran stands below the cursor's"
@@ -103,7 +111,8 @@ async def _replay(args: argparse.Namespace) -> None:
     if not places:
         raise SystemExit(f"--folder: no place to ask at in the notebooks of {args.folder}")
     requests = await _requests(args, books, places)
-    wanted = [c for c in CONFIGURATIONS if args.ablation or c.name in args.configurations]
+    chosen = [c for c in (*CONFIGURATIONS, *LIMITS) if c.name in args.configurations]
+    wanted = CONFIGURATIONS if args.ablation else chosen
     configurations = list(usable(wanted, requests.values()))
     count = _Count(len(places) * len(configurations))
     results = []

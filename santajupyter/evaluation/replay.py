@@ -39,11 +39,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Result:
-    """What one configuration suggested at one place.
-
-    ``milliseconds``: from asking to the last character. ``logprob``: the suggestion's, of a token in the
-    mean; 0 where nobody told.
-    """
+    """What one configuration suggested at one place, all of it after so many ``milliseconds``."""
 
     place: Place
     configuration: str
@@ -51,7 +47,6 @@ class Result:
     milliseconds: float
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    logprob: float = 0.0
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Result:
@@ -94,6 +89,11 @@ CONFIGURATIONS = (
     Configuration("no-kernel-names", settings={"kernel_names": False}),
     Configuration("no-own-words", settings={"own_words": False}),
     Configuration("own-words", settings={"own_words": True}),
+)
+# For the choice of SantaApp.min_probability.
+LIMITS = tuple(
+    Configuration(f"sure-{least:g}", settings={"min_probability": least})
+    for least in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 )
 
 
@@ -149,8 +149,7 @@ async def _ask(service: CompletionService, place: Place, request: CompletionRequ
         completion = await service.complete(request, _ignore)
         milliseconds = 1000 * (time.perf_counter() - begun)
     item, usage = completion.items[0], completion.usage
-    counts = usage.prompt_tokens, usage.cached_tokens
-    return Result(place, "", item.text, round(milliseconds, 1), *counts, round(item.logprob, 3))
+    return Result(place, "", item.text, round(milliseconds, 1), usage.prompt_tokens, usage.cached_tokens)
 
 
 @contextmanager

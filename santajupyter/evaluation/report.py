@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from .metrics import MEASURES, Estimate, difference, estimate, score
 from .places import KINDS, MEMBER
 from .replay import Result
 
-THRESHOLDS = (-math.inf, -1.6, -1.2, -1.0, -0.8, -0.6, -0.4, -0.2)
 COMPARED = ("exact match", "edit similarity", "keystrokes saved", "right prefix")
 
 
 def tables(results: Iterable[Result]) -> str:
-    """Each configuration at all its places; the first one less each other; each by kind of place.
-
-    Last the first one with a threshold, below which nothing is shown.
-    """
+    """Each configuration at all its places; the first one less each other; each by kind of place."""
     by_name: dict[str, list[Result]] = {}
     for result in results:
         by_name.setdefault(result.configuration, []).append(result)
@@ -44,18 +38,7 @@ def tables(results: Iterable[Result]) -> str:
         [f"{first} less", "places", "other text", *COMPARED],
         [[name, *_differences(by_name[first], by_name[name])] for name in others],
     )
-    gated = _table(
-        ["logprob from", "places", *MEASURES],
-        [
-            [f"{least:g}", str(len(by_name[first])), *_values(_from(least, by_name[first]), MEASURES)]
-            for least in THRESHOLDS
-        ],
-    )
-    return "\n\n".join([measured, *([compared] if others else []), kinds, gated])
-
-
-def _from(least: float, results: Iterable[Result]) -> list[Result]:
-    return [result if result.logprob >= least else replace(result, text="") for result in results]
+    return "\n\n".join([measured, *([compared] if others else []), kinds])
 
 
 def _values(results: Sequence[Result], measures: Iterable[str]) -> list[str]:
