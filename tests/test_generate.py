@@ -157,7 +157,9 @@ def test_it_ends_before_the_word_that_makes_all_of_it_too_unlikely(engine: Engin
             streamed.clear()
             result = engine[0].complete(prompt, limited, Control(), lambda _, text: streamed.append(text))
             words = [end for end in ends[: at + 1] if not WITHIN_WORD.match(whole.text, end)]
-            assert result.items[0].text == whole.text[: words[-1]] == "".join(streamed)
+            sure = whole.text[: words[-1]]
+            expected = sure if len(sure.strip()) > 1 else ""
+            assert result.items[0].text == expected == "".join(streamed)
             within_words += words[-1] < ends[at]
     assert within_words > 1
 

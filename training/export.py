@@ -19,8 +19,8 @@ from .train import FINAL_KINDS
 
 TARGET = Path(__file__).parents[1] / "santajupyter" / "models" / "santa-mini"
 
-# Of SantaApp.min_probability's values those that save the most keystrokes are 0.2 to 0.4 in the notebooks of
-# the ``valid`` split (replay's sure-0.2 to sure-0.4); in this range less means more exact lines.
+# Of SantaApp.min_probability's values 0.2 to 0.4 save the most keystrokes in the notebooks of the `valid`
+# split, and hide no exact lines that 0.2 shows: docs/evaluation.md.
 MIN_PROBABILITY = 0.25
 LANGUAGES = {"python": "Python", "javascript": "JavaScript", "java": "Java"}
 

@@ -22,6 +22,8 @@ from .promptcache import Entry, PromptCache
 LOOKUP = 4
 # Of a place's tokens so many are tried before the candidate ends.
 MAX_REFUSED = 4000
+# To accept one character costs as many keys as to type it.
+WORTH_A_KEY = 2
 
 Row = npt.NDArray[np.float64]
 OnDelta = Callable[[int, str], None]
@@ -347,7 +349,7 @@ class Completer:
         stop = min((at for stop in stops if (at := text.find(stop)) >= 0), default=-1)
         text = text if stop < 0 else text[:stop]
         before = len(candidate.text.rstrip("\ufffd"))
-        if not _is_within_word(text, before):
+        if len(text[:before].strip()) >= WORTH_A_KEY and not _is_within_word(text, before):
             candidate.sure = before
         if candidate.logprob < candidate.min_logprob and (text != candidate.text or candidate.pending):
             text, stop = text[: candidate.sure], candidate.sure
