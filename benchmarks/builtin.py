@@ -3,8 +3,8 @@
     python -m benchmarks.builtin [--rounds 5] [--notebooks 4] [--keystrokes 60]
 
 Somebody types in ``benchmarks/notebooks`` (see typing/traces.py); after each key the service is asked as the
-frontend asks while typing, by which only what the model is sure of is shown, and in one piece: so the time
-is that of a whole answer, the rules included, without HTTP. The model's process and this one share one core.
+frontend asks while typing, so that an answer ends before the word that the model doubts. The time is that
+of a whole answer, the rules included, without HTTP. The model's process and this one share one core.
 The start and the memory are measured beside those of a process that only imports torch, in turns.
 """
 

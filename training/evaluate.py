@@ -4,8 +4,8 @@ JavaScript and Java have no notebooks there: their places are in the held-out pa
 
 At each place at least three characters of a code line stand before the cursor; the model sees the
 cells around it and completes the line through the engine's own code, greedily. Counted are lines
-that are exactly right and those whose first word is, all of them and the most confident ones: what
-the model is less sure of than its more confident half is not shown while typing.
+that are exactly right and those whose first word is, all of them and the most confident ones. All are
+counted whole; while typing they end before the word that the model doubts (``min_probability``).
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _ask(
 
 
 def score(cursors: Sequence[Place], answers: Sequence[Item]) -> dict[str, object]:
-    """Shares of exact lines and right first words, whole and by confidence with its threshold."""
+    """Shares of exact lines and right first words, whole and by confidence with the least that is in it."""
     order = sorted(range(len(answers)), key=lambda i: -answers[i].logprob)
     exact = [answers[i].text.rstrip() == cursors[i].truth.rstrip() for i in order]
     word = [_first_word(answers[i].text) == _first_word(cursors[i].truth) for i in order]
