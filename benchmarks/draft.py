@@ -212,7 +212,7 @@ def lines(results: Path, folder: Path, tokenizer: CodeTokenizer, order: str) -> 
         request = completion_request(body(books[result.place.notebook], result.place))
         where = document(request.cells, request.active, request.offset, request.language)
         prompt = fit(where, tokenizer, family, worker.MAX_WINDOW, MAX_NEW_TOKENS, order)
-        healed = tokenizer.decode(sorted(tokenizer.ids_of([prompt.healed])))
+        healed = tokenizer.decode(prompt.healed)
         yield Line(where, prompt.ids, healed, tuple(tokenizer.encode(f"{healed}{result.text}\n")))
 
 

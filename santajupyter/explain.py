@@ -60,7 +60,7 @@ def explain(
     many of the prompt's first ids are in the prompt cache. ``healed``: the text that was taken off the
     prompt's end, to be generated again.
     """
-    healed = tokenizer.decode(sorted(tokenizer.ids_of([prompt.healed])))
+    healed = tokenizer.decode(prompt.healed)
     texts = {"prefix": healed, "suffix": ""}
     runs = _runs(prompt.ids, family, tokenizer)
     for part, ids in runs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ MISSES = 8
 # this can't reach the window and needn't be tokenized.
 MAX_CHARS_PER_TOKEN = 32
 ORDERS = ("auto", "spm", "psm")
+# At most so many of the prefix's tokens are generated again.
+MAX_HEALED = 4
+# A word's raw tokens, and what may be one token with them on their left.
+WORD = re.compile(r"\W?\w+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,14 @@ ALL_TOKENS = frozenset(_END_TOKENS).union(
 class Prompt:
     """Token ids for the model, the length still free for new tokens, and ``healed``:
 
-    the raw token that was taken off the prompt's end and must be generated again first. ``parts``: the
-    numbers of the document's parts that it has; the first of them, or the rest, may lack its beginning.
-    ``own``: what ``engine/ownwords.py`` mixes in the probabilities of; None: nothing.
+    the ids that were taken off the prompt's end; their text must be generated again first. There is room for
+    them too. ``parts``: the numbers of the document's parts that it has; the first of them, or the rest, may
+    lack its beginning. ``own``: what ``engine/ownwords.py`` mixes in the probabilities of; None: nothing.
     """
 
     ids: tuple[int, ...]
     max_new_tokens: int
-    healed: str = ""
+    healed: tuple[int, ...] = ()
     parts: tuple[int, ...] = ()
     own: npt.NDArray[np.int32] | None = field(default=None, compare=False)
 
@@ -174,12 +179,21 @@ class CodeTokenizer:
     def ids_of(self, tokens: Sequence[str]) -> frozenset[int]:
         return frozenset(found for token in tokens if (found := self.id(token)) is not None)
 
-    def tokens_along(self, text: str) -> list[int]:
-        """Ids of the tokens that begin with the raw ``text`` or are a beginning of it."""
+    def beginning_with(self, text: str) -> list[str]:
+        """The raw tokens that begin with the raw ``text``."""
         first = bisect_left(self._sorted, text)
-        last = bisect_left(self._sorted, text + chr(0x10FFFF))
-        begun = (text[:length] for length in range(1, len(text)))
-        return sorted(self.ids_of([*self._sorted[first:last], *begun]))
+        return self._sorted[first : bisect_left(self._sorted, text + chr(0x10FFFF))]
+
+    def tokens_along(self, text: str, usual: int | None = None) -> list[int]:
+        """Ids of the tokens that begin with the raw ``text`` or are a beginning of it.
+
+        Of a word's beginnings ``usual`` alone, if given: how white space and marks are cut into tokens
+        depends on what follows them, but ``groupb`` is ``group`` and ``b`` in what the model has read.
+        """
+        found = self.ids_of(self.beginning_with(text))
+        if usual is not None and WORD.fullmatch(text):
+            return sorted({*found, usual})
+        return sorted(found | self.ids_of([text[:length] for length in range(1, len(text))]))
 
 
 def recognize(tokenizer: CodeTokenizer) -> str:
@@ -208,9 +222,9 @@ def fit(
     """The prompt for the text at the document's cursor; with the new tokens at most ``window`` ids.
 
     Blank suffix or no family: left to right. Where it doesn't all fit, the prefix loses parts, or its
-    beginning where it has none, and the suffix its end. The prefix's last token is taken off and generated
-    again (token healing): a cursor in mid-word, or after an indentation, cuts tokens as no training text
-    does left to right, and few do for infilling.
+    beginning where it has none, and the suffix its end. The prefix's last token, or the last ones that a
+    longer token begins with, are taken off and generated again (token healing): a cursor in mid-word, or
+    after an indentation, cuts tokens as no training text does left to right, and few do for infilling.
     """
     new = min(max_new_tokens, window // 2)
     infill = family is not None and bool(document.suffix.strip())
@@ -220,7 +234,7 @@ def fit(
     suffix = _beginning(tokenizer, document.suffix, room) if infill else []
     suffix = _first(suffix, room, room - parts.length)
     prefix, kept = parts.within(room - len(suffix))
-    healed, prefix = _heal(tokenizer, prefix)
+    prefix, healed = _heal(tokenizer, prefix)
     if not infill or family is None:
         return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed, kept)
     pre, suf, mid = ([i] for i in _ids(tokenizer, family.sentinels))
@@ -325,11 +339,17 @@ def _last(tokenizer: CodeTokenizer, ids: list[int], room: int) -> list[int]:
     return ids[next(borders, start) :]
 
 
-def _heal(tokenizer: CodeTokenizer, prefix: list[int]) -> tuple[str, list[int]]:
-    """Take the last token off, unless it is half a character of a longer sequence."""
-    if len(prefix) < 2 or "\ufffd" in tokenizer.decode(prefix[-1:]):
-        return "", prefix
-    return tokenizer.raw(prefix[-1]), prefix[:-1]
+def _heal(tokenizer: CodeTokenizer, prefix: list[int]) -> tuple[list[int], tuple[int, ...]]:
+    """Take the last tokens off, as many as may have become one token with what follows.
+
+    None if the last is half a character.
+    """
+    if "\ufffd" in tokenizer.decode(prefix[-1:]):
+        return prefix, ()
+    counts = range(min(MAX_HEALED, len(prefix) - 1), 0, -1)
+    raw = [*map(tokenizer.raw, prefix[-MAX_HEALED:])]
+    at = len(prefix) - next((n for n in counts if tokenizer.beginning_with("".join(raw[-n:]))), 0)
+    return prefix[:at], tuple(prefix[at:])
 
 
 def _fallback_start(tokenizer: CodeTokenizer) -> tuple[int, ...]:

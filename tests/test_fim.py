@@ -28,7 +28,7 @@ def test_spm_is_santacoders_default() -> None:
     """Variant 2 of bigcode-project/Megatron-LM's permute: both sentinels, suffix, middle sentinel, prefix."""
     prompt = fit(Document("a = ", "\nb"), TINY, SANTA, 100, 10)
     assert prompt.ids == (PRE, SUF, *TINY.encode("\nb"), MID, *TINY.encode("a = ")[:-1])
-    assert prompt.healed == TINY.raw(TINY.encode("a = ")[-1])
+    assert prompt.healed == tuple(TINY.encode("a = ")[-1:])
 
 
 def test_psm() -> None:
@@ -37,11 +37,30 @@ def test_psm() -> None:
 
 
 def test_the_last_token_is_healed() -> None:
-    prompt = fit(Document("import os", " \n"), TINY, SANTA, 100, 10)
-    ids = TINY.encode("import os")
+    prompt = fit(Document("return o", " \n"), TINY, SANTA, 100, 10)
+    ids = TINY.encode("return o")
     assert prompt.ids == tuple(ids[:-1])
-    assert prompt.healed == TINY.raw(ids[-1])
-    assert ids[-1] in TINY.tokens_along(prompt.healed)
+    assert prompt.healed == tuple(ids[-1:])
+    assert ids[-1] in TINY.tokens_along(TINY.raw(ids[-1]))
+
+
+@pytest.mark.parametrize(
+    ("text", "healed"),
+    [
+        ("x = num", " num"),  # numpy with its space is a token
+        ("x = numq", "q"),
+        ("x = y.num", "um"),
+        ("x = fibon", " fibon"),
+        ("fibon", "bon"),
+        ("x = é", ""),
+        ("x = 日", ""),
+    ],
+)
+def test_so_are_all_that_a_token_begins_with(text: str, healed: str) -> None:
+    """A bug: ``df.groupb`` never became ``groupby``, one token, since only its ``b`` was made again."""
+    prompt = fit(Document(text, "\ny"), TINY, SANTA, 100, 10)
+    assert TINY.decode(prompt.healed) == healed
+    assert TINY.decode(prompt.ids).endswith(text.removesuffix(healed))
 
 
 def test_a_model_without_fim_tokens_completes_left_to_right() -> None:
@@ -57,7 +76,7 @@ def test_prompt_and_new_tokens_fit_the_window(
     prefix: str, suffix: str, window: int, new: int, order: str
 ) -> None:
     prompt = fit(Document(prefix, suffix), TINY, SANTA, window, new, order)
-    assert len(prompt.ids) + prompt.max_new_tokens <= window
+    assert len(prompt.ids) + len(prompt.healed) + prompt.max_new_tokens <= window
     assert 0 < prompt.max_new_tokens <= new
 
 

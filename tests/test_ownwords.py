@@ -88,7 +88,7 @@ def test_the_text_is_below_then_above_up_to_the_new_tokens(tokenizer: CodeTokeni
     border = int(np.flatnonzero(text == BORDER)[0])
     assert tokenizer.decode(text[:border].tolist()) == here.suffix
     above = tokenizer.decode(text[border + 1 :].tolist())
-    assert above + tokenizer.decode(sorted(tokenizer.ids_of([prompt.healed]))) == here.prefix
+    assert above + tokenizer.decode(prompt.healed) == here.prefix
     assert prompt.ids[-1] == text[-1]
 
 
@@ -119,6 +119,20 @@ def test_what_stands_beyond_the_window_is_copied(tiny: Path) -> None:
     assert not bare.items[0].text.startswith(" numpy")
     assert own.items[0].text.startswith(" numpy as np")
     assert own.items[0].logprob < 0
+
+
+@pytest.mark.parametrize("typed", ["import nu", "import num"])
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_word_is_made_again_whole(tiny: Path, typed: str, n: int) -> None:
+    """`` numpy`` is one token, and what was typed of it two or more."""
+    tokenizer = CodeTokenizer.from_folder(tiny)
+    assert len(tokenizer.encode(typed)) == len(typed) - len("import")
+    here = Document("import numpy as np\n" * 12 + typed, "\nreturn")
+    completer = Completer(bigcode_cpu.load(tiny, "float32"), tokenizer, frozenset())
+    prompt = fit(here, tokenizer, FAMILIES["santacoder"], 150, 16)
+    prompt = replace(prompt, own=own_text(here, tokenizer, prompt.healed))
+    result = completer.complete(prompt, Sampling(n, stop=(" ", "\n")), Control(), lambda *_: None)
+    assert [item.text for item in result.items] == ["import numpy"[len(typed) :]] * n
 
 
 def test_guessing_changes_nothing_of_the_mixture(tiny: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -113,9 +113,14 @@ def generator(tokenizer: CodeTokenizer) -> Completer:
 
 
 def run(
-    generator: Completer, ids: list[int], new: int = 5, control: Control | None = None, n: int = 1
+    generator: Completer,
+    ids: list[int],
+    new: int = 5,
+    control: Control | None = None,
+    n: int = 1,
+    healed: Sequence[int] = (),
 ) -> generate.Result:
-    prompt, sampling = Prompt(tuple(ids), new), Sampling(n=n)
+    prompt, sampling = Prompt(tuple(ids), new, tuple(healed)), Sampling(n=n)
     return generator.complete(prompt, sampling, control or Control(), lambda index, text: None)
 
 
@@ -158,7 +163,7 @@ def layers(kv: Any) -> list[torch.Tensor]:
 
 
 step = st.tuples(
-    st.sampled_from(["complete", "complete", "warm", "candidates", "cancel", "fail"]),
+    st.sampled_from(["complete", "complete", "heal", "warm", "candidates", "cancel", "fail"]),
     st.integers(0, 2),  # which document
     st.sampled_from(["type", "accept", "delete", "delete many", "jump", "stay"]),
     st.integers(0, 60),
@@ -186,14 +191,41 @@ def test_nothing_changes_what_comes_out(
             fail(generator, ids, after_steps=amount % 8)
         else:
             fresh = Completer(model, tokenizer, frozenset())
-            n = 3 if action == "candidates" else 1
-            result, expected = run(generator, ids, n=n), run(fresh, ids, n=n)
+            n, healed = 3 if action == "candidates" else 1, (amount, 7) if action == "heal" else ()
+            result, expected = (run(each, ids, n=n, healed=healed) for each in (generator, fresh))
             for item, right in zip(result.items, expected.items, strict=True):
                 assert item.text == right.text
                 assert item.logprob == pytest.approx(right.logprob, abs=1e-4)
             assert result.usage.prompt_tokens == len(ids)
             offered = tokenizer.encode(result.items[0].text)
         check_entries(generator)
+
+
+def test_healed_tokens_are_read_with_the_prompt_and_change_nothing(
+    model: Model, tokenizer: CodeTokenizer
+) -> None:
+    """Of one candidate; of more they are made step by step."""
+    texts = set()
+    for typed in (" n", " nu", " num", " fibo", "(i, fi"):
+        for length in (1, 20, 35, 36, 37, 38, 39, 60):
+            generator, healed = Completer(model, tokenizer, frozenset()), tokenizer.encode(typed)
+            ids = document(1, 60)[:length]
+            alone, two = (run(generator, ids, n=n, healed=healed) for n in (1, 2))
+            assert alone.items[0].text == two.items[0].text == two.items[1].text
+            assert alone.items[0].logprob == pytest.approx(two.items[1].logprob, abs=1e-4)
+            check_entries(generator)
+            texts.add(alone.items[0].text)
+    assert len(texts) > 10
+
+
+def test_guesses_end_where_a_sliding_window_gets_full(tokenizer: CodeTokenizer) -> None:
+    """A bug: a guess that was wrong there couldn't be taken back, and the request failed."""
+    model = sliding_window()
+    for length in range(20, 45):
+        ids = [5, 6, 7, 8, 9] * 9
+        guessing, plain = (Completer(model, tokenizer, frozenset(), 2**28, lookup) for lookup in (4, 0))
+        result, expected = (run(completer, ids[:length], new=20) for completer in (guessing, plain))
+        assert result.items[0].text == expected.items[0].text
 
 
 def edited(ids: list[int], edit: str, amount: int, offered: list[int]) -> list[int]:

@@ -144,7 +144,9 @@ class RowsKV:
 
     def __init__(self, layers: list[Array], length: int) -> None:
         self._layers, self.length = layers, length
-        self.can_be_cut = True
+
+    def can_be_cut(self, more: int = 0) -> bool:
+        return True
 
     @property
     def size(self) -> int:

@@ -163,7 +163,9 @@ class TensorKV:
 
     def __init__(self, rows: torch.Tensor, length: int) -> None:
         self._rows, self.length = rows, length
-        self.can_be_cut = True
+
+    def can_be_cut(self, more: int = 0) -> bool:
+        return True
 
     @property
     def size(self) -> int:

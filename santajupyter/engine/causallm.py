@@ -98,12 +98,10 @@ class LayersKV:
     def size(self) -> int:
         return sum(tensor.untyped_storage().nbytes() for tensor in self._tensors())
 
-    @property
-    def can_be_cut(self) -> bool:
+    def can_be_cut(self, more: int = 0) -> bool:
         return all(
-            type(layer) in (DynamicLayer, DynamicSlidingWindowLayer)
-            and layer.keys is not None
-            and layer.keys.shape[-2] == self.length
+            type(layer) is DynamicLayer
+            or (type(layer) is DynamicSlidingWindowLayer and self.length + more < layer.sliding_window)
             for layer in self._each()
         )
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..fim import CodeTokenizer, Prompt
 from ..protocol import Item, Sampling, Usage
 from .model import Logits, Model, RunsAhead
-from .ownwords import Text, mixed
+from .ownwords import mixed
 from .promptcache import Entry, PromptCache
 
 # Guessed tokens checked in one step; on a CPU that costs little more than one alone.
@@ -68,16 +68,18 @@ class Control:
 
 @dataclass
 class _Candidate:
-    """One row of the batch. ``pending`` is the healed token's raw text still to be generated.
+    """One row of the batch. ``pending`` is the healed tokens' raw text still to be generated.
 
-    ``logprobs``: of each token, with the length of the certain text after it. ``sure``: the length of
-    the text that is likelier than ``min_logprob``, up to the end of a word.
+    ``made``: how many of the ``ids`` have text that is new. ``logprobs``: of each id, with the length of the
+    certain text after it. ``sure``: the length of the text that is likelier than ``min_logprob``, up to the
+    end of a word.
     """
 
     pending: str
     skip: int
     min_logprob: float = -math.inf
     ids: list[int] = field(default_factory=list)
+    made: int = 0
     logprobs: list[tuple[int, float]] = field(default_factory=list)
     text: str = ""
     sure: int = 0
@@ -87,6 +89,11 @@ class _Candidate:
     @property
     def logprob(self) -> float:
         return sum(logprob for _, logprob in self.logprobs)
+
+    def left(self, prompt: Prompt) -> int:
+        """How many more tokens there may be."""
+        new = prompt.max_new_tokens
+        return min(new - self.made, new + len(prompt.healed) - len(self.ids))
 
     def item(self, detailed: bool) -> Item:
         mean = self.logprob / max(1, len(self.ids))
@@ -149,13 +156,13 @@ class Completer:
         begun = time.perf_counter()
         with self._entry(prompt) as entry:
             cached = len(entry.ids)
-            logits = yield from self._prefill(entry, prompt, control)
+            logits = yield from self._prefill(entry, prompt, control, prompt.healed)
             prefilled = time.perf_counter()
             candidates = yield from self._decode(entry, logits, prompt, sampling, control, on_delta)
         decoded = time.perf_counter()
         return Result(
             items=tuple(candidate.item(sampling.logprobs) for candidate in candidates),
-            usage=Usage(len(prompt.ids), cached, sum(len(c.ids) for c in candidates)),
+            usage=Usage(len(prompt.ids), cached, sum(c.made for c in candidates)),
             prefill_ms=1000 * (prefilled - begun),
             decode_ms=1000 * (decoded - prefilled),
         )
@@ -171,15 +178,23 @@ class Completer:
             raise
         self.prompts.keep(entry)
 
-    def _prefill(self, entry: Entry, prompt: Prompt, control: Control) -> Work[Logits]:
-        """Logits [1, 1, vocabulary] after the prompt's last id, with all of its ids in the entry."""
+    def _prefill(
+        self, entry: Entry, prompt: Prompt, control: Control, healed: Sequence[int] = ()
+    ) -> Work[Logits]:
+        """Logits [1, n, vocabulary] after the prompt's last id and each of ``healed``, all now in the entry.
+
+        Without the healed where the entry couldn't lose them again.
+        """
         logits: Logits = np.empty(0, np.float32)
+        more: list[int] = []
         for start in range(len(entry.ids), len(prompt.ids), self._model.chunk):
             if control.cancelled():
                 raise Cancelled
             chunk = prompt.ids[start : start + self._model.chunk]
-            logits = self._model.step(entry.kv, [chunk])
-            entry.ids.extend(chunk)
+            if start + len(chunk) == len(prompt.ids) and entry.kv.can_be_cut(len(chunk) + len(healed)):
+                more = [*healed]
+            logits = self._model.step(entry.kv, [[*chunk, *more]], 1 + len(more))
+            entry.ids += [*chunk, *more]
             yield
         return logits
 
@@ -196,28 +211,28 @@ class Completer:
 
         A guess is kept where it is what greedy decoding picks, so the output is the same without it.
         """
-        skip = len(self._tokenizer.decode(sorted(self._tokenizer.ids_of([prompt.healed]))))
+        pending = "".join(map(self._tokenizer.raw, prompt.healed))
+        skip = len(self._tokenizer.decode(prompt.healed))
         least = math.log(sampling.min_probability) if sampling.min_probability > 0 else -math.inf
-        candidates = [_Candidate(prompt.healed, skip, least) for _ in range(sampling.n)]
+        candidates = [_Candidate(pending, skip, least) for _ in range(sampling.n)]
         pick = _Picker(sampling)
         single = sampling.n == 1
+        guessed = entry.ids[len(prompt.ids) :]
+        if not single:
+            entry.cut(len(prompt.ids))
+            logits, guessed = logits[:, :1].repeat(sampling.n, axis=0), []
         kv = entry.kv if single else entry.kv.repeated(sampling.n)
-        logits = logits.repeat(sampling.n, axis=0)
         greedy = single and sampling.temperature == 0
         ahead = self._model if greedy and prompt.own is None and isinstance(self._model, RunsAhead) else None
-        lookup = _Lookup(entry.ids, self._lookup if greedy and kv.can_be_cut else 0)
-        guessed: list[int] = []
-        made = 0
+        guesses = self._lookup if greedy and kv.can_be_cut(prompt.max_new_tokens) else 0
+        lookup = _Lookup(prompt.ids, guesses)
         while True:
             if control.cancelled():
                 raise Cancelled
             for at in range(1 + len(guessed)):
-                tokens = self._pick(
-                    logits[:, at], candidates, prompt.own, pick, sampling.stop, control, on_delta
-                )
-                made += 1
-                over = all(c.finish_reason for c in candidates) or control.finished()
-                over = over or made == prompt.max_new_tokens
+                tokens = self._pick(logits[:, at], candidates, prompt, pick, sampling.stop, control, on_delta)
+                left = min(candidate.left(prompt) for candidate in candidates)
+                over = left == 0 or all(c.finish_reason for c in candidates) or control.finished()
                 if over or (at < len(guessed) and tokens[0] != guessed[at]):
                     break
             if guessed:
@@ -226,14 +241,13 @@ class Completer:
                 break
             if ahead and not candidates[0].pending:
                 picks = ahead.greedy(kv, tokens[0], self._vocabulary)
-                left, stops = prompt.max_new_tokens - made, sampling.stop
                 refused = yield from self._follow(
-                    picks, left, entry, tokens[0], candidates[0], stops, control, on_delta
+                    picks, left, entry, tokens[0], candidates[0], sampling.stop, control, on_delta
                 )
                 if refused is None:
                     break
-                tokens, made = [refused], len(candidates[0].ids)
-            most = min(prompt.max_new_tokens - made, self._model.together(kv)) - 1
+                tokens, left = [refused], candidates[0].left(prompt)
+            most = min(left, self._model.together(kv)) - 1
             guessed = lookup.guess([*entry.ids, tokens[0]])[:most]
             logits = self._model.step(kv, [[token, *guessed] for token in tokens], 1 + len(guessed))
             if single:
@@ -281,7 +295,7 @@ class Completer:
         self,
         logits: Logits,
         candidates: Sequence[_Candidate],
-        own: Text | None,
+        prompt: Prompt,
         pick: _Picker,
         stops: Sequence[str],
         control: Control,
@@ -290,21 +304,28 @@ class Completer:
         """Extend each candidate that isn't finished by the token that its row of logits gives."""
         tokens = []
         for index, candidate in enumerate(candidates):
-            row = logits[index].astype(np.float64)
-            row[self._vocabulary :] = -np.inf  # the model's unused rows
-            if own is not None and not candidate.finish_reason:
-                row = mixed(row, own, candidate.ids)
-            if candidate.pending:
-                allowed = self._tokenizer.tokens_along(candidate.pending)
-                masked = np.full_like(row, -np.inf)
-                masked[allowed] = row[allowed]
-                row = masked
+            row = self._row(logits[index], candidate, prompt)
             token, logprob = self._permitted(candidate, row, pick, control)
             tokens.append(token)
             if not candidate.finish_reason:
                 self._extend(candidate, token, logprob, stops)
                 _emit(candidate, index, on_delta, stops)
         return tokens
+
+    def _row(self, logits: Logits, candidate: _Candidate, prompt: Prompt) -> Row:
+        """Logits [vocabulary] as they count: mixed, and of what goes along with the text to be made again."""
+        row = logits.astype(np.float64)
+        row[self._vocabulary :] = -np.inf  # the model's unused rows
+        if prompt.own is not None and not candidate.finish_reason:
+            row = mixed(row, prompt.own, candidate.ids)
+        if not candidate.pending:
+            return row
+        made = len(candidate.ids)
+        usual = prompt.healed[made] if tuple(candidate.ids) == prompt.healed[:made] else None
+        allowed = self._tokenizer.tokens_along(candidate.pending, usual)
+        masked = np.full_like(row, -np.inf)
+        masked[allowed] = row[allowed]
+        return masked
 
     def _permitted(
         self, candidate: _Candidate, row: Row, pick: _Picker, control: Control
@@ -345,6 +366,7 @@ class Completer:
             return
         candidate.pending, text = self._after(candidate, token)
         candidate.ids.append(token)
+        candidate.made += not candidate.pending
         candidate.logprobs.append((len(text.rstrip("\ufffd")), logprob))
         stop = min((at for stop in stops if (at := text.find(stop)) >= 0), default=-1)
         text = text if stop < 0 else text[:stop]

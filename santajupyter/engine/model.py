@@ -30,9 +30,11 @@ class KV(Protocol):
         """Bytes."""
         ...
 
-    @property
-    def can_be_cut(self) -> bool:
-        """Whether each layer has every position. A full sliding window or a recurrent state hasn't."""
+    def can_be_cut(self, more: int = 0) -> bool:
+        """Whether each layer has every position, and still has with so many more tokens.
+
+        A full sliding window or a recurrent state hasn't.
+        """
         ...
 
     def cut(self, length: int) -> None:

@@ -30,10 +30,10 @@ BORDER = -1
 DOUBTS = (24, 16, 16, 16, 8, *(4,) * 15)
 
 
-def own_text(document: Document, tokenizer: CodeTokenizer, healed: str = "") -> Text:
+def own_text(document: Document, tokenizer: CodeTokenizer, healed: Sequence[int] = ()) -> Text:
     """The ids of what is below the cursor, BORDER, and of what is above it.
 
-    They end where the model's new tokens begin: before the raw token ``healed`` that is generated again.
+    They end where the model's new tokens begin: before the ids ``healed`` that are generated again.
     """
     ends = [0, *accumulate(part.length for part in document.parts)]
     first = next(i for i, end in enumerate(ends) if end >= ends[-1] - REACH)
@@ -42,8 +42,8 @@ def own_text(document: Document, tokenizer: CodeTokenizer, healed: str = "") -> 
     if not rest and parts:
         rest = parts.pop()
     last = np.array(tokenizer.encode(rest), np.int32)
-    if healed and len(last) and tokenizer.raw(int(last[-1])) == healed:
-        last = last[:-1]
+    if healed and last[-len(healed) :].tolist() == list(healed):
+        last = last[: -len(healed)]
     below = tokenizer.below(document.suffix[:REACH])
     return np.concatenate([below, np.array([BORDER], np.int32), *map(tokenizer.part, parts), last])
 

@@ -48,7 +48,7 @@ class PromptCache:
         found, length = None, 0
         for entry in self._entries:
             common = min(_common_length(entry.ids, ids), len(ids) - 1)
-            if common >= max(length, 1) and (common == len(entry.ids) or entry.kv.can_be_cut):
+            if common >= max(length, 1) and (common == len(entry.ids) or entry.kv.can_be_cut()):
                 found, length = entry, common
         return found, length
 
