@@ -111,7 +111,7 @@ def test_a_batch_is_its_texts(tiny: Path) -> None:
     model = bigcode_cpu.load(tiny, "float32")
     kv = model.empty()
     model.step(kv, [IDS[:20]])
-    batch = model.step(kv.repeated(2), [[1], [2]])
+    batch = model.step(kv.picked([0, 0]), [[1], [2]])
     for row, token in zip(batch, (1, 2), strict=True):
         alone = kv.beginning(20)
         np.testing.assert_allclose(row, model.step(alone, [[token]])[0], atol=1e-4)

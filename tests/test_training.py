@@ -151,7 +151,7 @@ def check_logits(work: Path) -> None:
     size = tokenizer.get_vocab_size()
     assert [tokenizer.id_to_token(size - 5 + i) for i in range(5)] == list(SPECIAL)
     config = json.loads((work / "model" / "config.json").read_text(encoding="utf-8"))
-    assert 0 < config["min_probability"] < 1
+    assert 0 < config["min_probability"] < 1 < config["beams"]
     assert config["bos_token_id"] == config["eos_token_id"] == size - 5
     loaded = AutoModelForCausalLM.from_pretrained(work / "model", dtype=torch.float32).train(False)
     trained = from_checkpoint(work).train(False)

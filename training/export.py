@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from .evaluate import from_checkpoint, report
+from .evaluate import BEAMS, from_checkpoint, report
 from .tokenizer import WORK
 from .train import FINAL_KINDS
 
@@ -101,6 +101,7 @@ def export(work: Path, target: Path) -> None:
     model.save_pretrained(target)
     (target / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
+    config["beams"] = BEAMS
     config["own_words"] = True
     config["min_probability"] = MIN_PROBABILITY
     config["trained"] = _read(work / "curve.json").get("trained")

@@ -158,8 +158,8 @@ class RowsKV:
     def beginning(self, length: int) -> RowsKV:
         return RowsKV([layer[:, :length].copy() for layer in self._layers], length)
 
-    def repeated(self, n: int) -> RowsKV:
-        return RowsKV([layer[:, : self.length].repeat(n, axis=0) for layer in self._layers], self.length)
+    def picked(self, rows: Sequence[int]) -> RowsKV:
+        return RowsKV([layer[list(rows), : self.length] for layer in self._layers], self.length)
 
     def rows(self) -> list[Array]:
         """[batch, length, 2 x head size], contiguous; of a single text, views."""

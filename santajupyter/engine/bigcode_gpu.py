@@ -177,8 +177,8 @@ class TensorKV:
     def beginning(self, length: int) -> TensorKV:
         return TensorKV(self.filled(length).clone(), length)
 
-    def repeated(self, n: int) -> TensorKV:
-        return TensorKV(self.filled(self.length).repeat(1, n, 1, 1), self.length)
+    def picked(self, rows: Sequence[int]) -> TensorKV:
+        return TensorKV(self.filled(self.length)[:, list(rows)], self.length)
 
     def filled(self, length: int) -> torch.Tensor:
         """A view of the first ``length`` tokens'."""

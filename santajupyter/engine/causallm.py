@@ -112,9 +112,9 @@ class LayersKV:
         pairs = [(layer.keys[..., :length, :], layer.values[..., :length, :]) for layer in self._each()]
         return LayersKV(DynamicCache(pairs, config=self._config), self._config)
 
-    def repeated(self, n: int) -> LayersKV:
+    def picked(self, rows: Sequence[int]) -> LayersKV:
         layers = copy.deepcopy(self.layers)
-        layers.batch_repeat_interleave(n)
+        layers.reorder_cache(torch.LongTensor(rows))
         return LayersKV(layers, self._config)
 
     def _each(self) -> list[Any]:

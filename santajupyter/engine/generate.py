@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from operator import itemgetter
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +25,8 @@ from .promptcache import Entry, PromptCache
 LOOKUP = 4
 # Of a place's tokens so many are tried before the candidate ends.
 MAX_REFUSED = 4000
+# Of a search's beginnings so many times as many ways to go on are looked at in a step.
+BRANCHES = 6
 # To accept one character costs as many keys as to type it.
 WORTH_A_KEY = 2
 
@@ -95,6 +100,9 @@ class _Candidate:
         new = prompt.max_new_tokens
         return min(new - self.made, new + len(prompt.healed) - len(self.ids))
 
+    def copy(self) -> _Candidate:
+        return replace(self, ids=[*self.ids], logprobs=[*self.logprobs])
+
     def item(self, detailed: bool) -> Item:
         mean = self.logprob / max(1, len(self.ids))
         return Item(self.text, self.finish_reason, mean, [*self._pieces()] if detailed else None)
@@ -112,6 +120,9 @@ class _Candidate:
 class Completer:
     """A model with its tokenizer and its prompt cache of ``cache_bytes``.
 
+    ``lookup``: how many tokens are guessed a step. ``beams``: how many beginnings are followed in search of
+    the likeliest line.
+
     Knows nothing of FIM or notebooks. Use from one thread; several works may be in progress, one
     step of each at a time.
     """
@@ -123,12 +134,14 @@ class Completer:
         ends: frozenset[int],
         cache_bytes: int = 256 * 2**20,
         lookup: int = LOOKUP,
+        beams: int = 1,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._ends = ends
         self._vocabulary = tokenizer.size
         self._lookup = lookup
+        self._beams = beams
         self.prompts = PromptCache(model.empty, cache_bytes)
 
     def warm(self, prompt: Prompt, control: Control) -> Usage:
@@ -156,9 +169,11 @@ class Completer:
         begun = time.perf_counter()
         with self._entry(prompt) as entry:
             cached = len(entry.ids)
-            logits = yield from self._prefill(entry, prompt, control, prompt.healed)
+            searching = self._beams > 1 and _is_for_the_likeliest_line(sampling)
+            logits = yield from self._prefill(entry, prompt, control, () if searching else prompt.healed)
             prefilled = time.perf_counter()
-            candidates = yield from self._decode(entry, logits, prompt, sampling, control, on_delta)
+            work = self._search if searching else self._decode
+            candidates = yield from work(entry, logits, prompt, sampling, control, on_delta)
         decoded = time.perf_counter()
         return Result(
             items=tuple(candidate.item(sampling.logprobs) for candidate in candidates),
@@ -211,17 +226,14 @@ class Completer:
 
         A guess is kept where it is what greedy decoding picks, so the output is the same without it.
         """
-        pending = "".join(map(self._tokenizer.raw, prompt.healed))
-        skip = len(self._tokenizer.decode(prompt.healed))
-        least = math.log(sampling.min_probability) if sampling.min_probability > 0 else -math.inf
-        candidates = [_Candidate(pending, skip, least) for _ in range(sampling.n)]
+        candidates = [self._candidate(prompt, sampling) for _ in range(sampling.n)]
         pick = _Picker(sampling)
         single = sampling.n == 1
         guessed = entry.ids[len(prompt.ids) :]
         if not single:
             entry.cut(len(prompt.ids))
             logits, guessed = logits[:, :1].repeat(sampling.n, axis=0), []
-        kv = entry.kv if single else entry.kv.repeated(sampling.n)
+        kv = entry.kv if single else entry.kv.picked([0] * sampling.n)
         greedy = single and sampling.temperature == 0
         ahead = self._model if greedy and prompt.own is None and isinstance(self._model, RunsAhead) else None
         guesses = self._lookup if greedy and kv.can_be_cut(prompt.max_new_tokens) else 0
@@ -257,6 +269,66 @@ class Completer:
             candidate.finish_reason = candidate.finish_reason or ("stop" if control.finished() else "length")
             _emit(candidate, index, on_delta, ())
         return candidates
+
+    def _search(
+        self,
+        entry: Entry,
+        logits: Logits,
+        prompt: Prompt,
+        sampling: Sampling,
+        control: Control,
+        on_delta: OnDelta,
+    ) -> Work[list[_Candidate]]:
+        """The likeliest text among those that the likeliest ``beams`` beginnings lead to; sent as a whole.
+
+        Texts with the same end in different tokens, one newline or two, are one, as likely as all of them.
+        """
+        live = [self._candidate(prompt, sampling)]
+        ended: dict[str, tuple[float, _Candidate]] = {}
+        kv = entry.kv.picked([0])
+        while True:
+            if control.cancelled():
+                raise Cancelled
+            following: list[tuple[int, _Candidate]] = []
+            branches = self._branches(logits[:, -1], live, prompt, control)
+            for logprob, index, token, of_token in islice(branches, BRANCHES * self._beams):
+                branch = live[index].copy()
+                self._extend(branch, token, of_token, sampling.stop)
+                if branch.finish_reason or not branch.left(prompt):
+                    before, first = ended.get(branch.text, (-math.inf, branch))
+                    ended[branch.text] = float(np.logaddexp(before, logprob)), first
+                elif len(following) < self._beams:
+                    following.append((index, branch))
+            likeliest, found = max(ended.values(), key=itemgetter(0), default=(-math.inf, live[0]))
+            live = [branch for _, branch in following]
+            if not live or control.finished() or likeliest >= live[0].logprob:
+                break
+            kv = kv.picked([index for index, _ in following])
+            logits = self._model.step(kv, [branch.ids[-1:] for branch in live])
+            yield
+        found.finish_reason = found.finish_reason or ("stop" if control.finished() else "length")
+        _emit(found, 0, on_delta, ())
+        return [found]
+
+    def _branches(
+        self, logits: Logits, live: Sequence[_Candidate], prompt: Prompt, control: Control
+    ) -> Iterator[tuple[float, int, int, float]]:
+        """What may follow, likeliest first: its log-probability, after which of ``live``, token, its own."""
+
+        def following(index: int) -> Iterator[tuple[float, int, int, float]]:
+            row = self._row(logits[index], live[index], prompt)
+            row -= row.max() + np.log(np.exp(row - row.max()).sum())
+            before = live[index].logprob
+            for token in np.argsort(-row, kind="stable")[:MAX_REFUSED].tolist():
+                if row[token] > -np.inf and not self._is_refused(live[index], token, control):
+                    yield before + row[token], index, token, float(row[token])
+
+        return heapq.merge(*map(following, range(len(live))), key=lambda branch: -branch[0])
+
+    def _candidate(self, prompt: Prompt, sampling: Sampling) -> _Candidate:
+        pending = "".join(map(self._tokenizer.raw, prompt.healed))
+        least = math.log(sampling.min_probability) if sampling.min_probability > 0 else -math.inf
+        return _Candidate(pending, len(self._tokenizer.decode(prompt.healed)), least)
 
     def _follow(
         self,
@@ -366,7 +438,7 @@ class Completer:
             return
         candidate.pending, text = self._after(candidate, token)
         candidate.ids.append(token)
-        candidate.made += not candidate.pending
+        candidate.made += bool(text)
         candidate.logprobs.append((len(text.rstrip("\ufffd")), logprob))
         stop = min((at for stop in stops if (at := text.find(stop)) >= 0), default=-1)
         text = text if stop < 0 else text[:stop]
@@ -377,6 +449,12 @@ class Completer:
             text, stop = text[: candidate.sure], candidate.sure
         candidate.text = text
         candidate.finish_reason = "" if stop < 0 else "stop"
+
+
+def _is_for_the_likeliest_line(sampling: Sampling) -> bool:
+    """Not for the sure beginning of one: that is the greedy way to find."""
+    greedy = sampling.n == 1 and not sampling.temperature
+    return greedy and not sampling.min_probability and "\n" in sampling.stop
 
 
 def _emit(candidate: _Candidate, index: int, on_delta: OnDelta, stops: Sequence[str]) -> None:

@@ -44,8 +44,8 @@ class KV(Protocol):
         """A copy of the first ``length`` tokens; needs can_be_cut."""
         ...
 
-    def repeated(self, n: int) -> KV:
-        """A batch of ``n`` copies."""
+    def picked(self, rows: Sequence[int]) -> KV:
+        """A batch of copies of these rows of the batch."""
         ...
 
 

@@ -142,7 +142,12 @@ class _Engine:
         self._window = min(MAX_WINDOW, positions or MAX_WINDOW)
         ends = end_ids(self._tokenizer, self._family, model_end_ids(folder))
         self._completer = Completer(
-            model, self._tokenizer, ends, options["cache_bytes"], options["prompt_lookup"]
+            model,
+            self._tokenizer,
+            ends,
+            options["cache_bytes"],
+            options["prompt_lookup"],
+            config.get("beams", 1),
         )
         out.send(
             event="state",
