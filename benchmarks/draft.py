@@ -56,7 +56,7 @@ class Line:
 
 
 class Mini:
-    """The built-in model, asked as the service asks it, without its threshold."""
+    """The built-in model, asked as while typing, without its limit."""
 
     def __init__(self) -> None:
         folder = MODELS / BUILT_IN

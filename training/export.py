@@ -35,15 +35,16 @@ with less to go by of JavaScript and Java.
 
 ## Use
 Suffix first, `<fim-prefix><fim-suffix>` suffix `<fim-middle>` prefix, and with token healing: leave the
-prefix's last token off and let the answer begin with its text. A
-token on the way to that text counts too: spaces before a word belong partly to the word. Loads
-with transformers as `GPTBigCodeForCausalLM`. While you type, santajupyter ends a suggestion before the
+prefix's last token off, or the last ones that a longer token begins with (of `groupb`, which are two,
+both), and let the answer begin with their text. Of spaces a token on the way to that text counts too,
+since some of them belong to the word behind; of a word only its own tokens. Loads with transformers as
+`GPTBigCodeForCausalLM`. While you type, santajupyter decodes greedily and ends a suggestion before the
 word that makes all of it less likely than `min_probability`, which was chosen on the validation
-packages' notebooks.
+packages' notebooks. Asked for a line, it searches for the likeliest one with as many `beams`.
 
 ## How good it is
 {test_places} random cursor places (at least three characters into a line of code) in notebooks of seaborn and
-statsmodels, no file of which was trained on; greedy; the rest of the line; with the notebook's own
+statsmodels, no file of which was trained on; the rest of the line as if asked for; with the notebook's own
 words (`own_words`: what followed the same tokens elsewhere in the notebook is mixed in, which
 santajupyter's engine does and transformers doesn't). The more confident a completion (the mean
 log-probability of its tokens), the better.
