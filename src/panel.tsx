@@ -131,7 +131,6 @@ function Model({
       <div className="santa-Row">
         <HTMLSelect
           id="santa-model"
-          autoFocus
           value={chosen}
           options={[...new Set([model, ...status.allowed_models])]}
           onChange={event => choose(event.target.value)}
