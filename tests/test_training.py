@@ -9,6 +9,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -131,12 +132,31 @@ def test_from_archives_to_a_model_that_transformers_loads(
     check_logits(tmp_path)
 
     first = json.loads((tmp_path / "curve.json").read_text(encoding="utf-8"))["tokens"]
-    begin = ("--weights", str(tmp_path / "model"), "--steps", "2", "--size", "32", "2", "2")
+    begin = ("--weights", str(tmp_path / "model"), "--steps", "2", "--size", "32", "3", "2")
     shutil.rmtree(tmp_path / "checkpoint")
     run("train", monkeypatch, *work, *begin)
     curve = json.loads((tmp_path / "curve.json").read_text(encoding="utf-8"))
     assert curve["trained"]["tokens"] == first + curve["tokens"]
     assert capsys.readouterr().out
+
+
+def test_a_grown_model_says_at_first_what_the_smaller_one_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from training.train import Words, new_model, take_over
+
+    none = np.zeros(40, dtype=bool)
+    words = Words(0, 1, 2, 3, 4, breaks=none, comments=none, lengths=none.astype(np.int64))
+    small, grown = (new_model(words, 32, layers, 2).train(False) for layers in (3, 5))
+    small.save_pretrained(tmp_path)
+    ids = torch.arange(5, 40)[None]
+    with torch.inference_mode():
+        assert not torch.allclose(grown(ids).logits, small(ids).logits)
+        take_over(grown, tmp_path)
+        torch.testing.assert_close(grown(ids).logits, small(ids).logits)
+    outputs = [grown.state_dict()[f"transformer.h.{i}.mlp.c_proj.weight"] for i in range(5)]
+    assert [bool(output.any()) for output in outputs] == [True, False, True, False, True]
 
 
 def check_logits(work: Path) -> None:

@@ -40,7 +40,7 @@ CAPS = {
     "gallery": 1_200_000,
     "doc": 600_000,
     "doctest": 400_000,
-    "library": 80_000,
+    "library": 40_000,
     "javascript": 90_000,
     "java": 300_000,
 }
@@ -253,7 +253,8 @@ def declared_licence(archive: Path) -> str:
             declared = " ".join([str(meta.get("License-Expression", "")), *classifiers, text])
             if RESTRICTED.search(declared) or not PERMISSIVE.search(declared):
                 return ""
-            short = meta.get("License-Expression") or (classifiers or [text])[-1].rpartition(":: ")[2]
+            stated = (meta.get("License-Expression", ""), *reversed(classifiers), text)
+            short = next(str(name) for name in stated if PERMISSIVE.search(str(name))).rpartition(":: ")[2]
             return re.split(r"[,.]? Copyright", " ".join(str(short).split()))[0][:40]
     return ""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from .evaluate import BEAMS, from_checkpoint, report
 from .tokenizer import WORK
-from .train import FINAL_KINDS
+from .train import FINAL_KINDS, TWICE
 
 TARGET = Path(__file__).parents[1] / "santajupyter" / "models" / "santa-mini"
 
@@ -128,7 +128,7 @@ def card(work: Path, config: dict[str, Any], parameters: int) -> str:
         bits=run.get("valid_bits_per_byte", float("nan")),
         verbatim=_verbatim(_read(work / "verbatim.json")),
         noise=100 * (0.25 / max(places, 1)) ** 0.5 * 1.4,
-        count=len(trained),
+        count=len({row[1] for row in trained}),
         tokens=config["trained"]["tokens"] / 1e6,
         hours=config["trained"]["cpu_hours"],
         data=_by_licence(trained),
@@ -162,7 +162,8 @@ def _shares(corpus: Path) -> str:
     sizes: Counter[str] = Counter()
     for line in corpus.read_text(encoding="utf-8").splitlines():
         document = json.loads(line)
-        sizes[document["language"]] += len(document["text"]) if document["kind"] in FINAL_KINDS else 0
+        times = (document["kind"] in FINAL_KINDS) * (2 if document["kind"] in TWICE else 1)
+        sizes[document["language"]] += times * len(document["text"])
     shares = (
         f"{size / sizes.total():.0%} is {LANGUAGES[language]}" for language, size in sizes.most_common()
     )

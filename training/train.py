@@ -15,6 +15,7 @@ import io
 import itertools
 import json
 import math
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ DECAY_FROM = 0.65
 SPM_SHARE, PSM_SHARE = 0.65, 0.10
 PROSE_WEIGHT = 0.3
 LIBRARY_SHARE = 0.35
+# There is little text of these: they're seen twice in the time in which the others are once.
+TWICE = ("javascript", "java")
 PROBES = 96
 # Seconds; a process that was stopped for a while has not trained in it.
 LONGEST_STEP = 10.0
@@ -114,8 +117,7 @@ def run(args: argparse.Namespace) -> None:
     probe = probe_pieces(load(args.work / "valid.jsonl", tokenizer, words))
     model = new_model(words, *args.size)
     if args.weights:
-        begun = GPTBigCodeForCausalLM.from_pretrained(args.weights, dtype=torch.float32)
-        model.load_state_dict(begun.state_dict())
+        take_over(model, args.weights)
     model.to(DEVICE)  # type: ignore[arg-type]
     optimizers = new_optimizers(model)
     state: dict[str, Any] = {"step": 0, "tokens": 0, "elapsed": 0.0, "cpu": 0.0}
@@ -173,6 +175,25 @@ def run(args: argparse.Namespace) -> None:
     print((args.work / "curve.json").read_text(encoding="utf-8"), flush=True)
 
 
+def take_over(model: GPTBigCodeForCausalLM, folder: Path) -> None:
+    """Begins with an exported model's weights; of further layers each begins as a copy that adds nothing.
+
+    The copies stand behind the layers they're of, spread evenly, so that the model says what the smaller
+    one did until it is trained.
+    """
+    begun = GPTBigCodeForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    weights, layers = begun.state_dict(), model.config.n_layer
+    sources = [i * begun.config.n_layer // layers for i in range(layers)]
+    grown = {}
+    for name in model.state_dict():
+        own = re.sub(r"(?<=\.h\.)\d+", lambda layer: str(sources[int(layer[0])]), name)
+        grown[name] = weights[own]
+        layer = re.search(r"\.h\.(\d+)\..*\.c_proj\.", name)
+        if layer and int(layer[1]) and sources[int(layer[1])] == sources[int(layer[1]) - 1]:
+            grown[name] = torch.zeros_like(weights[own])
+    model.load_state_dict(grown)
+
+
 def trained(state: dict[str, Any]) -> dict[str, float]:
     """What went into the weights, those that the run began with too."""
     before = state.get("before") or {"tokens": 0, "cpu_hours": 0.0}
@@ -211,13 +232,13 @@ def prose_weights(ids: Ids, words: Words) -> Floats:
 
 
 def epoch(documents: dict[str, list[Chunk]], final: bool, rng: np.random.Generator) -> Iterator[list[Chunk]]:
-    """Every document once, cut at new places, in batches of about equally long chunks.
+    """Every document, cut at new places, in batches of about equally long chunks.
 
     Positions are learned one by one, and notebooks begin short: so some long chunks are halved.
     """
     buckets: dict[int, list[Chunk]] = {WINDOW // 4: [], WINDOW // 2: [], WINDOW: []}
     for kind in FINAL_KINDS if final else documents:
-        for document in documents[kind]:
+        for document in documents[kind] * (2 if kind in TWICE else 1):
             for chunk in _cut(document, WINDOW - 4, int(rng.integers(WINDOW - 4))):
                 if kind == "library" and rng.random() > LIBRARY_SHARE:
                     continue
@@ -325,7 +346,7 @@ def new_model(words: Words, width: int, layers: int, heads: int) -> GPTBigCodeFo
         eos_token_id=words.end,
         pad_token_id=None,
         tie_word_embeddings=True,
-        attn_implementation="eager",
+        attn_implementation="sdpa",
     )
     return GPTBigCodeForCausalLM(config)
 
