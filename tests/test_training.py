@@ -157,6 +157,8 @@ def test_a_grown_model_says_at_first_what_the_smaller_one_said(
         torch.testing.assert_close(grown(ids).logits, small(ids).logits)
     outputs = [grown.state_dict()[f"transformer.h.{i}.mlp.c_proj.weight"] for i in range(5)]
     assert [bool(output.any()) for output in outputs] == [True, False, True, False, True]
+    with pytest.raises(SystemExit, match=r"--size: 32 3 2, as in .*, or more layers"):
+        take_over(new_model(words, 32, 2, 2), tmp_path)
 
 
 def check_logits(work: Path) -> None:

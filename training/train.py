@@ -15,7 +15,6 @@ import io
 import itertools
 import json
 import math
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -179,18 +178,21 @@ def take_over(model: GPTBigCodeForCausalLM, folder: Path) -> None:
     """Begins with an exported model's weights; of further layers each begins as a copy that adds nothing.
 
     The copies stand behind the layers they're of, spread evenly, so that the model says what the smaller
-    one did until it is trained.
+    one did until it is trained. Ends the program where ``--size`` isn't that of the weights or deeper.
     """
     begun = GPTBigCodeForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    weights, layers = begun.state_dict(), model.config.n_layer
-    sources = [i * begun.config.n_layer // layers for i in range(layers)]
-    grown = {}
-    for name in model.state_dict():
-        own = re.sub(r"(?<=\.h\.)\d+", lambda layer: str(sources[int(layer[0])]), name)
-        grown[name] = weights[own]
-        layer = re.search(r"\.h\.(\d+)\..*\.c_proj\.", name)
-        if layer and int(layer[1]) and sources[int(layer[1])] == sources[int(layer[1]) - 1]:
-            grown[name] = torch.zeros_like(weights[own])
+    had, wanted = begun.config, model.config
+    if had.n_embd != wanted.n_embd or had.n_head != wanted.n_head or had.n_layer > wanted.n_layer:
+        raise SystemExit(f"--size: {had.n_embd} {had.n_layer} {had.n_head}, as in {folder}, or more layers")
+    weights = begun.state_dict()
+    grown = {name: weight for name, weight in weights.items() if ".h." not in name}
+    sources = [i * had.n_layer // wanted.n_layer for i in range(wanted.n_layer)]
+    for i, source in enumerate(sources):
+        added = i > 0 and source == sources[i - 1]
+        for part in model.transformer.h[i].state_dict():
+            weight = weights[f"transformer.h.{source}.{part}"]
+            silent = added and ".c_proj." in part
+            grown[f"transformer.h.{i}.{part}"] = torch.zeros_like(weight) if silent else weight
     model.load_state_dict(grown)
 
 
