@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks.typing import traces
 from santajupyter.evaluation.replay import serving
 from santajupyter.protocol import CompletionRequest
-from santajupyter.service import BUILT_IN, MODELS, CompletionService, Settings
+from santajupyter.server.service import BUILT_IN, MODELS, CompletionService, Settings
 
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 SAY = """
@@ -38,8 +38,8 @@ print(imported - begun, time.perf_counter() - imported, psutil.Process().memory_
 """
 TORCH = SAY.format(imports="import torch", load="")
 MODEL = SAY.format(
-    imports="from pathlib import Path; import torch; from santajupyter.engine import bigcode_cpu",
-    load="model = bigcode_cpu.load(Path(sys.argv[1]), 'auto', 4); model.step(model.empty(), [[1, 2, 3]])",
+    imports="from pathlib import Path; import torch; from santajupyter.engine.openvino_bigcode import load",
+    load="model = load(Path(sys.argv[1]), 'auto', 4); model.step(model.empty(), [[1, 2, 3]])",
 )
 
 

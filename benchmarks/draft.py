@@ -22,17 +22,17 @@ from itertools import takewhile
 from pathlib import Path
 
 from santajupyter.engine import worker
+from santajupyter.engine.cachemodel import own_text
 from santajupyter.engine.generate import LOOKUP, Completer, Control, _Lookup
 from santajupyter.engine.locate import end_ids as model_end_ids
 from santajupyter.engine.locate import text_config
 from santajupyter.engine.model import KV, Model
-from santajupyter.engine.ownwords import own_text
 from santajupyter.evaluation.places import MAX_NEW_TOKENS, body, read_folder
 from santajupyter.evaluation.replay import Result
-from santajupyter.fim import FAMILIES, CodeTokenizer, end_ids, fit, recognize
-from santajupyter.notebook import Document, document
+from santajupyter.prompt.document import Document, document
+from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, end_ids, fit, recognize
 from santajupyter.protocol import Sampling, completion_request
-from santajupyter.service import BUILT_IN, MODELS
+from santajupyter.server.service import BUILT_IN, MODELS
 
 MOST = 7
 # A draft that can be asked for again has so many of santa-mini's tokens, about what one step checks.
@@ -170,7 +170,7 @@ def widths(ids: Sequence[int], sources: Sequence[Guess], early: bool = False) ->
 
 @dataclass(frozen=True)
 class Steps:
-    """Milliseconds of a step of 1, 2, … tokens. In int8 each has room for all guesses, see bigcode_cpu.py."""
+    """Milliseconds of a step of 1, 2, … tokens. In int8 each has room for all guesses."""
 
     name: str
     times: list[float]

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from santajupyter.engine import bigcode_gpu, causallm
+from santajupyter.engine import cuda_bigcode, transformers_causallm
 from santajupyter.engine.generate import Completer, Control
 from santajupyter.engine.model import Model
-from santajupyter.fim import CodeTokenizer, Prompt
+from santajupyter.prompt.fim import CodeTokenizer, Prompt
 from santajupyter.protocol import Sampling
 
 
@@ -32,9 +32,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     dtype = "float32" if args.device == "cpu" else "float16"
-    theirs = causallm.load(args.model, args.device, dtype)
+    theirs = transformers_causallm.load(args.model, args.device, dtype)
     models: dict[str, Model] = {
-        "ours": bigcode_gpu.load(args.model, args.device, dtype),
+        "ours": cuda_bigcode.load(args.model, args.device, dtype),
         "transformers": theirs,
     }
     tokenizer = CodeTokenizer.from_folder(args.model)

@@ -12,8 +12,8 @@ from ._version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .api import complete, complete_async, docstring, docstring_async, fill, fill_async
-    from .client import SantaError
+    from .kernel.api import complete, complete_async, docstring, docstring_async, fill, fill_async
+    from .kernel.client import SantaError
 
 __all__ = [
     "SantaError",
@@ -30,7 +30,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """The functions for scripts, imported when asked for: the server and the model's process need none."""
     if name in __all__:
-        from . import api
+        from .kernel import api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -41,13 +41,13 @@ def _jupyter_labextension_paths() -> list[dict[str, str]]:
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    from .extension import SantaApp
+    from .server.extension import SantaApp
 
     return [{"module": "santajupyter", "app": SantaApp}]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext santajupyter``: the magics ``%santa`` and ``%%santa``."""
-    from .magics import register
+    from .kernel.magics import register
 
     register(shell)

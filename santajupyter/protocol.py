@@ -62,7 +62,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Variable:
-    """What a name of the kernel's stands for, as src/kernelfacts.py reads it; see docs/rest.md.
+    """What a name of the kernel's stands for, as kernel/kernelfacts.py reads it; see docs/rest.md.
 
     ``columns`` are pairs of name and dtype. A list is all there is where ``complete`` names it.
     """

@@ -6,7 +6,7 @@ import { PromiseDelegate } from '@lumino/coreutils';
 import type { Widget } from '@lumino/widgets';
 
 // Compiled or not, this folder's neighbour is `src`.
-import SOURCE from '../src/kernelfacts.py';
+import SOURCE from '../santajupyter/kernel/kernelfacts.py';
 import {
   currentRequest,
   type INotebookContext,

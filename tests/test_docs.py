@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from santajupyter.extension import SantaApp
-from santajupyter.fim import FAMILIES
+from santajupyter.prompt.fim import FAMILIES
 from santajupyter.protocol import completion_request, text_request
+from santajupyter.server.extension import SantaApp
 
 ROOT = Path(__file__).parents[1]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")

@@ -27,7 +27,7 @@ from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
-from santajupyter.notebook import render
+from santajupyter.prompt.document import render
 from santajupyter.protocol import Cell, Output
 
 from .known import render_with_facts

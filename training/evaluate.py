@@ -22,11 +22,11 @@ import torch
 from tokenizers import Tokenizer
 from transformers import GPTBigCodeForCausalLM
 
-from santajupyter.engine.causallm import CausalLM
+from santajupyter.engine.cachemodel import own_text
 from santajupyter.engine.generate import Completer, Control
-from santajupyter.engine.ownwords import own_text
-from santajupyter.fim import FAMILIES, CodeTokenizer, end_ids, fit
-from santajupyter.notebook import Document, comment_mark
+from santajupyter.engine.transformers_causallm import CausalLM
+from santajupyter.prompt.document import Document, comment_mark
+from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, end_ids, fit
 from santajupyter.protocol import Item, Sampling
 
 from .tokenizer import WORK

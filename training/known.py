@@ -1,7 +1,7 @@
 """A notebook as the engine shows it with a kernel at hand, as far as the saved file tells what it held.
 
 The engine puts what the kernel knows of the names around the cursor right above its cell
-(``santajupyter.variables``). No notebook is run here: types come from what is assigned, columns from the
+(``santajupyter.prompt.facts``). No notebook is run here: types come from what is assigned, columns from the
 tables that the notebook shows. What can't be told so isn't told.
 """
 
@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
-from santajupyter.notebook import SEPARATOR, render_cell
+from santajupyter.prompt.document import SEPARATOR, render_cell
+from santajupyter.prompt.facts import facts
 from santajupyter.protocol import Cell, Variable
-from santajupyter.variables import facts
 
 # One in so many cells gets its facts.
 EVERY = 3
@@ -33,7 +33,7 @@ PARTS_OF_A_FRAME = ("head", "tail", "sample")
 
 
 def render_with_facts(cells: Sequence[Cell]) -> str:
-    """``santajupyter.notebook.render``, with the facts above one code cell in ``EVERY``."""
+    """``santajupyter.prompt.document.render``, with the facts above one code cell in ``EVERY``."""
     known: dict[str, Variable | None] = {}
     parts = []
     for at, cell in enumerate(cells):
@@ -123,7 +123,7 @@ def _dtype(values: Sequence[str]) -> str:
 
 
 def _signature(given: ast.arguments, skip: int = 0) -> str:
-    """As ``src/kernelfacts.py`` writes it: defaults are values, and not told."""
+    """As ``santajupyter/kernel/kernelfacts.py`` writes it: defaults are values, and not told."""
     names = [arg.arg for arg in (*given.posonlyargs, *given.args)]
     optional = len(names) - len(given.defaults)
     parts = [name + ("=…" if at >= optional else "") for at, name in enumerate(names)]

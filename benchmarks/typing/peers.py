@@ -30,10 +30,10 @@ from safetensors import safe_open
 
 from santajupyter.engine import EngineProcess
 from santajupyter.engine.locate import safetensors_files
-from santajupyter.fim import Prompt
-from santajupyter.notebook import Document
+from santajupyter.prompt.document import Document
+from santajupyter.prompt.fim import Prompt
 from santajupyter.protocol import Sampling
-from santajupyter.service import Settings
+from santajupyter.server.service import Settings
 
 CORES = psutil.cpu_count(logical=False) or 1
 LOAD_WAIT = 600

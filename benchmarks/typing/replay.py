@@ -16,8 +16,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from santajupyter.fim import FAMILIES, CodeTokenizer, fit
-from santajupyter.notebook import document
+from santajupyter.prompt.document import document
+from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit
 
 from . import report
 from .machine import Memory, Speed, SpeedTest, cpu_seconds, described, load

@@ -15,10 +15,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..fim import CodeTokenizer, Prompt
+from ..prompt.fim import CodeTokenizer, Prompt
 from ..protocol import Item, Sampling, Usage
+from .cachemodel import mixed
 from .model import Logits, Model, RunsAhead
-from .ownwords import mixed
 from .promptcache import Entry, PromptCache
 
 # Guessed tokens checked in one step; on a CPU that costs little more than one alone.

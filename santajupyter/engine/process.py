@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..notebook import Document
+from ..prompt.document import Document
 from ..protocol import Sampling
 
 if TYPE_CHECKING:

@@ -27,14 +27,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..explain import explain
-from ..fim import FAMILIES, CodeTokenizer, Family, end_ids, fit, recognize
-from ..lastword import LastWord
-from ..notebook import Document, Part
+from ..prompt.document import Document, Part
+from ..prompt.explain import explain
+from ..prompt.fim import FAMILIES, CodeTokenizer, Family, end_ids, fit, recognize
 from ..protocol import Sampling
+from .cachemodel import own_text
+from .candidates import LastWord
 from .devices import resolve
 from .model import ModelUnavailable, OutOfMemory
-from .ownwords import own_text
 
 if TYPE_CHECKING:
     from .model import Model
@@ -269,20 +269,20 @@ def _load_on(folder: Path, device: str, dtype: str, guesses: int) -> Model:
     """By our own code for SantaCoder's architecture; what isn't needed isn't imported, torch above all."""
     if device == "cpu":
         try:
-            from . import bigcode_cpu
+            from . import openvino_bigcode
         except ImportError:  # no OpenVINO for this platform
             pass
         else:
-            if bigcode_cpu.runs(folder, device, dtype):
-                return bigcode_cpu.load(folder, dtype, guesses)
+            if openvino_bigcode.runs(folder, device, dtype):
+                return openvino_bigcode.load(folder, dtype, guesses)
     else:
-        from . import bigcode_gpu
+        from . import cuda_bigcode
 
-        if bigcode_gpu.runs(folder, device, dtype):
-            return bigcode_gpu.load(folder, device, dtype)
-    from . import causallm
+        if cuda_bigcode.runs(folder, device, dtype):
+            return cuda_bigcode.load(folder, device, dtype)
+    from . import transformers_causallm
 
-    return causallm.load(folder, device, dtype)
+    return transformers_causallm.load(folder, device, dtype)
 
 
 if __name__ == "__main__":

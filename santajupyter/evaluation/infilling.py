@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..protocol import Cell, CompletionRequest, Sampling, TextRequest
-from ..service import CompletionService
+from ..server.service import CompletionService
 
 TIMEOUT = 5.0
 MEMORY = 2 * 2**30

@@ -25,7 +25,7 @@ NOTEBOOK_TIMEOUT = 300.0
 START_TIMEOUT = 60.0
 
 # What the frontend has the kernel evaluate; see kernelfacts.ts, whose numbers these are.
-SOURCE = Path(__file__).parents[2] / "src" / "kernelfacts.py"
+SOURCE = Path(__file__).parents[1] / "kernel" / "kernelfacts.py"
 EXPRESSION = """(lambda own: (
     (lambda: 0).__globals__["__builtins__"].exec({source!r}, own),
     own["read"]((lambda: 0).__globals__, {wanted!r})

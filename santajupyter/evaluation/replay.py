@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .. import postprocess
+from ..prompt import postprocess
 from ..protocol import Cell, CompletionRequest
-from ..service import CompletionService, Settings
+from ..server.service import CompletionService, Settings
 from .places import Place
 
 LOAD_TIMEOUT = 600.0

@@ -1,0 +1,97 @@
+"""Finds what holds the model: this process itself, or a Jupyter server on this host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from . import local
+from .client import Engine, SantaError, Server, credentials
+
+# What is asked of each of several servers to see which one started this kernel.
+PROBE_TIMEOUT = 2.0
+START = (
+    "start one with `santajupyter serve`, or do without: `%santa load --here` in a kernel, or option `--here`"
+)
+CHOOSE = "set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN to the one to use"
+
+
+def find() -> Engine:
+    """The engine that this process holds, if it does (``%santa load --here``); else the server.
+
+    Raises SantaError.
+    """
+    return local.current or find_server()
+
+
+def find_server() -> Server:
+    """The server that SANTAJUPYTER_URL and _TOKEN name, the one that started this kernel, or the only one.
+
+    Raises SantaError when there is none, or several to choose from.
+    """
+    url = os.environ.get("SANTAJUPYTER_URL")
+    if url:
+        return Server(url.rstrip("/") + "/", os.environ.get("SANTAJUPYTER_TOKEN", ""), local=False)
+    # Imported here: it takes a while, and a kernel that never asks needn't wait.
+    from jupyter_server.serverapp import list_running_servers
+
+    running = list(list_running_servers())
+    own = _own(running)
+    if len(own) == 1:
+        return Server(own[0]["url"], own[0]["token"] or os.environ.get("JUPYTERHUB_API_TOKEN", ""))
+    if url := _hub_url():
+        return Server(url, os.environ.get("JUPYTERHUB_API_TOKEN", ""))
+    if not own:
+        raise SantaError(f"No Jupyter server runs here: {START}.")
+    urls = ", ".join(info["url"] for info in own)
+    raise SantaError(
+        f"Several Jupyter servers run here and none of them started this kernel: {CHOOSE} ({urls})."
+    )
+
+
+def _own(running: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Of the servers that run here: the one that is ours, by the surest sign there is; else all."""
+    told = os.environ.get("JUPYTER_SERVER_URL", "")  # in its terminals
+    parents = _parents()
+    signs: Iterable[Callable[[dict[str, Any]], bool]] = (
+        lambda info: info["pid"] in parents,
+        lambda info: bool(told) and urlsplit(info["url"])[1:3] == urlsplit(told)[1:3],
+        _knows_this_kernel,
+    )
+    for sign in signs:
+        if len(running) > 1 and (own := [info for info in running if sign(info)]):
+            return own
+    return running
+
+
+def _parents() -> set[int]:
+    """Process ids that may be this kernel's server's (on Windows JPY_PARENT_PID is a handle)."""
+    told = os.environ.get("JPY_PARENT_PID", "")
+    return {os.getppid(), *([int(told)] if told.isdigit() else [])}
+
+
+def _knows_this_kernel(info: dict[str, Any]) -> bool:
+    """Whether the server runs the kernel with this process's connection file."""
+    try:
+        from ipykernel.connect import get_connection_file
+
+        kernel = os.path.basename(get_connection_file())[len("kernel-") : -len(".json")]  # noqa: PTH119
+        url = f"{info['url']}api/kernels/{kernel}"
+        answer = httpx.get(url, headers=credentials(info["token"]), timeout=PROBE_TIMEOUT, trust_env=False)
+    except (ImportError, RuntimeError, httpx.HTTPError):
+        return False
+    return answer.status_code == 200
+
+
+def _hub_url() -> str:
+    """Where JupyterHub told this user's server to listen, or ""."""
+    address = urlsplit(os.environ.get("JUPYTERHUB_SERVICE_URL", ""))
+    if not address.port:
+        return ""
+    host = address.hostname if address.hostname not in (None, "", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", address.path).rstrip("/")
+    return f"{address.scheme}://{host}:{address.port}{prefix}/"

@@ -1,0 +1,98 @@
+"""The engine as a child of this process, for a kernel or a command without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from . import client
+from .client import NotYet, SantaError
+
+T = TypeVar("T")
+
+# Set by start(); what discovery.find() returns first.
+current: LocalEngine | None = None
+
+
+class LocalEngine:
+    """Answers as client.Server does, by a service on this package's own event loop."""
+
+    url = "this process"
+
+    def __init__(self, model: str = "") -> None:
+        # Imported here: who asks a server needs neither.
+        from ..server.extension import SantaApp
+        from ..server.service import CompletionService, Settings
+
+        settings = Settings(model=model or SantaApp.model.default_value)
+        self._service = CompletionService(settings, logging.getLogger("santajupyter"))
+
+    async def status(self) -> dict[str, Any]:
+        return await _there(self._status())
+
+    async def load(self, model: str = "") -> dict[str, Any]:
+        await _there(self._service.load(model))
+        return await self.status()
+
+    async def unload(self) -> dict[str, Any]:
+        await _there(self._service.unload())
+        return await self.status()
+
+    async def explain(self, body: client.Body) -> dict[str, Any]:
+        return await _there(self._explain(body))
+
+    async def complete(self, body: client.Body, on_delta: client.OnDelta) -> dict[str, Any]:
+        return await _there(self._complete(body, on_delta))
+
+    async def close(self) -> None:
+        await _there(self._service.close())
+
+    async def _status(self) -> dict[str, Any]:
+        return self._service.status()
+
+    async def _explain(self, body: client.Body) -> dict[str, Any]:
+        from ..protocol import completion_request
+
+        return await self._service.explain(completion_request(body))
+
+    async def _complete(self, body: client.Body, on_delta: client.OnDelta) -> dict[str, Any]:
+        from ..protocol import completion_request
+
+        async def tell(index: int, text: str) -> None:
+            on_delta(index, text)
+
+        return (await self._service.complete(completion_request(body), tell)).to_json()
+
+
+def start(model: str = "") -> LocalEngine:
+    """The engine of this process; one with another model than before ends that one."""
+    global current
+    stop()
+    current = LocalEngine(model)
+    return current
+
+
+def stop() -> None:
+    """End the engine of this process, if there is one."""
+    global current
+    if current:
+        client.run(current.close())
+    current = None
+
+
+async def _there(work: Coroutine[Any, Any, T]) -> T:
+    """The work's result, done on the package's own loop. Raises SantaError."""
+    from ..engine import EngineUnavailable, RequestFailed
+    from ..protocol import BadRequest
+    from ..server.service import NotAllowed, QueueFull, Superseded, TimedOut
+
+    try:
+        return await asyncio.wrap_future(client.submit(work))
+    except EngineUnavailable as error:
+        if error.reason == "error":
+            raise SantaError(str(error)) from error
+        raise NotYet(str(error), error.retry_after) from error
+    except (BadRequest, NotAllowed, QueueFull, RequestFailed, Superseded, TimedOut) as error:
+        raise SantaError(str(error)) from error

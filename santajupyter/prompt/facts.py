@@ -1,0 +1,105 @@
+"""What the kernel's names stand for -> compact comments for the model.
+
+``df: DataFrame 891x12 (age float64, sex str, …)``, ``load(path, sep=…)``. What the names come from is
+other people's text too: it is cut, and nothing in it can end the comment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..protocol import Cell, Variable
+
+# The cells whose names are told of, besides the cursor's own.
+ABOVE = 2
+BELOW = 1
+MAX_FACTS = 8
+MAX_LENGTH = 200
+MAX_DETAIL = 60
+
+NAME = re.compile(r"[^\W\d]\w*")
+IMPORTS = re.compile(r"^\s*(?:import|from)\b.*", re.MULTILINE)
+DEFINED = re.compile(r"\b(?:class|def)\s+(\w+)")
+UNFINISHED = re.compile(r"\w+\Z")
+
+
+def facts(variables: Sequence[Variable], cells: Sequence[Cell], active: int, offset: int) -> tuple[str, ...]:
+    """A line for each variable that the code around the cursor names, the last named one last.
+
+    The word being typed isn't a name yet, so that the lines stay the same from key to key. What the
+    cells say themselves (an import, a definition) isn't told again.
+    """
+    if not variables or cells[active].type != "code":
+        return ()
+    source = cells[active].source
+    above = _code(cells[max(0, active - ABOVE) : active])
+    below = _code(cells[active + 1 : active + 1 + BELOW])
+    near = "\n".join([source[offset:], below, above, UNFINISHED.sub("", source[:offset])])
+    told = set(DEFINED.findall(near))
+    told.update(name for line in IMPORTS.findall(_code(cells)) for name in NAME.findall(line))
+    known = {variable.name: variable for variable in variables if variable.name not in told}
+    lines = (line(known[name]) for name in dict.fromkeys(NAME.findall(near)) if name in known)
+    return tuple(filter(None, lines))[-MAX_FACTS:]
+
+
+def files_line(files: Sequence[str]) -> tuple[str, ...]:
+    """``files (ages.csv, data/rows.csv)``, as many as fit."""
+    return ("files" + _bracketed(files, MAX_LENGTH),) if files else ()
+
+
+def line(variable: Variable) -> str:
+    """The variable in a line of at most MAX_LENGTH characters; "" where there is nothing to say."""
+    name, kind = variable.name, variable.type
+    if kind in ("class", "function"):
+        # What was imported is none of the user's own.
+        signature = _printable(variable.signature)
+        own = variable.module == "__main__"
+        text = f"{'class ' if kind == 'class' else ''}{name}{signature}" if own else ""
+    elif kind == "module":
+        text = f"{name}: module {variable.module}"
+    else:
+        text = " ".join([f"{name}: {kind}", *_measures(variable)])
+    text = _printable(text)[:MAX_LENGTH]
+    details = [] if kind in ("class", "function", "module") else list(_details(variable))
+    return text + _bracketed(details, MAX_LENGTH - len(text)) if text else ""
+
+
+def _measures(variable: Variable) -> Iterator[str]:
+    if variable.shape is not None:
+        lengths = list(map(str, variable.shape))
+        if variable.type == "DataFrame":
+            yield "x".join(lengths)
+        elif variable.type in ("ndarray", "Tensor", "Parameter"):
+            yield f"({', '.join(lengths)})"
+        elif len(lengths) == 1:
+            yield f"of {lengths[0]}"
+    if variable.dtype:
+        yield variable.dtype
+
+
+def _details(variable: Variable) -> Iterable[str]:
+    if variable.columns:
+        return (f"{name} {dtype}".rstrip() for name, dtype in variable.columns)
+    return variable.keys or variable.members
+
+
+def _bracketed(details: Sequence[str], room: int) -> str:
+    """`` (a, b, …)``, as many as fit."""
+    kept: list[str] = []
+    for detail in details:
+        shown = _printable(detail)[:MAX_DETAIL]
+        room -= len(shown) + 2
+        if room < 4:
+            kept.append("…")
+            break
+        kept.append(shown)
+    return f" ({', '.join(kept)})" if kept else ""
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _code(cells: Iterable[Cell]) -> str:
+    return "\n".join(cell.source for cell in cells if cell.type == "code")

@@ -1,0 +1,66 @@
+"""The data files beside a notebook, as its code would name them.
+
+Only names are read; none outside the server's root, none hidden.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from .modules import may_be_read, notebook_folder
+from .names import READER
+
+MAX_ENTRIES = 1000
+MAX_FILES = 200
+# Code is no data.
+LEFT_OUT = (".ipynb", ".py", ".pyc")
+_READS = re.compile(rf"\b{READER}\(")
+_BEGUN = re.compile(r"""["']([^"'\n]*/)[^"'/\n]*\Z""")
+
+
+def data_files(root: Path, path: str, code: str, left: str) -> list[str]:
+    """Paths from the folder of the notebook at ``path``, which is relative to ``root``, with ``/``.
+
+    Those of the files in that folder and one level further down, and of those in the folder that the string
+    at the end of ``left`` has begun with. None where ``code`` reads no file. No error is raised.
+    """
+    if not _READS.search(code):
+        return []
+    begun = _BEGUN.search(left)
+    try:
+        root = root.resolve()
+        there = _files(root, notebook_folder(root, path), begun[1] if begun else "")
+        return sorted({*islice(there, MAX_FILES)})
+    except (OSError, ValueError, RuntimeError):  # a null byte in the path, a loop of links
+        return []
+
+
+def _files(root: Path, folder: Path, begun: str) -> Iterator[str]:
+    folders = []
+    for entry in _entries(root, folder):
+        if entry.is_dir():
+            folders.append(f"{entry.name}/")
+        elif not entry.name.endswith(LEFT_OUT):
+            yield entry.name
+    for name in dict.fromkeys([*filter(None, [begun]), *folders]):
+        for entry in _entries(root, folder / name):
+            if entry.is_file() and not entry.name.endswith(LEFT_OUT):
+                yield name + entry.name
+
+
+def _entries(root: Path, folder: Path) -> Iterator[os.DirEntry[str]]:
+    """The first of those that may be read, in the file system's order."""
+    if not may_be_read(root, folder.resolve()):
+        return
+    try:
+        with os.scandir(folder) as entries:
+            for entry in islice(entries, MAX_ENTRIES):
+                linked = entry.is_symlink() and not may_be_read(root, Path(entry.path).resolve())
+                if not entry.name.startswith((".", "__")) and not linked:
+                    yield entry
+    except OSError:
+        return

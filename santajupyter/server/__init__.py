@@ -1,0 +1,1 @@
+"""The Jupyter server's side: routes, admission, and the models' lives."""

@@ -1,0 +1,158 @@
+"""SantaCoder's architecture by torch: everything but the captured graph runs on the CPU here too."""
+
+from __future__ import annotations
+
+import ctypes.util
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from santajupyter.engine import cuda_bigcode, devices, openvino_bigcode, transformers_causallm, worker
+from santajupyter.engine.model import KV, ModelUnavailable, OutOfMemory, RunsAhead
+
+from ..checkpoint import make_checkpoint
+from .test_openvino_bigcode import IDS, SANTA_MINI, logits
+
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+DEVICES = ["cpu", pytest.param("cuda", marks=on_a_gpu)]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": True}, {"activation_function": "gelu"}])
+def test_float32_is_transformers(tmp_path: Path, changes: dict[str, object], device: str) -> None:
+    folder = make_checkpoint(tmp_path / "model", **changes)
+    ours, theirs = (
+        cuda_bigcode.load(folder, device, "float32"),
+        transformers_causallm.load(folder, "cpu", "float32"),
+    )
+    np.testing.assert_allclose(logits(ours, IDS), logits(theirs, IDS), atol=2e-4, rtol=2e-4)
+
+
+def test_real_weights_agree_with_transformers() -> None:
+    theirs = logits(transformers_causallm.load(SANTA_MINI, "cpu", "float32"), IDS)
+    np.testing.assert_allclose(
+        logits(cuda_bigcode.load(SANTA_MINI, "cpu", "float32"), IDS), theirs, atol=1e-3
+    )
+
+
+@on_a_gpu
+def test_float16_on_a_gpu() -> None:
+    """The bound of docs/design.md."""
+    theirs = logits(transformers_causallm.load(SANTA_MINI, "cpu", "float32"), IDS)
+    error = logits(cuda_bigcode.load(SANTA_MINI, "cuda", "auto"), IDS) - theirs
+    assert np.sqrt(np.mean(error**2)) < 0.01 * theirs.std()
+
+
+def by_steps(model: cuda_bigcode.BigCode, kv: KV, token: int, count: int) -> list[int]:
+    found = []
+    for _ in range(count):
+        token = int(model.step(kv, [[token]])[0, 0, :300].argmax())
+        found.append(token)
+    return found
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_running_ahead_picks_what_steps_pick(tiny: Path, device: str) -> None:
+    model = cuda_bigcode.load(tiny, device, "float32")
+    assert isinstance(model, RunsAhead)
+    kv, other = model.empty(), model.empty()
+    for one in (kv, other):
+        model.step(one, [IDS[:20]])
+    picks = list(islice(model.greedy(kv, 5, 300), 30))
+    assert [token for token, _ in picks] == by_steps(model, other, 5, 30)
+    assert kv.length == other.length == 50
+    alone = model.step(kv, [[picks[-1][0]]])[0, 0]
+    np.testing.assert_allclose(alone, model.step(other, [[picks[-1][0]]])[0, 0], atol=1e-3)
+    assert all(logprob <= 0 for _, logprob in picks)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_texts_that_take_turns_are_each_as_alone(tiny: Path, device: str) -> None:
+    model = cuda_bigcode.load(tiny, device, "float32")
+    beginnings = (IDS[:20], IDS[20:50])
+    alone, kvs = [], []
+    for ids in beginnings:
+        kv = model.empty()
+        model.step(kv, [ids])
+        alone.append(list(islice(model.greedy(kv, 7, 300), 15)))
+        kv.cut(len(ids))
+        kvs.append(kv)
+    runs = [model.greedy(kv, 7, 300) for kv in kvs]
+    turns: list[list[tuple[int, float]]] = [[], []]
+    for turn in (0, 1, 1, 0, 0, 0, 1, 0, 1, 1, 1, 0, 0, 1):
+        turns[turn].append(next(runs[turn]))
+    for found, right in zip(turns, alone, strict=True):
+        assert [token for token, _ in found] == [token for token, _ in right[: len(found)]]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_running_ahead_ends_where_the_positions_do(tiny: Path, device: str) -> None:
+    """256 positions: a step begun beyond them would be an error that ends a GPU's process."""
+    model = cuda_bigcode.load(tiny, device, "float32")
+    kv = model.empty()
+    model.step(kv, [[i % 300 for i in range(250)]])
+    assert len(list(model.greedy(kv, 1, 300))) == 6
+    assert kv.length == 256
+
+
+@on_a_gpu
+def test_the_step_is_captured(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    model = cuda_bigcode.load(tiny, "cuda", "auto")
+    assert model._single._step.__qualname__ == "CUDAGraph.replay"
+    assert "no CUDA graph" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "dtype", "here"),
+    [
+        ({}, "cuda:1", "auto", True),
+        ({}, "mps", "bfloat16", True),
+        ({}, "cuda", "int8", False),
+        ({}, "cpu", "auto", False),
+        ({"scale_attn_weights": False}, "cuda", "auto", False),
+    ],
+)
+def test_what_runs_here(
+    tmp_path: Path, changes: dict[str, object], device: str, dtype: str, here: bool
+) -> None:
+    assert cuda_bigcode.runs(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
+
+
+def test_a_broken_file_is_a_sentence(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(b"not tensors")
+    with pytest.raises(ModelUnavailable, match="can't be loaded"):
+        cuda_bigcode.load(folder, "cpu", "float32")
+
+
+def test_a_gpu_that_is_full_leaves_the_cpu(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the user chose the GPU or a format, the sentence is theirs to act on."""
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(worker, "resolve", lambda device: "cuda:0" if device == "auto" else device)
+    monkeypatch.setattr(cuda_bigcode, "text_config", full)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(cuda_bigcode, "tensor_files", lambda folder: {})
+    assert isinstance(worker._load(tiny, "auto", "auto", 0), openvino_bigcode.BigCode)
+    for device, dtype in (("cuda:0", "auto"), ("auto", "float16")):
+        with pytest.raises(OutOfMemory, match="not enough memory on cuda:0"):
+            worker._load(tiny, device, dtype, 0)
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several GPUs the one with the most free memory; without a driver torch isn't imported."""
+    assert devices.resolve("cuda:1") == "cuda:1"
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
+    assert devices.resolve("auto") == "cpu"
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: "libcuda.so.1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: ((1, 9, 4)[index], 16))
+    assert devices.resolve("auto") == "cuda:1"

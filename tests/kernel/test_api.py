@@ -1,0 +1,287 @@
+"""The functions for scripts, and how the server is found, at a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import santajupyter
+from santajupyter.kernel import api, client, discovery, local
+from santajupyter.kernel.client import SantaError
+
+from .test_magics import TOKEN, request, server, until
+
+KERNEL_VARIABLES = ["JPY_PARENT_PID", "JUPYTER_SERVER_URL", "JUPYTERHUB_SERVICE_URL", "SANTAJUPYTER_URL"]
+
+
+@pytest.fixture(scope="module")
+def url(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    with server(tiny, folder, folder) as (address, _):
+        yield address
+
+
+@pytest.fixture
+def runtime(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A runtime folder of our own, in which no server is known."""
+    for name in KERNEL_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANTAJUPYTER_URL", url)
+    monkeypatch.setenv("SANTAJUPYTER_TOKEN", TOKEN)
+
+
+def known(runtime: Path, name: str, url: str, **fields: Any) -> None:
+    """A server's info file, as jupyter_server writes it; this test's process runs for sure."""
+    info = {"url": url, "token": TOKEN, "pid": os.getpid(), "root_dir": "", "base_url": "/", **fields}
+    (runtime / f"jpserver-{name}.json").write_text(json.dumps({**info, "sock": "", "port": 1}))
+
+
+@pytest.mark.usefixtures("named")
+class TestFunctions:
+    def test_complete(self) -> None:
+        deltas: list[str] = []
+        made = santajupyter.complete(
+            "for i in",
+            max_new_tokens=20,
+            temperature=1.2,
+            seed=1,
+            on_delta=lambda _, text: deltas.append(text),
+        )
+        assert made.text == made.items[0].text and made.text.startswith("".join(deltas).rstrip()[:5])
+        assert made.usage.completion_tokens > 0 and made.timings.decode_ms > 0
+        several = santajupyter.complete("for i in", n=3, temperature=1.2, seed=1)
+        assert len(several.items) == 3
+
+    def test_fill(self) -> None:
+        text = santajupyter.fill("a = <FILL>\nb = 2\n", max_new_tokens=8, temperature=1.2, seed=5)
+        assert "<FILL>" not in text and text.endswith("\nb = 2\n")
+
+    def test_fill_beside_other_text_is_a_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+        at_cursor = client.at_cursor
+
+        def note(*args: Any, **fields: Any) -> dict[str, Any]:
+            asked.append(fields["mode"])
+            return at_cursor(*args, **fields)
+
+        monkeypatch.setattr(client, "at_cursor", note)
+        santajupyter.fill("a = <FILL>\nif a:\n    <FILL>\nif b: <FILL>", max_new_tokens=1)
+        assert asked == ["line", "block", "block"]
+
+    def test_docstring(self) -> None:
+        code = "def f(x):\n    return x\n"
+        made = (
+            santajupyter.docstring(code, max_new_tokens=12, temperature=1.0, seed=seed) for seed in range(30)
+        )
+        new = next(text for text in made if text != code)  # the random model mostly has no words
+        assert new.startswith('def f(x):\n    """') and new.endswith("    return x\n")
+
+    async def test_their_twins_run_in_any_loop(self) -> None:
+        text, made = await asyncio.gather(
+            santajupyter.fill_async("a = <FILL>", max_new_tokens=4), santajupyter.complete_async("b = ")
+        )
+        assert text.startswith("a = ") and made.model
+
+    @pytest.mark.parametrize(
+        ("call", "said"),
+        [
+            (lambda: santajupyter.fill("none"), "Mark one hole or more with <FILL>."),
+            (lambda: santajupyter.docstring("x = 1"), "There is no function without documentation here."),
+            (lambda: santajupyter.docstring("def f(:"), "This isn't complete Python"),
+            (lambda: santajupyter.docstring("", language="cobol"), "language: must be one of python, java"),
+            (lambda: santajupyter.complete("x", n=2), "n: several candidates need a temperature above 0"),
+            (lambda: santajupyter.complete("\ud800"), "The text has half of a surrogate pair"),
+        ],
+    )
+    def test_errors_are_sentences(self, call: Any, said: str) -> None:
+        with pytest.raises(SantaError) as error:
+            call()
+        assert str(error.value).startswith(said)
+
+    def test_an_unknown_name(self) -> None:
+        with pytest.raises(AttributeError):
+            santajupyter.nonsense  # noqa: B018
+
+
+def test_importing_the_package_imports_next_to_nothing() -> None:
+    code = "import sys, santajupyter; print({'torch', 'httpx', 'jupyter_server'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a signal to a thread")
+@pytest.mark.parametrize(
+    ("state", "serving", "said"),
+    [
+        ("loading", "santa-mini", "Loading me/tiny."),
+        ("ready", "me/tiny", "me/tiny is at work."),
+        ("error", "santa-mini", "santa-mini is at work."),
+        ("error", None, "Loading me/tiny."),
+    ],
+)
+def test_what_a_caller_hears_while_it_waits(
+    state: str, serving: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the model had failed and the one that stands in was loading: "None is at work."."""
+    monkeypatch.setattr(client, "REPORT_INTERVAL", 0.01)
+    heard = threading.Event()
+    words: list[str] = []
+
+    class Slow:
+        async def status(self) -> dict[str, Any]:
+            return {"state": state, "serving": serving, "message": "Loading me/tiny.", "progress": None}
+
+        async def complete(self, body: Any, on_delta: Any) -> dict[str, Any]:
+            await asyncio.to_thread(heard.wait, 10)
+            return {}
+
+    def hear(status: dict[str, Any]) -> None:
+        words.append(status["message"])
+        heard.set()
+
+    client.run(client.ask(Slow(), {}, on_wait=hear))  # type: ignore[arg-type]
+    assert words[0] == said
+
+
+def test_an_interrupt_cancels_the_work() -> None:
+    cancelled = threading.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    # Tests that a shell runs in the background begin with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            client.run(work())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert cancelled.wait(10)
+
+
+@pytest.mark.usefixtures("runtime")
+class TestFindingTheServer:
+    def test_none(self) -> None:
+        with pytest.raises(
+            SantaError, match="No Jupyter server runs here: start one with `santajupyter serve`"
+        ):
+            discovery.find_server()
+
+    def test_the_only_one(self, runtime: Path, url: str) -> None:
+        known(runtime, "1", url)
+        assert discovery.find_server() == client.Server(url, TOKEN)
+
+    def test_of_several_the_one_that_started_us(
+        self, runtime: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        known(runtime, "1", url)
+        known(runtime, "2", "http://127.0.0.1:9/", pid=os.getppid())
+        assert discovery.find_server().url == "http://127.0.0.1:9/"
+        monkeypatch.setenv("JPY_PARENT_PID", str(os.getpid()))
+        (runtime / "jpserver-2.json").unlink()
+        known(runtime, "2", "http://127.0.0.1:9/", pid=1)
+        assert discovery.find_server().url == url
+
+    def test_of_several_the_terminals_own(
+        self, runtime: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        known(runtime, "1", url)
+        known(runtime, "2", "http://127.0.0.1:9/")
+        monkeypatch.setenv("JUPYTER_SERVER_URL", "http://127.0.0.1:9/")
+        assert discovery.find_server().url == "http://127.0.0.1:9/"
+
+    def test_of_several_the_one_that_knows_this_kernel(
+        self, runtime: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kernel = request(url + "api/kernels", {"name": "python3"})["id"]
+        known(runtime, "1", "http://127.0.0.1:9/")
+        known(runtime, "2", url)
+        monkeypatch.setattr("ipykernel.connect.get_connection_file", lambda: f"/run/kernel-{kernel}.json")
+        assert discovery.find_server().url == url
+
+    def test_several_are_named(self, runtime: Path, url: str) -> None:
+        known(runtime, "1", url)
+        known(runtime, "2", "http://127.0.0.1:9/")
+        with pytest.raises(SantaError, match="set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN") as error:
+            discovery.find_server()
+        assert url in str(error.value) and TOKEN not in str(error.value)
+
+    def test_under_a_hub(self, runtime: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        port = url.split(":")[2].split("/")[0]
+        monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", f"http://0.0.0.0:{port}/user/me/")
+        monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")
+        monkeypatch.setenv("JUPYTERHUB_API_TOKEN", TOKEN)
+        found = discovery.find_server()
+        assert found == client.Server(url, TOKEN)
+        assert client.run(found.status())["state"]
+        # A hub's own servers have no token in their info files.
+        known(runtime, "1", url, token="")
+        assert discovery.find_server() == client.Server(url, TOKEN)
+
+
+def test_a_server_without_tokens(tiny: Path, tmp_path: Path) -> None:
+    with server(tiny, tmp_path, tmp_path, token="") as (url, _):
+        found = client.Server(url, "")
+        made = client.run(client.ask(found, client.at_cursor("x = ", max_new_tokens=2)))
+    assert made["items"]
+
+
+class TestHere:
+    @pytest.fixture
+    def engine(self, tiny: Path, runtime: Path) -> Iterator[local.LocalEngine]:
+        yield local.start(str(tiny))
+        local.stop()
+        assert local.current is None
+
+    def test_it_is_asked_before_any_server(self, engine: local.LocalEngine, tiny: Path) -> None:
+        said: list[str] = []
+        status = client.run(client.loaded(engine, "", lambda status: said.append(status["state"])))
+        assert (status["state"], said[0]) == ("ready", "loading")
+        made = api.complete("for i in", max_new_tokens=4)
+        assert made.model == str(tiny)
+        assert client.run(engine.explain(client.at_cursor("x")))["window"] == 256
+        assert client.run(engine.unload())["state"] == "unloaded"
+
+    async def test_from_another_loop(self, engine: local.LocalEngine) -> None:
+        assert (await api.complete_async("for i in", max_new_tokens=2)).model
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            (client.at_cursor("x", max_new_tokens=0), "max_new_tokens: must be a whole number"),
+            ({}, "cells: missing"),
+        ],
+    )
+    def test_its_errors_are_the_servers(self, engine: local.LocalEngine, body: Any, said: str) -> None:
+        with pytest.raises(SantaError, match=said):
+            client.run(client.ask(engine, body))
+        with pytest.raises(SantaError, match="is not one of SantaApp"):
+            client.run(engine.load("me/other"))
+
+    def test_what_is_not_wanted_any_more_is_cancelled(self, engine: local.LocalEngine) -> None:
+        client.run(client.loaded(engine))
+        body = client.at_cursor("x = (\n", mode="block", max_new_tokens=1000, n=8, temperature=1.0)
+        future = client.submit(client.ask(engine, body))
+        until(lambda: client.run(engine.status())["busy"] == 1 or future.done())
+        future.cancel()
+        until(lambda: client.run(engine.status())["busy"] == 0)

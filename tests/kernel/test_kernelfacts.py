@@ -1,0 +1,257 @@
+"""What kernel/kernelfacts.py reads from a real kernel, and that it leaves no trace there."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import start_new_kernel
+
+SRC = Path(__file__).parents[2] / "src"
+SOURCE = (SRC.parent / "santajupyter" / "kernel" / "kernelfacts.py").read_text("utf-8")
+TIMEOUT = 60
+
+# Whatever of it is touched says so, and harms.
+HOSTILE = """
+import time, types
+touched = []
+class Loud:
+    def _touched(self, *_):
+        touched.append(1); print('touched'); time.sleep(5); raise RuntimeError
+    __getattr__ = __len__ = __iter__ = __getitem__ = __eq__ = __bool__ = __repr__ = __str__ = _touched
+    __hash__ = lambda self: self._touched()
+    shape = columns = dtype = property(_touched)
+    __class__ = property(_touched)
+    __dict__ = property(_touched)
+    def method(self): pass
+class Meta(type):
+    def __getattribute__(cls, name):
+        touched.append(name); print(name); return type.__getattribute__(cls, name)
+    __mro__ = __dict__ = __name__ = property(lambda cls: print('meta'))
+class Made(metaclass=Meta):
+    __module__ = property(Loud._touched)
+loud, made = Loud(), object.__new__(Made)
+class Lazy(types.ModuleType):
+    __getattr__ = __dict__ = Loud._touched
+lazy = Lazy('lazy')
+odd = types.ModuleType('odd')
+odd.__getattr__ = Loud()._touched
+odd.known = 1
+list, type, json, len, exec, dict, sys, str = 3, None, 1, loud, loud, loud, loud, loud
+held = [loud, loud]
+keyed = {'a': loud, 1: loud}
+def given(a, /, b=loud, *c, d, e=loud, **f): pass
+"""
+
+PANDAS = """
+import numpy as np, pandas as pd
+from pandas.api.extensions import ExtensionArray, ExtensionDtype
+class Bad(pd.DataFrame):
+    @property
+    def columns(self): print('columns'); raise RuntimeError
+    shape = dtypes = index = _mgr = columns
+    def __len__(self): print('len')
+bad = object.__new__(Bad)
+class OwnType(ExtensionDtype):
+    type, name = int, 'own'
+    @classmethod
+    def construct_array_type(cls): return Own
+class Own(ExtensionArray):
+    loud = False
+    def __init__(self, values): self.values = values
+    @property
+    def dtype(self):
+        if Own.loud: print('dtype')
+        return OwnType()
+    def __len__(self):
+        if Own.loud: print('len')
+        return len(self.values)
+    def copy(self): return self
+    def view(self, *_): return self
+df = pd.DataFrame({'age': [1], 'größe': [2.0], '年齢': ['x'], 'sex': pd.Categorical(['secret'])})
+own = pd.DataFrame({'plain': [1]})
+own['mine'] = pd.Series(Own([1]), copy=False)
+Own.loud = True
+wide = pd.DataFrame(np.zeros((2, 10_000)), columns=[f'c{i}' for i in range(10_000)])
+two = pd.DataFrame(np.zeros((1, 2)), columns=pd.MultiIndex.from_tuples([('a', 'b'), ('a', 'c')]))
+age = df['age']
+x = np.zeros((3, 4), np.float32)
+"""
+
+
+def expression(wanted: list[str]) -> str:
+    """What kernelfacts.ts has the kernel evaluate, taken from there."""
+    typescript = (SRC / "kernelfacts.ts").read_text("utf-8")
+    found = re.search(r"return `(\(lambda own: .*?\}\))`;", typescript, re.DOTALL)
+    assert found
+    values = iter([json.dumps(SOURCE), json.dumps(wanted)])
+    return re.sub(r"\$\{JSON\.stringify\(\w+\)\}", lambda _: next(values), found[1])
+
+
+class Kernel:
+    def __init__(self, client: BlockingKernelClient) -> None:
+        self.client = client
+
+    def run(self, code: str, **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The reply's content, and what the kernel published meanwhile, its states left out."""
+        published: list[dict[str, Any]] = []
+        reply = self.client.execute_interactive(
+            code, timeout=TIMEOUT, output_hook=published.append, **options
+        )
+        return reply["content"], [message for message in published if message["msg_type"] != "status"]
+
+    def define(self, code: str) -> None:
+        reply, _ = self.run(code)
+        assert reply["status"] == "ok", reply
+
+    def value(self, code: str) -> Any:
+        """The value of an expression, by way of JSON's types."""
+        reply, _ = self.run("", silent=True, user_expressions={"value": code})
+        return ast.literal_eval(reply["user_expressions"]["value"]["data"]["text/plain"])
+
+    def facts(self, *wanted: str) -> dict[str, Any]:
+        """The variables by name; nothing may be published on the way."""
+        reply, published = self.run(
+            "", silent=True, store_history=False, user_expressions={"facts": expression(list(wanted))}
+        )
+        assert published == []
+        answer = reply["user_expressions"]["facts"]
+        assert answer["status"] == "ok", answer
+        # As kernelfacts.ts does it.
+        text = re.sub(r"\\(.)", r"\1", answer["data"]["text/plain"][1:-1])
+        assert text == ast.literal_eval(answer["data"]["text/plain"])
+        self.classes = json.loads(text)["classes"]
+        return {variable.pop("name"): variable for variable in json.loads(text)["variables"]}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[BlockingKernelClient]:
+    manager, client = start_new_kernel(kernel_name="python3")
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(client: BlockingKernelClient) -> Kernel:
+    kernel = Kernel(client)
+    kernel.run("%reset -f")
+    return kernel
+
+
+def test_it_leaves_no_trace(kernel: Kernel) -> None:
+    kernel.define("1 + 1")
+    kernel.define("a = 2")
+    trace = (
+        "(sorted(globals()), In, len(Out), _, __, get_ipython().execution_count, "
+        "get_ipython().history_manager.session_number, len(get_ipython().history_manager.input_hist_raw), "
+        "sorted(__import__('sys').modules), __import__('gc').isenabled())"
+    )
+    before = kernel.value(trace)
+    assert kernel.facts("a")["a"]["type"] == "int"
+    assert kernel.value(trace) == before
+
+
+def test_nothing_unknown_is_touched(kernel: Kernel) -> None:
+    kernel.define(HOSTILE)
+    facts = kernel.facts("loud", "list")
+    assert kernel.value("touched") == []
+    assert list(facts)[:2] == ["loud", "list"]
+    assert facts["loud"] == {"type": "Loud", "module": "__main__", "complete": []}
+    assert "method" in kernel.classes["__main__.Loud"]
+    assert facts["made"] == {"type": "Made", "module": "", "complete": ["members"]}
+    assert facts["list"]["type"] == "int"
+    assert facts["lazy"]["type"] == "Lazy"
+    assert (facts["odd"]["members"], facts["odd"]["complete"]) == (["known"], [])
+    assert (facts["held"]["shape"], facts["held"]["dtype"]) == ([2], "Loud")
+    assert (facts["keyed"]["keys"], "keys" in facts["keyed"]["complete"]) == (["a"], True)
+    assert facts["given"]["signature"] == "(a, /, b=…, *c, d, e=…, **f)"
+
+
+def test_pandas(kernel: Kernel) -> None:
+    kernel.define(PANDAS)
+    facts = kernel.facts("c9999")
+    assert facts["df"]["shape"] == [1, 4]
+    assert facts["df"]["columns"] == [
+        ["age", "int64"],
+        ["größe", "float64"],
+        ["年齢", "str"],
+        ["sex", "category"],
+    ]
+    assert facts["df"]["complete"] == ["members", "columns"]
+    assert {"head", "groupby", "iloc"} <= set(kernel.classes["pandas.DataFrame"])
+    assert facts["wide"]["shape"] == [2, 10_000]
+    assert [name for name, _ in facts["wide"]["columns"]] == [*(f"c{i}" for i in range(100)), "c9999"]
+    assert facts["wide"]["complete"] == []
+    assert facts["own"]["columns"] == [["plain", "int64"], ["mine", ""]]
+    assert "columns" not in facts["bad"]
+    assert "columns" not in facts["two"]
+    assert (facts["age"]["shape"], facts["age"]["dtype"]) == ([1], "int64")
+    assert (facts["x"]["shape"], facts["x"]["dtype"]) == ([3, 4], "float32")
+    assert "members" in facts["np"]["complete"]
+    assert {"linspace", "random"} <= set(facts["np"]["members"])
+    assert "secret" not in json.dumps(facts)
+
+
+def test_polars_and_torch(kernel: Kernel) -> None:
+    kernel.define(
+        "import polars as pl, torch\n"
+        "pf = pl.DataFrame({'a': [1], 'b': pl.Series(['secret'], dtype=pl.Enum(['secret']))})\n"
+        "ps, t, p = pf['a'], torch.zeros(2, 3), torch.nn.Parameter(torch.zeros(4))"
+    )
+    facts = kernel.facts()
+    assert facts["pf"]["columns"] == [["a", "Int64"], ["b", "Enum"]]
+    assert (facts["pf"]["shape"], facts["ps"]["dtype"]) == ([1, 2], "Int64")
+    assert (facts["t"]["shape"], facts["t"]["dtype"], facts["p"]["shape"]) == ([2, 3], "float32", [4])
+    assert "secret" not in json.dumps(facts)
+
+
+def test_builtins_functions_and_classes(kernel: Kernel) -> None:
+    kernel.define(
+        "import functools\n"
+        "class Point:\n"
+        "    def __init__(self, x, y=1): self.x, self._y = x, y\n"
+        "    def norm(self): pass\n"
+        "old, Point = Point(1), type('Point', (), {})\n"
+        "new = Point()\n"
+        "def logged(f):\n"
+        "    return functools.wraps(f)(lambda *args: f(*args))\n"
+        "@logged\n"
+        "def load(path, *, sep=','): pass\n"
+        "big = dict.fromkeys(map(str, range(10**6)))\n"
+        "s, 変数 = 'secret', {'年': 1}\n"
+    )
+    facts = kernel.facts()
+    assert facts["load"]["signature"] == "(path, *, sep=…)"
+    assert facts["load"]["complete"] == []
+    assert facts["old"]["members"] == ["x"]
+    assert [name for name in ("old", "new") if "members" in facts[name]["complete"]] == ["new"]
+    assert (facts["big"]["shape"], len(facts["big"]["keys"])) == ([10**6], 50)
+    assert "keys" not in facts["big"]["complete"]
+    assert facts["変数"]["keys"] == ["年"]
+    assert {"get_ipython", "In", "Out", "open"}.isdisjoint(facts)
+    assert "secret" not in json.dumps(facts)
+
+
+def test_limits(kernel: Kernel) -> None:
+    """The newest names fit, and those that are wanted; of what is cut, completeness isn't claimed."""
+    kernel.define("for i in range(1000): globals()[f'n{i}'] = {f'k{j:0150}': 1 for j in range(40)}")
+    facts = kernel.facts("n3")
+    assert list(facts)[:3] == ["n3", "n999", "n998"]
+    assert 5 < len(facts) < 200
+    kernel.define("globals().update({f'm{i}': i for i in range(10**5)}, **{'a b': 1, '_private': 2})")
+    facts = kernel.facts("m3", "a b", "_private")
+    assert list(facts)[:2] == ["m3", "m99999"]
+    kernel.define("class Many: pass\nm = Many()\nm.__dict__.update((f'a{i}', 1) for i in range(300))")
+    facts = kernel.facts()
+    assert (len(facts["m"]["members"]), facts["m"]["complete"]) == (200, [])
+
+
+def test_the_kernel_may_be_an_old_one() -> None:
+    ast.parse(SOURCE, feature_version=(3, 8))

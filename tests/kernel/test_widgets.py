@@ -1,0 +1,237 @@
+"""The magics' widgets in a real kernel, played by the messages that a page would send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .test_magics import Ran, Session, request, session, until
+
+__all__ = ["session"]
+
+Message = dict[str, Any]
+
+
+class Page:
+    """What a page knows of a cell's widgets, and what a user does with them."""
+
+    def __init__(self, session: Session, ran: Ran) -> None:
+        self._session = session
+        self.states: dict[str, dict[str, Any]] = {}
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.shown: list[dict[str, Any]] = []
+        for message in ran.messages:
+            self._see(message)
+
+    def widget(self, model: str, **fields: Any) -> str:
+        """The id of the first widget of that kind with such fields."""
+        found = self.all(model, **fields)
+        assert found, (model, fields)
+        return found[0]
+
+    def all(self, model: str, **fields: Any) -> list[str]:
+        return [
+            name
+            for name, state in self.states.items()
+            if state.get("_model_name") == model and fields.items() <= state.items()
+        ]
+
+    def texts(self) -> str:
+        return "\n".join(self.states[name].get("value", "") for name in self.all("HTMLModel"))
+
+    def click(self, description: str, number: int = 0) -> None:
+        button = self.all("ButtonModel", description=description)[number]
+        self._send("comm_msg", button, {"method": "custom", "content": {"event": "click"}})
+
+    def set(self, widget: str, **state: Any) -> None:
+        self._send("comm_msg", widget, {"method": "update", "state": state})
+
+    def answer(self, comm: str, done: bool) -> None:
+        """As the labextension does; and a page without it, which doesn't know this comm."""
+        self._send("comm_close", comm, {"done": True} if done else {})
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Look at what the kernel sends until that holds."""
+
+        def seen() -> bool:
+            while True:
+                try:
+                    self._see(self._session.client.get_iopub_msg(timeout=0.05))
+                except Exception as error:
+                    assert type(error).__name__ == "Empty"
+                    return holds()
+
+        until(seen)
+
+    def _send(self, kind: str, comm: str, data: Message) -> None:
+        client = self._session.client
+        message = client.session.msg(kind, {"comm_id": comm, "data": data})
+        client.shell_channel.send(message)
+
+    def _see(self, message: Message) -> None:
+        content = message["content"]
+        if message["msg_type"] == "comm_open" and content["target_name"] == "santajupyter":
+            self.asked.append((content["comm_id"], content["data"]))
+        elif message["msg_type"] == "comm_open":
+            self.states[content["comm_id"]] = dict(content["data"]["state"])
+        elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
+            self.states[content["comm_id"]].update(content["data"]["state"])
+        elif message["msg_type"] in ("display_data", "update_display_data"):
+            self.shown.append(content["data"])
+
+
+def loaded_in_page(session: Session, has_labextension: bool) -> None:
+    """%load_ext in a page, which tells a cell's id, as nbclient and others don't."""
+    session.load()
+    session.client.session.metadata = {"cellId": "a-cell"}
+    page = Page(session, session.run("%reload_ext santajupyter"))
+    session.client.session.metadata = {}
+    [(comm, asked)] = page.asked
+    assert asked == {"action": "hello"}
+    page.answer(comm, has_labextension)
+
+
+def with_labextension(session: Session) -> None:
+    loaded_in_page(session, True)
+
+
+CHOOSE = "%%santa generate -n 2 -m 20 --seed 1 --no-context\nfor i in"
+
+
+def made(page: Page) -> bool:
+    return page.texts().count("mean log-probability") == 2
+
+
+def test_candidates_are_made_after_the_cell(session: Session) -> None:
+    with_labextension(session)
+    page = Page(session, session.run(CHOOSE))
+    assert "application/vnd.jupyter.widget-view+json" in page.shown[0]
+    page.until(lambda: made(page) and len(page.shown) > 1)
+    assert "a second" in page.texts()
+    assert page.shown[-1]["text/plain"].startswith("for i in")
+    picked = session.run("%santa pick 1").cells
+    assert picked[0] in page.shown[-1]["text/plain"]
+
+
+@pytest.mark.parametrize(
+    ("button", "action"), [("Insert below", "insert"), ("Replace", "replace"), ("Copy", "copy")]
+)
+def test_the_buttons_ask_the_page(session: Session, button: str, action: str) -> None:
+    with_labextension(session)
+    page = Page(session, session.run(CHOOSE))
+    page.until(lambda: made(page) and len(page.shown) > 1)
+    page.click(button, 1)
+    page.until(lambda: len(page.asked) == 1)
+    comm, asked = page.asked[0]
+    assert asked["action"] == action
+    assert asked["text"] == session.run("%santa pick 2").cells[0]
+    page.answer(comm, action != "replace")
+    word = "couldn't do that" if action == "replace" else "Done."
+    page.until(lambda: word in page.texts())
+
+
+def test_doubt_is_shaded_on_wish(session: Session) -> None:
+    with_labextension(session)
+    page = Page(session, session.run(CHOOSE))
+    page.until(lambda: made(page))
+    assert "rgba(230, 140, 0" not in page.texts()
+    shade = page.widget("ToggleButtonModel", description="Shade")
+    page.set(shade, value=True)
+    page.until(lambda: "rgba(230, 140, 0" in page.texts())
+    page.set(shade, value=False)
+    page.until(lambda: "rgba(230, 140, 0" not in page.texts())
+    page = Page(session, session.run(CHOOSE.replace("generate", "generate --shade")))
+    page.until(lambda: made(page) and "rgba(230, 140, 0" in page.texts())
+
+
+def test_a_page_without_cells_is_not_asked(session: Session) -> None:
+    session.load()
+    assert not Page(session, session.run("%reload_ext santajupyter")).asked
+
+
+def test_more_adds_candidates(session: Session) -> None:
+    with_labextension(session)
+    page = Page(session, session.run(CHOOSE))
+    page.until(lambda: made(page) and len(page.shown) > 1)
+    page.click("More")
+    page.until(lambda: page.texts().count("mean log-probability") == 4)
+    page.until(lambda: len(page.shown) > 2)
+    assert session.run("%santa pick 4").cells
+
+
+def test_stop_frees_the_engine(session: Session) -> None:
+    with_labextension(session)
+    session.worker.suspend()
+    page = Page(session, session.run(CHOOSE))
+    until(lambda: request(session.url + "santajupyter/status")["busy"] == 1)
+    page.click("Stop")
+    until(lambda: request(session.url + "santajupyter/status")["busy"] == 0)
+    page.until(lambda: "Stopped." in page.texts())
+    session.worker.resume()
+
+
+def test_a_bar_while_the_model_loads(session: Session) -> None:
+    with_labextension(session)
+    session.run("%santa unload")
+    page = Page(session, session.run(CHOOSE))
+    page.until(lambda: made(page))
+    assert page.widget("FloatProgressModel")
+
+
+def test_without_the_labextension_there_are_no_buttons_for_it(session: Session) -> None:
+    loaded_in_page(session, False)
+    page = Page(session, session.run(CHOOSE))
+    page.until(lambda: made(page))
+    assert not page.all("ButtonModel", description="Insert below")
+    assert page.all("ButtonModel", description="Stop")
+
+
+def test_a_diff_to_accept(session: Session) -> None:
+    with_labextension(session)
+    ran = session.run("%%santa fill -m 12 -t 1.2 --seed 5 --no-context\na = <FILL>\nb = 2")
+    assert not ran.cells and not ran.error
+    page = Page(session, ran)
+    assert "- a = &lt;FILL&gt;" in page.texts()
+    page.click("Accept")
+    page.until(lambda: len(page.asked) == 1)
+    _, asked = page.asked[0]
+    assert asked["action"] == "replace" and "<FILL>" not in asked["text"] and "b = 2" in asked["text"]
+
+
+def test_ghost_text_is_switched_by_the_page(session: Session) -> None:
+    with_labextension(session)
+    page = Page(session, session.run("%santa off"))
+    comm, asked = page.asked[0]
+    assert asked == {"action": "automatic", "value": False}
+    page.answer(comm, True)
+    page.until(lambda: "only when you ask" in page.shown[-1]["text/plain"])
+
+
+def test_the_panel_previews_and_sets_what_cells_do(session: Session) -> None:
+    with_labextension(session)
+    session.run("for i in range(3): pass")
+    page = Page(session, session.run("%santa panel"))
+    page.until(lambda: "mean log-probability" in page.texts())
+    length = page.widget("IntSliderModel", description="max_new_tokens")
+    before = request(session.url + "santajupyter/status")["stats"]["requests"]
+    for value in (5, 6, 7):
+        page.set(length, value=value)
+    page.until(lambda: request(session.url + "santajupyter/status")["stats"]["requests"] > before)
+    page.until(lambda: "mean log-probability" in page.texts())
+    assert "max_new_tokens  7" in session.run("%santa config").text
+
+
+def test_without_ipywidgets_it_is_text(session: Session) -> None:
+    session.load()
+    session.run(
+        "import sys; sys.modules.pop('santajupyter.kernel.widgets', None); sys.modules['ipywidgets'] = None"
+    )
+    session.run("import santajupyter; vars(santajupyter).pop('widgets', None)")
+    ran = session.run(CHOOSE)
+    panel = session.run("%santa panel").error
+    session.run("del sys.modules['ipywidgets']")
+    assert (ran.error, len(ran.cells)) == ("", 1)
+    assert "[2]" in ran.text
+    assert panel.startswith("UsageError: The panel needs ipywidgets")

@@ -1,0 +1,158 @@
+"""Golden cases: ║ is the cursor in the document, ├…┤ the completion as it goes in."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from santajupyter.prompt.document import Document
+from santajupyter.prompt.fim import ALL_TOKENS
+from santajupyter.prompt.postprocess import clean, finished, place
+
+PIECES = st.sampled_from("ab ()[]{}\"'`\\\n\t:,#")
+GOLDEN = [
+    # a line's end: the line
+    ("x = ║", "1\ny = 2", "x = ├1┤"),
+    # mid-line: up to where the suffix takes over
+    ("print(║)", "x, y)", "print(├x, y┤)"),
+    ("print(║)", "x)\nprint(y)", "print(├x┤)"),
+    ("f(g(║))", "x)", "f(g(├x┤))"),
+    ("f(║)", "g(x)", "f(├g(x)┤)"),
+    ("x = [║]", "1, 2]", "x = [├1, 2┤]"),
+    ('open("║")', 'a.txt")', 'open("├a.txt┤")'),
+    ('open("║")', "a.txt", 'open("├a.txt┤")'),
+    ("║ + 1", "x + 1", "├x┤ + 1"),
+    ("f(lambda x:║\n    y\n)", " x).g(", "f(lambda x:├ x).g(┤"),
+    ("f(lambda x:║\n    y\n)", " x)", "f(lambda x:├ x┤"),
+    ("for i in ║:", "range(3):", "for i in ├range(3)┤:"),
+    ("if f(║):", "g(x)):", "if f(├g(x)┤):"),
+    ("n = Counter(║", "words)\nprint(n)", "n = Counter(├words)┤"),
+    ("x[1:║", "2]\ny", "x[1:├2]┤"),
+    ("plot(║, label='a')", "x, y, la", "plot(├x, y┤, label='a')"),
+    ("plot(x, ║, label='a')", "y, label='a')", "plot(x, ├y┤, label='a')"),
+    ("x = ║ + total", "n + tot", "x = ├n┤ + total"),
+    ("f(h(║), y)", "g(x)", "f(h(├g(x)┤), y)"),
+    ("n = ║  # count", "len(x)  # count", "n = ├len(x)┤  # count"),
+    # what is closed already isn't closed twice
+    ("print(║)", "x) + 1", "print(├x┤)"),
+    ("f(g(║)", "x))", "f(g(├x)┤)"),
+    ('open("║")', 'a.txt") as f:', 'open("├a.txt┤")'),
+    ('open("║")', 'a", "b") as f', 'open("├a", "b┤")'),
+    ("open('║')", "it\\'s", "open('├it\\'s┤')"),
+    ('d = {"║"}', 'a": 1, "b', 'd = {"├a": 1, "b┤"}'),
+    ("x = [║]", '"]", 2]', 'x = [├"]", 2┤]'),
+    ("print(`║`)", "a`)", "print(`├a┤`)"),
+    ("x = [\n    1,\n    ║\n]", "2]\nprint(x)", "├2┤"),
+    ("x = f(\n    g(║\n)", "y)\nz", "    g(├y)┤"),
+    ("# (a\nprint(║)", "x)", "print(├x┤)"),
+    # after a line that opens a block: the block
+    (
+        "def f(n):\n    ║",
+        "if n:\n        return 1\n    return 2\n\nf(1)",
+        "├if n:\n        return 1\n    return 2┤",
+    ),
+    ("def f(n):║", "\n    return n\n\nprint(f(1))", "def f(n):├\n    return n┤"),
+    ("if x:║", "\n    y\nelse:\n    z\nw", "if x:├\n    y\nelse:\n    z┤"),
+    ("function f(n) {\n  ║\n}", "return n\n}\nf(1)", "├return n┤"),
+    ("function f(n) {\n║\n}", "  return n\n}\nf(1)", "├  return n┤"),
+    (
+        "for x in y:\n    ║",
+        "if x:\n        f(\n            x\n        )\nprint(y)",
+        "├if x:\n        f(\n            x\n        )┤",
+    ),
+    ("def f():\n    ║", "return 1\n\ndef g():\n    return 2", "├return 1┤"),
+    (
+        "class A:\n    ║",
+        "x = 1\n\n    def f(self):\n        pass\n\n@b\nclass B:",
+        "├x = 1\n\n    def f(self):\n        pass┤",
+    ),
+    ("function f(n) {║", "\n  return n\n}\nf(1)", "function f(n) {├\n  return n\n}┤"),
+    ("if a:\n    if b:\n        ║", "c\n    d\ne", "├c┤"),
+    # a model that has lost the thread
+    ("print(║", 'f"' + "\\n" * 20, "print(├┤"),
+    ("x = ║", "a / len(b)" + " / len(b)" * 6, "x = ├┤"),
+    (
+        "function f(n) {\n  ║",
+        "n += 1\n" + "".join(f"{'  ' * depth}for (const x of y) {{\n" for depth in range(1, 8)),
+        "├n += 1┤",
+    ),
+    ("x = ║", "[0, 0, 0, 0, 0, 0, 0, 0]", "x = ├[0, 0, 0, 0, 0, 0, 0, 0]┤"),
+    ("def f():║", "\n    a\n    b" + "\n    import pandas as pd" * 5, "def f():├\n    a\n    b┤"),
+    # nothing worth showing
+    ("x = 1\n║\ny = 2", "y = 2", "├┤"),
+    ("x = ║", "   ", "x = ├┤"),
+    ("import numpy as np\n║", "import numpy as np", "├┤"),
+    ("import numpy as np\nimport ║", "numpy as np", "import ├┤"),
+    ("import numpy as np\nimport ║", "numpy.linalg as np", "import ├numpy.linalg as np┤"),
+    ("if x:\n    y()\n\n    ║", "y()", "├┤"),
+    # no token of a model's own is ever shown
+    ("x = ║", "1<|endoftext|>2", "x = ├1┤"),
+    ("x = ║", "<fim-middle>", "x = ├┤"),
+    ("x = ║", "1 <｜fim▁hole｜>", "x = ├1 ┤"),
+    ("║", "<s>1</s>", "├<s>1</s>┤"),
+    ("x = 1║", "\ny = 2", "x = 1├┤"),
+    # whitespace is kept exactly
+    ("x =║", " 1", "x =├ 1┤"),
+    ("if x:\n  ║", "\ty", "├\ty┤"),
+]
+
+
+@pytest.mark.parametrize(("where", "raw", "shown"), GOLDEN)
+def test_golden(where: str, raw: str, shown: str) -> None:
+    prefix, suffix = where.split("║")
+    spot = place(Document(prefix, suffix))
+    text = clean(raw, spot)
+    line = prefix.rpartition("\n")[2]
+    visible = f"{line if line.strip() else ''}├{text}┤{suffix.partition(chr(10))[0]}"
+    assert visible == shown
+
+
+def test_a_block_that_was_cut_off_ends_with_a_whole_line() -> None:
+    """Accepted with Tab, half a line broke the cell."""
+    spot = place(Document("def f(n):\n    ", ""))
+    assert clean("if n:\n        return 1\n    x = [n for", spot, cut_off=True) == "if n:\n        return 1"
+    assert clean("return [n for", spot, cut_off=True) == "return [n for"
+    assert clean("x = [n for", place(Document("", "")), cut_off=True) == "x = [n for"
+
+
+def test_a_quote_left_open_at_a_lines_end_takes_nothing_away() -> None:
+    assert clean("a\nb", place(Document('f("', '")'), "block")) == "a\nb"
+
+
+def test_explicit_generation_ends_at_the_next_paragraph() -> None:
+    spot = place(Document("# add two numbers", ""), "block", "invoke")
+    assert clean("\n\ndef add(a, b):\n    return a + b\n\n\nprint(add(1, 2))", spot) == (
+        "\n\ndef add(a, b):\n    return a + b"
+    )
+
+
+@given(
+    st.text(PIECES),
+    st.text(PIECES),
+    st.text(PIECES),
+    st.sampled_from(["line", "block", "auto"]),
+    st.booleans(),
+)
+def test_what_is_shown_is_a_beginning_of_what_was_written(
+    prefix: str, suffix: str, raw: str, mode: str, cut_off: bool
+) -> None:
+    spot = place(Document(prefix, suffix), mode)
+    assert raw.startswith(clean(raw, spot, cut_off))
+
+
+@given(
+    st.text(PIECES), st.sampled_from(sorted(ALL_TOKENS - {"<s>", "</s>", "<bos>", "<eos>"})), st.text(PIECES)
+)
+def test_no_special_token_is_shown(before: str, token: str, after: str) -> None:
+    assert token not in clean(before + token + after, place(Document("", ""), "block"))
+
+
+@pytest.mark.parametrize(("where", "raw", "shown"), GOLDEN)
+def test_a_stream_may_stop_when_finished(where: str, raw: str, shown: str) -> None:
+    """What `finished` says of a beginning holds: nothing later changes what is shown."""
+    prefix, suffix = where.split("║")
+    spot = place(Document(prefix, suffix))
+    for length in range(len(raw)):
+        if finished(raw[:length], spot):
+            assert clean(raw[:length], spot) == clean(raw, spot)

@@ -1,0 +1,554 @@
+"""The REST contract (docs/rest.md) on a real Jupyter server with a real worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+
+from ..checkpoint import make_checkpoint
+from ..hub import hub_with
+
+Body = Callable[..., dict[str, Any]]
+Answer = tuple[int, dict[str, Any]]
+MODELS = Path(__file__).parents[2] / "santajupyter" / "models"
+
+
+@pytest.fixture
+def ask(jp_fetch: Any) -> Callable[..., Any]:
+    """(status, JSON) of a request, whatever the status."""
+
+    async def fetch(path: str, body: object = None, **kwargs: Any) -> Answer:
+        method = "GET" if body is None else "POST"
+        data = body if isinstance(body, (bytes, str)) or body is None else json.dumps(body)
+        try:
+            response = await jp_fetch("santajupyter", *path.split("/"), method=method, body=data, **kwargs)
+        except HTTPClientError as error:
+            response = error.response
+        return response.code, json.loads(response.body)
+
+    return fetch
+
+
+def engine_pid(jp_serverapp: Any) -> int:
+    app = jp_serverapp.extension_manager.extension_points["santajupyter"].app
+    return int(app.service._primary.pid)
+
+
+async def ready(ask: Any) -> dict[str, Any]:
+    for _ in range(600):
+        _, status = await ask("status")
+        if status["state"] not in ("loading", "downloading"):
+            return dict(status)
+        await asyncio.sleep(0.05)
+    raise AssertionError("never ready")
+
+
+async def test_complete(ask: Any, body: Body) -> None:
+    code, answer = await ask("complete", body("x = 1\nif x:\n    ", mode="block"))
+    assert code == 200
+    assert set(answer) == {"items", "model", "usage", "timings"}
+    assert set(answer["items"][0]) == {"text", "finish_reason", "logprob"}  # no more than was asked for
+    assert answer["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize("mode", ["line", "block"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_pieces_of_a_text_and_their_log_probabilities(
+    ask: Any, jp_fetch: Any, body: Body, mode: str, stream: bool
+) -> None:
+    """Joined they are the text, also where a rule has cut that."""
+    was_cut = False
+    for seed in range(6):
+        asked = body(
+            "日本語 = [\nif x:\n    y = (", mode=mode, n=2, temperature=1.3, seed=seed, max_new_tokens=30
+        )
+        response = await jp_fetch(
+            "santajupyter",
+            "complete",
+            method="POST",
+            body=json.dumps({**asked, "logprobs": True, "stream": stream}),
+        )
+        answer = json.loads(response.body.decode().rpartition("data: ")[2])
+        for item in answer["items"]:
+            assert "".join(piece for piece, _ in item["logprobs"]) == item["text"]
+            assert all(logprob <= 0 for _, logprob in item["logprobs"])
+            was_cut = was_cut or 0 < len(item["logprobs"]) < answer["usage"]["completion_tokens"] / 2
+    assert was_cut
+
+
+async def test_the_status_tells_the_life_of_a_model(ask: Any, body: Body, tiny: Path) -> None:
+    _, before = await ask("status")
+    assert (before["state"], before["message"]) == (
+        "unloaded",
+        f"{tiny} is not loaded; it loads on first use.",
+    )
+    await ask("complete", body())
+    _, after = await ask("status")
+    assert (after["state"], after["serving"], after["family"]) == ("ready", str(tiny), "santacoder")
+    assert after["stats"]["completed"] == 1
+    code, unloaded = await ask("unload", {})
+    assert (code, unloaded["state"]) == (200, "unloaded")
+    assert (await ask("complete", body()))[0] == 200
+
+
+async def test_the_second_request_finds_the_prompt_cached(ask: Any, body: Body) -> None:
+    await ask("warm", body("import numpy as np\nx = np."))
+    _, answer = await ask("complete", body("import numpy as np\nx = np.a"))
+    assert answer["usage"]["prompt_tokens"] - answer["usage"]["cached_tokens"] <= 2
+
+
+async def test_documentation_for_the_function_around_the_cursor(ask: Any, body: Body) -> None:
+    source = "hat = '🎅'\ndef add(a, b):\n    return a + b\n"
+    asked = body(source, cells=[{"source": "import os"}, {"source": source}], active=1, offset=20)
+    code, answer = await ask("docstring", asked)
+    assert (code, answer["name"]) == (200, "add")
+    if answer["text"]:
+        assert source[: answer["at"]] == "hat = '🎅'\ndef add(a, b):\n"
+        assert answer["text"].startswith('    """') and answer["text"].endswith('"""\n')
+    else:
+        assert answer["message"] == "The model has no words for add."
+    code, answer = await ask("docstring", {**asked, "offset": 3})
+    assert (code, answer["text"]) == (200, "")
+    assert answer["message"] == "The cursor is in no function."
+
+
+async def test_warm_generates_nothing(ask: Any, body: Body) -> None:
+    code, answer = await ask("warm", body())
+    assert (code, answer["items"], answer["usage"]["completion_tokens"]) == (200, [], 0)
+
+
+DF = {
+    "name": "df",
+    "type": "DataFrame",
+    "module": "pandas",
+    "shape": [9, 2],
+    "columns": [["fibonacci", "int64"], ["deux mots", "str"]],
+    "complete": ["members", "columns"],
+}
+CLASSES = {"pandas.DataFrame": ["print", "numpy"]}
+
+
+async def test_the_kernels_facts_are_part_of_the_prompt(ask: Any, body: Body) -> None:
+    request = body("df.head()\nx = ", variables=[DF])
+    tokens = []
+    for path, asked in (("complete", {**request, "variables": []}), ("complete", request), ("warm", request)):
+        code, answer = await ask(path, asked)
+        assert code == 200, answer
+        tokens.append(answer["usage"]["prompt_tokens"])
+    assert tokens[0] < tokens[1] == tokens[2]
+
+
+KNOWN = {
+    "x = df.": ("print", "numpy", "fibonacci"),
+    "x = df['": ("fibonacci']", "deux mots']"),
+    "x = df[['fibonacci', '": ("fibonacci'", "deux mots'"),
+}
+
+
+def steered_to(texts: list[str], known: tuple[str, ...]) -> bool:
+    """Whether every text begins with a known name, or is the beginning of one."""
+    return all(text.startswith(known) or any(name.startswith(text) for name in known) for text in texts)
+
+
+async def texts_at(ask: Any, body: Body, source: str, **changes: Any) -> list[str]:
+    """What random weights write there, where they write something."""
+    request = body(source, classes=CLASSES, n=8, temperature=2.0, max_new_tokens=20, mode="line")
+    texts = []
+    for seed in range(4):
+        code, answer = await ask("complete", {**request, **changes, "seed": seed})
+        assert code == 200, answer
+        texts += [item["text"] for item in answer["items"] if item["text"]]
+    return texts
+
+
+@pytest.mark.parametrize("source", KNOWN)
+async def test_the_kernel_has_the_last_word(ask: Any, body: Body, source: str) -> None:
+    free, steered = [await texts_at(ask, body, source, variables=known) for known in ([], [DF])]
+    assert not steered_to(free, KNOWN[source])
+    assert steered
+    assert steered_to(steered, KNOWN[source])
+
+
+class TestNoLastWord:
+    @pytest.fixture
+    def santa_config(self) -> dict[str, Any]:
+        return {"kernel_names": False}
+
+    async def test_it_can_be_switched_off(self, ask: Any, body: Body) -> None:
+        texts = await texts_at(ask, body, "x = df.", variables=[DF])
+        assert not steered_to(texts, KNOWN["x = df."])
+
+
+async def test_stream(jp_fetch: Any, body: Body) -> None:
+    response = await jp_fetch(
+        "santajupyter",
+        "complete",
+        method="POST",
+        body=json.dumps(body("x = (\n", stream=True, mode="block", max_new_tokens=30)),
+    )
+    assert response.headers["Content-Type"] == "text/event-stream"
+    events = [
+        json.loads(line[6:]) for line in response.body.decode().splitlines() if line.startswith("data: ")
+    ]
+    assert "items" in events[-1]
+    streamed = "".join(event["text"] for event in events[:-1])
+    assert streamed.startswith(events[-1]["items"][0]["text"]) or streamed in events[-1]["items"][0]["text"]
+
+
+async def test_emoji_before_the_cursor(ask: Any) -> None:
+    """Offset is in code points: 5 of them lie before the cursor, in 7 UTF-16 units."""
+    cells = [{"source": "x = '🦌🦌'"}]
+    assert (await ask("complete", {"cells": cells, "active": 0, "offset": 8, "max_new_tokens": 2}))[0] == 200
+    assert (await ask("complete", {"cells": cells, "active": 0, "offset": 9}))[0] == 400
+
+
+async def test_bad_bodies_get_400_and_harm_nothing(ask: Any, body: Body) -> None:
+    """Five hundred of them, mutated from a good one or not JSON at all."""
+    rng = random.Random(0)
+    good = json.dumps(body())
+    wrong: list[Any] = [None, True, -1, 1e99, "x" * 5000, [], {}, [[]], {"source": 1}, "\ud83e"]
+    for _ in range(500):
+        kind = rng.randrange(3)
+        if kind == 0:
+            data: Any = good[: rng.randrange(1, len(good) - 1)]
+        elif kind == 1:
+            field = rng.choice(["cells", "active", "offset"])
+            data = json.dumps({**body(), field: rng.choice(wrong)})
+            if json.loads(data)[field] is True:
+                data = "[" * 100_000
+        else:
+            data = bytes(rng.randrange(256) for _ in range(20))
+        path = rng.choice(["complete", "warm", "v1/completions", *([] if kind == 1 else ["load"])])
+        code, answer = await ask(path, data)
+        assert code == 400, (path, data, answer)
+        assert answer["message"]
+        assert answer["reason"] == "bad-request"
+    assert (await ask("complete", body()))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["complete", "warm", "load", "unload", "v1/completions"])
+async def test_who_has_no_token_is_refused(
+    path: str, jp_base_url: str, http_server_port: Any, jp_fetch: Any
+) -> None:
+    url = f"http://127.0.0.1:{http_server_port[-1]}{jp_base_url}santajupyter/{path}"
+    with pytest.raises(HTTPClientError) as refused:
+        await AsyncHTTPClient().fetch(url, method="POST", body="{}")
+    assert refused.value.code == 403
+
+
+@pytest.mark.parametrize("path", ["status", "v1/models"])
+async def test_who_has_no_token_may_not_look(
+    path: str, jp_base_url: str, http_server_port: Any, jp_fetch: Any
+) -> None:
+    url = f"http://127.0.0.1:{http_server_port[-1]}{jp_base_url}santajupyter/{path}"
+    with pytest.raises(HTTPClientError) as refused:
+        await AsyncHTTPClient().fetch(url)
+    assert refused.value.code == 403
+
+
+async def test_a_cookie_alone_needs_the_xsrf_token(
+    jp_serverapp: Any, jp_base_url: str, http_server_port: Any, jp_fetch: Any
+) -> None:
+    """Another site's page can make a browser send its cookie, but doesn't know the XSRF token."""
+    server = f"http://127.0.0.1:{http_server_port[-1]}{jp_base_url}"
+    token = jp_serverapp.identity_provider.token
+    login = await AsyncHTTPClient().fetch(
+        f"{server}lab?token={token}", follow_redirects=False, raise_error=False
+    )
+    cookie = "; ".join(header.split(";")[0] for header in login.headers.get_list("Set-Cookie"))
+    status = await AsyncHTTPClient().fetch(f"{server}santajupyter/status", headers={"Cookie": cookie})
+    assert status.code == 200
+    for path in ("complete", "unload"):
+        with pytest.raises(HTTPClientError) as refused:
+            await AsyncHTTPClient().fetch(
+                f"{server}santajupyter/{path}", method="POST", body="{}", headers={"Cookie": cookie}
+            )
+        assert refused.value.code == 403
+
+
+class TestAuthorizer:
+    """Every verb asks the server's authorizer, under the resource santajupyter."""
+
+    @pytest.fixture
+    def jp_server_authorizer(self) -> Any:
+        from jupyter_server.auth import Authorizer
+
+        class Reader(Authorizer):
+            def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
+                return not (resource == "santajupyter" and action == "write")
+
+        return Reader
+
+    @pytest.fixture
+    def jp_server_config(self, jp_server_config: dict[str, Any], jp_server_authorizer: Any) -> dict[str, Any]:
+        jp_server_config["ServerApp"]["authorizer_class"] = jp_server_authorizer
+        return jp_server_config
+
+    async def test_a_reader_may_look_but_not_use(self, ask: Any, body: Body) -> None:
+        assert (await ask("status"))[0] == 200
+        for path in ("complete", "docstring", "warm", "explain", "load", "unload", "v1/completions"):
+            assert (await ask(path, body()))[0] == 403
+
+
+async def test_the_newest_request_of_a_client_wins(ask: Any, body: Body) -> None:
+    await ask("warm", body())
+    long = body("x = (\n", mode="block", max_new_tokens=120, client="tab", temperature=1.0, seed=1)
+    first = asyncio.create_task(ask("complete", long))
+    await asyncio.sleep(0.05)
+    second = await ask("complete", body(client="tab"))
+    code, answer = await first
+    assert (code, answer["reason"]) == (409, "superseded")
+    assert second[0] == 200
+
+
+async def test_a_client_that_goes_away_cancels_its_request(
+    ask: Any, body: Body, jp_serverapp: Any, jp_base_url: str, http_server_port: Any
+) -> None:
+    await ask("warm", body())
+    data = json.dumps(body("x = (\n", mode="block", max_new_tokens=1000, stream=True)).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", http_server_port[-1])
+    token = jp_serverapp.identity_provider.token
+    head = (
+        f"POST {jp_base_url}santajupyter/complete HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token {token}"
+    )
+    writer.write(f"{head}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+    await reader.readline()
+    writer.close()
+    for _ in range(200):
+        _, status = await ask("status")
+        if not status["busy"]:
+            break
+        await asyncio.sleep(0.02)
+    assert status["stats"]["cancelled"] == 1
+
+
+async def test_a_dead_worker_takes_nothing_with_it(
+    ask: Any, body: Body, jp_serverapp: Any, jp_fetch: Any
+) -> None:
+    await ask("warm", body())
+    long = asyncio.create_task(ask("complete", body("x = (\n", mode="block", max_new_tokens=120)))
+    await asyncio.sleep(0.02)
+    os.kill(engine_pid(jp_serverapp), getattr(signal, "SIGKILL", signal.SIGTERM))
+    contents = await jp_fetch("api", "contents")
+    assert contents.code == 200
+    code, answer = await long
+    assert (code, answer["reason"]) == (503, "engine-died")
+    code, answer = await ask("complete", body())
+    assert code == 200, answer
+
+
+async def test_a_request_to_a_worker_just_killed_is_answered(ask: Any, body: Body, jp_serverapp: Any) -> None:
+    """Between a worker's death and the server's noticing, requests got the dead one's 503."""
+    await ask("warm", body())
+    os.kill(engine_pid(jp_serverapp), getattr(signal, "SIGKILL", signal.SIGTERM))
+    code, answer = await ask("complete", body())
+    assert code == 200, answer
+
+
+async def test_load_only_what_is_allowed(ask: Any, tiny: Path) -> None:
+    code, answer = await ask("load", {"model": "/etc"})
+    assert (code, answer["reason"]) == (403, "not-allowed")
+    assert str(tiny) in answer["message"]
+    assert (await ask("load", {"model": str(tiny)}))[0] == 200
+    assert (await ready(ask))["state"] == "ready"
+
+
+async def test_openai_clients_are_served(ask: Any, tiny: Path) -> None:
+    _, models = await ask("v1/models")
+    assert models["data"][0]["id"] == str(tiny)
+    request = {"model": str(tiny), "prompt": "def f(", "suffix": "\n    return 1", "max_tokens": 5}
+    code, answer = await ask("v1/completions", request)
+    assert (code, answer["object"]) == (200, "text_completion")
+    assert answer["usage"]["completion_tokens"] <= 5
+    code, answer = await ask("v1/completions", {**request, "model": "gpt-4"})
+    assert (code, answer["error"]["type"]) == (404, "unknown-model")
+
+
+async def test_openais_logprobs(ask: Any) -> None:
+    asked = {"prompt": "日本語 for i in", "max_tokens": 12, "temperature": 1.3, "seed": 3}
+    _, answer = await ask("v1/completions", {**asked, "logprobs": 0})
+    [choice] = answer["choices"]
+    told = choice["logprobs"]
+    assert "".join(told["tokens"]) == choice["text"] and len(told["token_logprobs"]) == len(told["tokens"])
+    assert [choice["text"][at] for at in told["text_offset"]] == [token[0] for token in told["tokens"]]
+    assert (await ask("v1/completions", asked))[1]["choices"][0]["logprobs"] is None
+    code, answer = await ask("v1/completions", {**asked, "logprobs": 5})
+    assert code == 400 and answer["message"].startswith("logprobs: only 0 is offered")
+
+
+async def test_openai_stream(jp_fetch: Any) -> None:
+    request = json.dumps({"prompt": "def f(", "max_tokens": 5, "stream": True})
+    response = await jp_fetch("santajupyter", "v1", "completions", method="POST", body=request)
+    events = [line[6:] for line in response.body.decode().splitlines() if line.startswith("data: ")]
+    assert events[-1] == "[DONE]"
+    assert json.loads(events[-2])["choices"][0]["finish_reason"] in ("stop", "length")
+
+
+async def test_status_is_no_activity(ask: Any, jp_serverapp: Any) -> None:
+    """Polled by every open page, it would have kept an idle server from being culled."""
+    await ask("status")
+    assert "api_last_activity" not in jp_serverapp.web_app.settings
+
+
+class TestLimits:
+    @pytest.fixture
+    def santa_config(self) -> dict[str, Any]:
+        return {"max_request_bytes": 1000, "max_queue": 1, "request_timeout": 1.0, "idle_unload": 1.0}
+
+    async def test_a_long_body(self, ask: Any, body: Body) -> None:
+        code, answer = await ask("complete", body("x" * 2000))
+        assert (code, answer["reason"]) == (413, "too-large")
+
+    async def test_a_full_queue(self, ask: Any, body: Body) -> None:
+        with contextlib.suppress(AssertionError):
+            assert (await ask("complete", body()))[0] == 200
+        await ready(ask)
+        long = asyncio.create_task(
+            ask("complete", body("x = (\n", mode="block", max_new_tokens=120, client="a"))
+        )
+        await asyncio.sleep(0.02)
+        code, answer = await ask("complete", body(client="b"))
+        assert (code, answer["reason"]) == (429, "queue-full")
+        await long
+
+    async def test_idle_models_are_unloaded(self, ask: Any) -> None:
+        await ask("load", {})
+        assert (await ready(ask))["state"] == "ready"
+        begun = time.monotonic()
+        while (await ask("status"))[1]["state"] == "ready":
+            assert time.monotonic() - begun < 20
+            await asyncio.sleep(0.1)
+
+
+class TestDoubt:
+    """A model may say how likely a suggestion must be to be worth interrupting anyone."""
+
+    @pytest.fixture
+    def santa_config(self, tmp_path: Path) -> dict[str, Any]:
+        return {"model": str(make_checkpoint(tmp_path / "shy", min_probability=0.99))}
+
+    async def test_what_is_doubted_comes_only_when_asked_for(self, ask: Any, body: Body) -> None:
+        _, unasked = await ask("complete", body("x = (\n", mode="block", trigger="automatic"))
+        _, asked = await ask("complete", body("x = (\n", mode="block", trigger="invoke"))
+        assert (unasked["items"][0]["text"], asked["items"][0]["text"] != "") == ("", True)
+
+
+class TestNoDoubt:
+    """The server's own setting comes before the model's."""
+
+    @pytest.fixture
+    def santa_config(self, tmp_path: Path) -> dict[str, Any]:
+        return {"model": str(make_checkpoint(tmp_path / "shy", min_probability=0.99)), "min_probability": 0.0}
+
+    async def test_it_comes_unasked(self, ask: Any, body: Body) -> None:
+        _, unasked = await ask("complete", body("x = (\n", mode="block", trigger="automatic"))
+        assert unasked["items"][0]["text"]
+
+
+class TestNoModel:
+    """Nothing can be had: every answer says so and what would help."""
+
+    @pytest.fixture
+    def santa_config(self) -> dict[str, Any]:
+        return {"model": "nobody/nothing"}
+
+    async def test_complete(self, ask: Any, body: Body) -> None:
+        code, answer = await ask("complete", body())
+        assert (code, answer["reason"]) == (503, "error")
+        assert answer["message"].startswith(
+            "nobody/nothing can't be used: it can't be downloaded from the hub"
+        )
+
+    async def test_load_tries_again_at_once(self, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a machine that had just started, the clock's zero was taken for a failure a moment ago."""
+        clock = SimpleNamespace(monotonic=lambda: 5.0, perf_counter=time.perf_counter)
+        monkeypatch.setattr("santajupyter.server.service.time", clock)
+        for _ in range(2):
+            assert (await ask("load", {}))[1]["state"] == "loading"
+            assert (await ready(ask))["state"] == "error"
+
+
+class TestDownload:
+    """From a hub to the first answer, with the bytes counted on the way."""
+
+    @pytest.fixture
+    def santa_config(self) -> dict[str, Any]:
+        return {"model": "me/tiny"}
+
+    async def test_progress(self, slow_hub: None, ask: Any, body: Body, tiny: Path) -> None:
+        answer = asyncio.create_task(ask("complete", body()))
+        seen = []
+        while not answer.done():
+            _, status = await ask("status")
+            seen.append((status["state"], status["progress"], status["message"]))
+            await asyncio.sleep(0.05)
+        assert (await answer)[0] == 200
+        progress = [progress for state, progress, _ in seen if state == "downloading"]
+        size = sum((tiny / name).stat().st_size for name in tiny_files(tiny))
+        assert {p["total"] for p in progress} == {size}
+        assert progress[0]["done"] == 0
+        assert any(message.startswith("Downloading me/tiny: ") for _, _, message in seen)
+
+
+@pytest.fixture
+def slow_hub(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with hub_with(tiny, pause=5.0) as endpoint:
+        for name, value in {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}.items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
+class TestStandIn:
+    """Until the model is there the built-in one answers, but for blocks, which are beyond it."""
+
+    @pytest.fixture
+    def santa_config(self) -> dict[str, Any]:
+        return {"model": "me/tiny", "fallback_model": "santa-mini"}
+
+    async def test_blocks_wait(self, slow_hub: None, ask: Any, body: Body) -> None:
+        """`%%santa generate`, and docstrings, were santa-mini's nonsense while the model was on its way."""
+        whole = body("def mean(x):\n    return x", mode="block", trigger="invoke")
+        code, answer = await ask("complete", body("import numpy as n"))
+        assert (code, answer["model"]) == (200, "santa-mini")
+        for path in ("complete", "docstring"):
+            code, answer = await ask(path, whole)
+            assert (code, answer["reason"]) == (503, "loading")
+            assert answer["message"].startswith("Downloading me/tiny: ")
+        code, answer = await ask("complete", {**whole, "trigger": "automatic"})
+        assert (code, answer["model"]) == (200, "santa-mini")
+        assert (await ready(ask))["state"] == "ready"
+        code, answer = await ask("complete", whole)
+        assert (code, answer["model"]) == (200, "me/tiny")
+
+
+def tiny_files(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if file.suffix in (".json", ".safetensors")]
+
+
+@pytest.mark.skipif(not (MODELS / "santa-mini").is_dir(), reason="santa-mini is not built yet")
+class TestBuiltInModel:
+    """It stands in for a model that can't be had, and says so."""
+
+    @pytest.fixture
+    def santa_config(self) -> dict[str, Any]:
+        return {"model": "nobody/nothing", "fallback_model": "santa-mini"}
+
+    async def test_it_answers_instead(self, ask: Any, body: Body) -> None:
+        code, answer = await ask("complete", body("import numpy as n"))
+        assert (code, answer["model"], answer["items"][0]["text"]) == (200, "santa-mini", "p")
+        status = await ready(ask)
+        assert status["state"] == "error"
+        assert status["serving"] == "santa-mini"
+        assert status["message"].endswith("The built-in model santa-mini answers instead.")
