@@ -25,7 +25,9 @@ from pathlib import Path
 from benchmarks.typing import traces
 from santajupyter.evaluation.replay import serving
 from santajupyter.protocol import CompletionRequest
-from santajupyter.server.service import BUILT_IN, MODELS, CompletionService, Settings
+from santajupyter.server.engines import MODELS
+from santajupyter.server.service import CompletionService
+from santajupyter.server.settings import BUILT_IN, Settings
 
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 SAY = """

@@ -32,7 +32,8 @@ from santajupyter.evaluation.replay import Result
 from santajupyter.prompt.document import Document, document
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, end_ids, fit, recognize
 from santajupyter.protocol import Sampling, completion_request
-from santajupyter.server.service import BUILT_IN, MODELS
+from santajupyter.server.engines import MODELS
+from santajupyter.server.settings import BUILT_IN
 
 MOST = 7
 # A draft that can be asked for again has so many of santa-mini's tokens, about what one step checks.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jupyterlab.galata import configure_jupyter_server
 
-from santajupyter.server.service import MODELS
+from santajupyter.server.engines import MODELS
 
 # Two more to switch to: one that works and one that can't be loaded.
 models = Path(tempfile.mkdtemp())

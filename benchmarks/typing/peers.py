@@ -28,12 +28,14 @@ from typing import Any
 import psutil
 from safetensors import safe_open
 
-from santajupyter.engine import EngineProcess
+from santajupyter.engine import wire
 from santajupyter.engine.locate import safetensors_files
+from santajupyter.engine.process import EngineUnavailable
 from santajupyter.prompt.document import Document
 from santajupyter.prompt.fim import Prompt
 from santajupyter.protocol import Sampling
-from santajupyter.server.service import Settings
+from santajupyter.server.engines import Engine
+from santajupyter.server.settings import Settings
 
 CORES = psutil.cpu_count(logical=False) or 1
 LOAD_WAIT = 600
@@ -74,7 +76,7 @@ class Ours:
 
     def __init__(self, folder: Path) -> None:
         self._loop = asyncio.new_event_loop()
-        self._engine = EngineProcess(_options(folder), lambda: None, logging.getLogger())
+        self._engine = Engine(_options(folder), lambda: None, logging.getLogger())
         self._loop.run_until_complete(self._start())
         status = self._engine.status
         if status.state != "ready":
@@ -91,7 +93,7 @@ class Ours:
         self._loop.run_until_complete(self._warm(question, new))
 
     def close(self) -> None:
-        self._loop.run_until_complete(self._engine.stop())
+        self._loop.run_until_complete(self._engine.stop(EngineUnavailable("over", "unloaded", 0)))
         self._loop.close()
 
     async def _start(self) -> None:
@@ -102,41 +104,33 @@ class Ours:
     async def _ask(self, question: Question, new: int) -> Answer:
         begun, first = time.perf_counter(), 0.0
         sampling = Sampling(max_new_tokens=new)
-        async with self._engine.complete(question.document, sampling, unasked=True) as call:
+        async with self._engine.process.complete(question.document, sampling, automatic=True) as call:
             async for event in call:
-                if event["event"] == "delta" and not first:
+                if isinstance(event, wire.Delta) and not first:
                     first = time.perf_counter() - begun
         whole = time.perf_counter() - begun
-        usage = event["usage"]
-        if usage["prompt_tokens"] != len(question.prompt.ids):
+        assert isinstance(event, wire.Done)
+        usage = event.usage
+        if usage.prompt_tokens != len(question.prompt.ids):
             raise SystemExit("ours made another prompt of the document than the others got")
-        made = usage["completion_tokens"]
-        decode = event["decode_ms"] / 1000 / max(1, made - 1)  # the first token comes out of the prefill
-        return Answer(first or whole, whole, decode, usage["prompt_tokens"] - usage["cached_tokens"], made)
+        made = usage.completion_tokens
+        decode = event.decode_ms / 1000 / max(1, made - 1)  # the first token comes out of the prefill
+        return Answer(first or whole, whole, decode, usage.prompt_tokens - usage.cached_tokens, made)
 
     async def _warm(self, question: Question, new: int) -> None:
-        async with self._engine.warm(question.document, Sampling(max_new_tokens=new)) as call:
+        async with self._engine.process.warm(question.document, Sampling(max_new_tokens=new)) as call:
             async for _ in call:
                 pass
 
 
-def _options(folder: Path) -> dict[str, Any]:
+def _options(folder: Path) -> wire.Load:
     """As the service has them by default, but for the device and prompt lookup: random weights repeat
     themselves, which would flatter it.
     """
-    defaults = Settings(str(folder))
-    return {
-        "model": "replay",
-        "folder": str(folder),
-        "revision": "",
-        "family": defaults.family,
-        "device": "cpu",
-        "dtype": defaults.dtype,
-        "prompt_order": defaults.prompt_order,
-        "cache_bytes": defaults.cache_bytes,
-        "prompt_lookup": 0,
-        "own_words": None,
-    }
+    d = Settings()
+    return wire.Load(
+        "replay", str(folder), "", d.family, "cpu", d.dtype, d.prompt_order, d.cache_bytes, own_words=False
+    )
 
 
 class Llama:

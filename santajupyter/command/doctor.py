@@ -165,7 +165,7 @@ def server_extension() -> Iterator[Finding]:
 
 def chosen_model(model: str) -> Iterator[Finding]:
     """Whether it can be had, and whether there is room for it."""
-    from ..server.service import BUILT_IN
+    from ..server.settings import BUILT_IN
 
     if model == BUILT_IN:
         yield Finding(f"{model} is built in")
@@ -197,7 +197,7 @@ def engine() -> Iterator[Finding]:
     """The built-in model in a process of its own completes a line."""
     from ..kernel import client
     from ..kernel.local import LocalEngine
-    from ..server.service import BUILT_IN
+    from ..server.settings import BUILT_IN
 
     engine = LocalEngine(BUILT_IN)
     try:

@@ -1,11 +1,10 @@
-"""The server's side of the worker: starts it, talks to it, and starts it again when it dies."""
+"""The server's side of a model's process: one life of it, from its start to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-import json
 import logging
 import os
 import queue
@@ -13,20 +12,25 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..prompt.document import Document
 from ..protocol import Sampling
+from . import wire
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# After a death the worker is started again by itself, after 0.5, 1, 2, 4, 8 seconds; then only on request.
-FIRST_DELAY = 0.5
-MAX_RESTARTS = 5
-STOP_TIMEOUT = 5.0
+# Seconds: for an end by itself once its stdin is closed, and for the system to end it by force.
+STOP_TIMEOUT = 3.0
+KILL_TIMEOUT = 5.0
+# The process beats once a second. After so many seconds of the server's loop without a word from it, or
+# without a step while it has work, it hangs. Loading may hold Python's lock for long.
+WATCH_INTERVAL = 1.0
+SILENT_LIMIT = 15
+SILENT_LIMIT_LOADING = 60
+STEP_LIMIT = 60
 # Defaults for the worker's environment. PASSIVE: torch's threads sleep while they wait for each other.
 # Spinning, they lose their turn to any other work on the cores, such as a busy kernel: beside a
 # training run on two cores, a token of santa-mini took 45 ms instead of 3.
@@ -36,32 +40,14 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 PACKAGE_ROOT = Path(__file__).parents[2]
-
-Message = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """What a model's process says of itself.
-
-    ``progress``: {phase, done, total, unit} while downloading. ``min_probability``: how likely all of a
-    completion has to be, by the model's own reckoning, to be worth showing unasked.
-    """
-
-    model: str
-    revision: str = ""
-    state: str = "unloaded"
-    family: str = ""
-    device: str = ""
-    dtype: str = ""
-    window: int = 0
-    min_probability: float = 0.0
-    progress: Mapping[str, Any] | None = None
-    error: str | None = None
+WORKER = "santajupyter.engine.worker"
 
 
 class EngineUnavailable(Exception):
-    """No model answers here now; ``retry_after`` seconds may help."""
+    """No model answers here now; ``retry_after`` seconds may help.
+
+    ``reason``: loading, engine-died, unloaded or error, as in docs/rest.md.
+    """
 
     def __init__(self, message: str, reason: str, retry_after: float) -> None:
         super().__init__(message)
@@ -73,14 +59,14 @@ class RequestFailed(Exception):
 
 
 class Call:
-    """One request in the worker: iterate over its events; ``finish`` ends it early and keeps the result.
+    """One request in the process: iterate over its events; ``finish`` ends it early and keeps the result.
 
     Use as an async context manager: leaving it before the end cancels the request.
     """
 
-    def __init__(self, number: int, send: Callable[[Message], None]) -> None:
-        self._number, self._send = number, send
-        self._events: asyncio.Queue[Message] = asyncio.Queue()
+    def __init__(self, number: int, process: EngineProcess) -> None:
+        self._number, self._process = number, process
+        self._events: asyncio.Queue[wire.FromWorker | EngineUnavailable] = asyncio.Queue()
         self._open = True
         self._finishing = False
         self.started = False
@@ -91,148 +77,185 @@ class Call:
     async def __aexit__(self, *_: object) -> None:
         if self._open:
             self._open = False
-            self._send({"op": "cancel", "id": self._number})
+            self._process.cancel(self._number)
 
-    async def __aiter__(self) -> AsyncIterator[Message]:
-        """``started``, ``delta`` … and ``done``. Raises EngineUnavailable, RequestFailed."""
+    async def __aiter__(self) -> AsyncIterator[wire.Started | wire.Delta | wire.Done | wire.Explained]:
+        """``Started``, ``Delta`` … and ``Done`` or ``Explained``.
+
+        Raises RequestFailed, and EngineUnavailable when the process ends before that.
+        """
         while self._open:
-            message = await self._events.get()
-            self.started = self.started or message["event"] == "started"
-            if message["event"] in ("done", "failed", "died"):
-                self._open = False
-            if message["event"] == "failed":
-                raise RequestFailed(message["message"])
-            if message["event"] == "died":
-                raise EngineUnavailable(
-                    "The model's process ended while it worked on this; it is being restarted. Try again.",
-                    "engine-died",
-                    1,
-                )
-            yield message
+            event = await self._events.get()
+            self._open = isinstance(event, wire.Started | wire.Delta)
+            self.started = self.started or isinstance(event, wire.Started)
+            if isinstance(event, EngineUnavailable):
+                raise event
+            if isinstance(event, wire.Failed):
+                raise RequestFailed(event.message)
+            if isinstance(event, wire.Started | wire.Delta | wire.Done | wire.Explained):
+                yield event
 
     def finish(self) -> None:
         if self._open and not self._finishing:
             self._finishing = True
-            self._send({"op": "finish", "id": self._number})
+            self._process.send(wire.Finish(self._number))
 
-    def receive(self, message: Message) -> None:
-        self._events.put_nowait(message)
+    def receive(self, event: wire.FromWorker | EngineUnavailable) -> None:
+        self._events.put_nowait(event)
 
 
 class EngineProcess:
-    """A model in a process of its own. Use from one event loop; ``on_change`` follows every new state."""
+    """A process with a model, begun by making this object and never begun again.
+
+    Use from one event loop, on which ``on_state`` follows its Loading, Ready and Broken, and ``on_exit``
+    its end, once, with a sentence's end such as "ended unexpectedly (exit code 1)". ``answered``: whether
+    it has done a request. Raises OSError.
+    """
 
     def __init__(
-        self, options: Mapping[str, Any], on_change: Callable[[], None], log: logging.Logger
+        self,
+        load: wire.Load,
+        on_state: Callable[[EngineProcess, wire.Loading | wire.Ready | wire.Broken], None],
+        on_exit: Callable[[EngineProcess, str], None],
+        log: logging.Logger,
     ) -> None:
-        self._options = dict(options)
-        self._log = log
-        self._on_change = on_change
-        self._process: subprocess.Popen[bytes] | None = None
-        self._outbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._on_state, self._on_exit, self._log = on_state, on_exit, log
+        self._loop = asyncio.get_running_loop()
         self._calls: dict[int, Call] = {}
         self._numbers = itertools.count(1)
-        self._restarts = 0
-        self._restart: asyncio.TimerHandle | None = None
-        self.status = ModelStatus(self._options["model"], self._options.get("revision", ""))
+        self._unsent: dict[int, wire.Request] = {}
+        self._outbox: queue.SimpleQueue[wire.ToWorker | int | None] = queue.SimpleQueue()
+        self._gone = asyncio.Event()
+        self._refusal: EngineUnavailable | None = None
+        self._end = ""
+        self._silent = self._stuck = self._steps = 0
+        self._ready = self.answered = False
+        # A file named torch.py beside the notebook must not be what the worker imports: not the server's
+        # folder but one that is on the path anyway becomes the worker's first. In a session of its own it
+        # gets no Ctrl-C, nor what interrupts a kernel.
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            cwd=PACKAGE_ROOT,
+            env={**ENVIRONMENT, **os.environ},
+            start_new_session=os.name != "nt",
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        # A thread writes too: a worker that hangs must not hold the server's loop at a full pipe.
+        reader = threading.Thread(target=self._read, daemon=True)
+        reader.start()
+        threading.Thread(target=self._write, daemon=True).start()
+        threading.Thread(target=self._wait, args=(reader,), daemon=True).start()
+        self._watch = self._loop.call_later(WATCH_INTERVAL, self._look)
+        self.send(load)
 
     @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def busy(self) -> bool:
         return bool(self._calls)
 
-    def start(self) -> None:
-        """Start the process unless it runs; loading goes on in it. Safe to call at any time."""
-        self._cancel_restart()
-        if self._process is not None:
-            return
-        self._loop = asyncio.get_running_loop()
-        self._set_status(replace(self.status, state="loading", error=None, progress=None))
-        # A file named torch.py beside the notebook must not be what the worker imports: not the
-        # server's folder but one that is on the path anyway becomes the worker's first.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "santajupyter.engine.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=PACKAGE_ROOT,
-            env={**ENVIRONMENT, **os.environ},
-        )
-        self._outbox = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
-        # A thread writes too: a worker that hangs must not hold the server's loop at a full pipe.
-        threading.Thread(target=_write, args=(self._process, self._outbox), daemon=True).start()
-        self._send({"op": "load", **self._options})
-
     def complete(
         self,
         document: Document,
         sampling: Sampling,
-        unasked: bool = False,
+        automatic: bool = False,
         names: Mapping[str, Any] | None = None,
     ) -> Call:
-        """Begin a completion. The process must have been started.
+        """Begin a completion. What was invoked and what is automatic (ghost text) take turns, step by step.
 
-        What was asked for and what wasn't (ghost text) take turns, step by step. ``names``: the
-        arguments of LastWord, where the kernel has it.
+        ``names``: the arguments of LastWord, where the kernel has it.
         """
-        return self._call("complete", document, sampling, unasked, names)
+        known = None if names is None else dict(names)
+        return self._call(lambda number: wire.Complete(number, document, sampling, automatic, known))
 
     def warm(self, document: Document, sampling: Sampling) -> Call:
         """Begin computing the prompt cache alone."""
-        return self._call("warm", document, sampling, True)
+        return self._call(lambda number: wire.Warm(number, document, sampling, True))
 
     def explain(self, document: Document, sampling: Sampling, pieces: Mapping[str, Any]) -> Call:
         """Begin to describe the prompt; ``pieces`` as explain.locate_pieces has them."""
-        return self._call("explain", document, sampling, False, pieces=pieces)
+        return self._call(lambda number: wire.Explain(number, document, sampling, False, pieces))
 
-    async def stop(self) -> None:
-        """End the process; all its memory is free when this returns."""
-        self._cancel_restart()
-        process, self._process = self._process, None
-        if process is not None:
-            self._outbox.put(None)
-            await asyncio.to_thread(_end, process)
-        self._fail_calls()
-        self._set_status(ModelStatus(self.status.model, self.status.revision))
-
-    def _call(
-        self,
-        op: str,
-        document: Document,
-        sampling: Sampling,
-        unasked: bool,
-        names: Mapping[str, Any] | None = None,
-        pieces: Mapping[str, Any] | None = None,
-    ) -> Call:
-        number = next(self._numbers)
-        call = self._calls[number] = Call(number, self._send)
-        self._send(
-            {
-                "op": op,
-                "id": number,
-                "unasked": unasked,
-                "prefix": document.prefix,
-                "suffix": document.suffix,
-                "parts": document.parts,
-                "sampling": asdict(sampling),
-                "names": names,
-                "pieces": pieces,
-            }
-        )
-        return call
-
-    def _send(self, message: Message) -> None:
+    def send(self, message: wire.Load | wire.Cancel | wire.Finish) -> None:
         self._outbox.put(message)
 
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
-        with process.stdout as stdout:  # type: ignore[union-attr]
-            for line in stdout:
-                self._post(self._on_message, process, json.loads(line))
-        process.wait()
-        self._post(self._on_exit, process)
+    def cancel(self, number: int) -> None:
+        """What the process has not been told yet, it never is."""
+        if self._unsent.pop(number, None) is None:
+            self.send(wire.Cancel(number))
+        else:
+            self._calls.pop(number, None)
+
+    async def stop(self, refusal: EngineUnavailable) -> None:
+        """End the process, and its calls by ``refusal``; all its memory is free when this returns.
+
+        Returns after at most STOP_TIMEOUT and KILL_TIMEOUT, be it dead or not.
+        """
+        self._refuse(refusal)
+        self._outbox.put(None)
+        if await self._ends_within(STOP_TIMEOUT):
+            return
+        self._process.kill()
+        if not await self._ends_within(KILL_TIMEOUT):
+            self._log.error("santajupyter: the system doesn't end the process %s", self.pid)
+
+    def _call(self, request: Callable[[int], wire.Request]) -> Call:
+        number = next(self._numbers)
+        call = Call(number, self)
+        if self._refusal:
+            call.receive(self._refusal)
+            return call
+        self._calls[number] = call
+        self._unsent[number] = request(number)
+        self._outbox.put(number)
+        return call
+
+    async def _ends_within(self, seconds: float) -> bool:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._gone.wait(), seconds)
+        return self._gone.is_set()
+
+    def _refuse(self, refusal: EngineUnavailable) -> None:
+        """End what is asked of the process, now and from now on."""
+        self._refusal = self._refusal or refusal
+        calls, self._calls = self._calls, {}
+        self._unsent.clear()
+        for call in calls.values():
+            call.receive(self._refusal)
+
+    # On threads of their own:
+
+    def _write(self) -> None:
+        """Send messages until a None; then close the worker's stdin, which ends it."""
+        stdin: IO[bytes] = self._process.stdin  # type: ignore[assignment]
+        # When it died, the waiting thread sees that too, and reports it.
+        with contextlib.suppress(OSError), stdin:
+            while (next_one := self._outbox.get()) is not None:
+                message = self._unsent.pop(next_one, None) if isinstance(next_one, int) else next_one
+                if message is None:
+                    continue
+                try:
+                    wire.send(stdin.fileno(), message)
+                except UnicodeEncodeError as error:  # of a file's name, which may be any bytes
+                    failed = wire.Failed(next_one, str(error)) if isinstance(next_one, int) else None
+                    self._post(self._on_event, failed or wire.Broken(str(error)))
+
+    def _read(self) -> None:
+        stdout: IO[bytes] = self._process.stdout  # type: ignore[assignment]
+        with contextlib.suppress(OSError), stdout:
+            for event in wire.events(stdout.fileno()):
+                self._post(self._on_event, event)
+
+    def _wait(self, reader: threading.Thread) -> None:
+        code = self._process.wait()
+        self._outbox.put(None)
+        reader.join(WATCH_INTERVAL)  # what it said last
+        self._post(self._on_gone, code)
 
     def _post(self, callback: Callable[..., None], *args: Any) -> None:
         try:
@@ -240,77 +263,41 @@ class EngineProcess:
         except RuntimeError:
             self._log.debug("santajupyter: the server's loop ended before its worker")
 
-    def _on_message(self, process: subprocess.Popen[bytes], message: Message) -> None:
-        if process is not self._process:
-            return
-        if message["event"] == "state":
-            fields = {name: value for name, value in message.items() if name != "event"}
-            if message["state"] == "error":
-                self._drop_process()  # it is about to exit, and start() may come before that
-            self._set_status(replace(self.status, **fields))
-            return
-        over = message["event"] in ("done", "failed", "cancelled")
-        call = self._calls.pop(message["id"], None) if over else self._calls.get(message["id"])
-        if message["event"] == "done":
-            self._restarts = 0
-        if call is not None:
-            call.receive(message)
+    # On the event loop again:
 
-    def _on_exit(self, process: subprocess.Popen[bytes]) -> None:
-        if process is not self._process:
-            return
-        self._drop_process()
-        what = f"The model's process ended unexpectedly (exit code {process.returncode})"
-        self._log.warning("santajupyter: %s", what)
-        if self._restarts < MAX_RESTARTS:
-            delay = FIRST_DELAY * 2**self._restarts
-            self._restarts += 1
-            self._restart = self._loop.call_later(delay, self.start)
-            self._set_status(replace(self.status, state="loading", progress=None, error=None))
+    def _on_event(self, event: wire.FromWorker) -> None:
+        self._silent = 0
+        if isinstance(event, wire.Beat):
+            self._stuck = self._stuck + 1 if event.busy and event.steps == self._steps else 0
+            self._steps = event.steps
+        elif isinstance(event, wire.Loading | wire.Ready | wire.Broken):
+            self._ready = isinstance(event, wire.Ready)
+            self._on_state(self, event)
+        elif isinstance(event, wire.Started | wire.Delta):
+            if event.id in self._calls:
+                self._calls[event.id].receive(event)
         else:
-            self._restarts = 0
-            self._set_status(
-                replace(
-                    self.status,
-                    state="error",
-                    progress=None,
-                    error=what + f" {MAX_RESTARTS + 1} times in a row",
-                )
+            self.answered = self.answered or isinstance(event, wire.Done)
+            if call := self._calls.pop(event.id, None):
+                call.receive(event)
+
+    def _look(self) -> None:
+        """Counted in turns of this loop: the time that this computer slept doesn't count."""
+        self._silent += 1
+        self._watch = self._loop.call_later(WATCH_INTERVAL, self._look)
+        if self._silent > (SILENT_LIMIT if self._ready else SILENT_LIMIT_LOADING) or self._stuck > STEP_LIMIT:
+            self._end = "didn't answer any more and was ended"
+            self._process.kill()
+
+    def _on_gone(self, code: int) -> None:
+        self._watch.cancel()
+        self._end = self._end or f"ended unexpectedly (exit code {code})"
+        self._refuse(
+            EngineUnavailable(
+                f"The model's process {self._end} while it worked on this; it is being restarted. Try again.",
+                "engine-died",
+                1,
             )
-
-    def _drop_process(self) -> None:
-        self._process = None
-        self._outbox.put(None)
-        self._fail_calls()
-
-    def _fail_calls(self) -> None:
-        calls, self._calls = self._calls, {}
-        for call in calls.values():
-            call.receive({"event": "died"})
-
-    def _cancel_restart(self) -> None:
-        if self._restart is not None:
-            self._restart.cancel()
-            self._restart = None
-
-    def _set_status(self, status: ModelStatus) -> None:
-        self.status = status
-        self._on_change()
-
-
-def _write(process: subprocess.Popen[bytes], outbox: queue.SimpleQueue[Message | None]) -> None:
-    """Send messages until a None; then close the worker's stdin, which ends it."""
-    stdin: IO[bytes] = process.stdin  # type: ignore[assignment]
-    # When it died, the reader thread sees that too, and reports it.
-    with contextlib.suppress(OSError), stdin:
-        while (message := outbox.get()) is not None:
-            stdin.write(json.dumps(message).encode() + b"\n")
-            stdin.flush()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        )
+        self._gone.set()
+        self._on_exit(self, self._end)

@@ -1,36 +1,28 @@
-"""The model's own process: JSON lines in on stdin, JSON lines out on stdout.
+"""The model's own process: what wire.py has comes in on stdin and goes out on stdout.
 
-In:  {"op": "load", model, folder, revision, family, device, dtype, prompt_order,
-     cache_bytes, prompt_lookup, own_words}, once, first;
-     {"op": "complete" | "warm", id, unasked, prefix, suffix, parts, sampling: {...},
-     names: {...} or null};
-     {"op": "explain", the same, pieces: {...}}: describes the prompt;
-     {"op": "cancel" | "finish", id}: stop; finish keeps what is there.
-Out: {"event": "state", state, ...}: fields of ModelStatus that changed;
-     {"event": "started" | "cancelled", id}; {"event": "delta", id, index, text};
-     {"event": "done", id, items, usage, prefill_ms, decode_ms}, or prompt; {"event": "failed", id, message}.
-The process ends when its stdin does, so it never outlives the server.
+It ends when its stdin does, so it never outlives the server.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import ctypes
 import os
 import queue
+import signal
 import sys
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Generator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
-from ..prompt.document import Document, Part
 from ..prompt.explain import explain
-from ..prompt.fim import FAMILIES, CodeTokenizer, Family, end_ids, fit, recognize
-from ..protocol import Sampling
+from ..prompt.fim import FAMILIES, CodeTokenizer, Family, Prompt, end_ids, fit, recognize
+from . import wire
 from .cachemodel import own_text
 from .candidates import LastWord
 from .devices import resolve
@@ -42,161 +34,203 @@ if TYPE_CHECKING:
 # SantaCoder's own window; a longer prompt costs more time than it is worth to a keystroke.
 MAX_WINDOW = 2048
 PROGRESS_INTERVAL = 0.25
-
-Message = dict[str, Any]
+BEAT_INTERVAL = 1.0
+# So many requests in a row that failed: what is wrong isn't the requests, and a new process may be better.
+MAX_FAILURES = 3
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    out = _Out()
-    inbox = _Inbox(sys.stdin.buffer)
-    [options] = inbox.get_all(wait=True)
-    out.send(event="state", state="loading")
+    """Serve until stdin ends. Exits at once, without waiting for threads or libraries."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_parent()
+    out, inbox = _Out(), _Inbox()
     try:
-        engine = _Engine(options, inbox, out)
+        _serve(inbox, out)
     except ModelUnavailable as error:
-        out.send(event="state", state="error", error=str(error), progress=None)
-        os._exit(0)  # an ordinary exit fails while the inbox's thread is waiting for stdin
+        out.send(wire.Broken(_whole(str(error))))
+        _exit(0)
+    except BaseException:
+        traceback.print_exc()
+        _exit(1)
+
+
+def _serve(inbox: _Inbox, out: _Out) -> None:
+    load = inbox.next()
+    assert isinstance(load, wire.Load)
+    out.send(wire.Loading())
+    engine: _Engine | None = None
+
+    def beat() -> None:
+        while True:
+            out.send(wire.Beat(engine.steps, engine.busy) if engine else wire.Beat(0, False))
+            time.sleep(BEAT_INTERVAL)
+
+    threading.Thread(target=beat, daemon=True).start()
+    engine = _Engine(load, out)
     while True:
-        for message in inbox.get_all(wait=not engine.busy):
-            engine.begin(message)
-        engine.step()
+        for message in inbox.all(wait=not engine.busy):
+            engine.take(message)
+        if engine.busy:
+            engine.step()
+
+
+def _exit(code: int) -> None:
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _die_with_parent() -> None:
+    """On Linux also when it is stopped or stuck, and can't see its stdin end."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class _Out:
-    """stdout, kept for the protocol alone: whatever a library prints goes to stderr."""
+    """stdout, kept for the wire alone: whatever a library prints goes to stderr."""
 
     def __init__(self) -> None:
         sys.stdout.flush()
-        self._file = os.fdopen(os.dup(1), "wb")
+        self._file = os.dup(1)
         self._lock = threading.Lock()
         os.dup2(2, 1)
 
-    def send(self, **message: Any) -> None:
-        with self._lock:
-            self._file.write(json.dumps(message).encode() + b"\n")
-            self._file.flush()
+    def send(self, message: wire.FromWorker) -> None:
+        try:
+            with self._lock:
+                wire.send(self._file, message)
+        except OSError:  # the server is gone
+            _exit(0)
 
 
 class _Inbox:
-    """Requests in order; cancel and finish overtake them."""
+    """What comes in on stdin, read by a thread."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.cancelled: set[int] = set()
-        self.finished: set[int] = set()
-        self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(file,), daemon=True).start()
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[wire.ToWorker] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
 
-    def get_all(self, wait: bool) -> list[Message]:
+    def next(self) -> wire.ToWorker:
+        return self._queue.get()
+
+    def all(self, wait: bool) -> list[wire.ToWorker]:
         """What came since the last time; at least one message, if it shall wait."""
         found = [self._queue.get()] if wait else []
         while not self._queue.empty():
             found.append(self._queue.get())
         return found
 
-    def _read(self, file: BinaryIO) -> None:
-        for line in file:
-            message = json.loads(line)
-            if message["op"] == "cancel":
-                self.cancelled.add(message["id"])
-            elif message["op"] == "finish":
-                self.finished.add(message["id"])
-            else:
-                self._queue.put(message)
-        os._exit(0)
+    def _read(self) -> None:
+        for message in wire.requests(0):
+            self._queue.put(message)
+        _exit(0)
 
 
 @dataclass(eq=False)
 class _Job:
-    """A request, in its turn one step at a time; ``work`` returns what its done event says."""
+    """A request, in its turn one step at a time; ``work`` returns its last event."""
 
-    id: int
-    work: Generator[None, None, Message]
+    request: wire.Request
+    work: Generator[None, None, wire.FromWorker] = field(init=False)
     started: bool = False
+    cancelled: bool = False
+    finished: bool = False
+
+    @property
+    def kind(self) -> str:
+        if isinstance(self.request, wire.Warm):
+            return "warm"
+        return "automatic" if self.request.automatic else "invoked"
 
 
 class _Engine:
-    """Takes turns between what was asked for and what is done unasked, so that neither waits for the
-    other's end; of each kind the oldest first. Warming has a turn only when there is neither.
+    """Takes turns between what was invoked and what is automatic, so that neither waits for the other's
+
+    end; of each kind the oldest first. Warming has a turn only when there is neither. ``steps``: how many
+    were done so far. Raises ModelUnavailable.
     """
 
-    def __init__(self, options: Message, inbox: _Inbox, out: _Out) -> None:
+    def __init__(self, load: wire.Load, out: _Out) -> None:
         from .generate import Cancelled, Completer, Control
         from .locate import end_ids as model_end_ids
         from .locate import locate, text_config
 
-        self._inbox, self._out = inbox, out
-        self._jobs: dict[str, deque[_Job]] = {"asked": deque(), "unasked": deque(), "warm": deque()}
-        self._turn = "unasked"
+        self.steps = 0
+        self._out = out
+        self._jobs: dict[str, deque[_Job]] = {"invoked": deque(), "automatic": deque(), "warm": deque()}
+        self._turn = "automatic"
+        self._failures = 0
         self._cancelled, self._control = Cancelled, Control
-        folder = locate(options["folder"], options["revision"], self._downloading())
-        out.send(event="state", state="loading", progress=None)
+        folder = locate(load.folder, load.revision, _downloading(out))
+        out.send(wire.Loading())
         self._tokenizer = CodeTokenizer.from_folder(folder)
-        name = options["family"] or recognize(self._tokenizer)
+        name = load.family or recognize(self._tokenizer)
         self._family: Family | None = FAMILIES[name] if name else None
-        self._order = options["prompt_order"]
-        model = _load(folder, options["device"], options["dtype"], options["prompt_lookup"])
+        self._order = load.prompt_order
+        model = _load(folder, load.device, load.dtype, load.prompt_lookup)
         config = text_config(folder)
-        chosen = options["own_words"]
-        self._own_words = bool(config.get("own_words", False)) if chosen is None else chosen
+        self._own_words = bool(config.get("own_words", False)) if load.own_words is None else load.own_words
         positions = config.get("max_position_embeddings") or config.get("n_positions")
         self._window = min(MAX_WINDOW, positions or MAX_WINDOW)
         ends = end_ids(self._tokenizer, self._family, model_end_ids(folder))
         self._completer = Completer(
-            model,
-            self._tokenizer,
-            ends,
-            options["cache_bytes"],
-            options["prompt_lookup"],
-            config.get("beams", 1),
+            model, self._tokenizer, ends, load.cache_bytes, load.prompt_lookup, config.get("beams", 1)
         )
-        out.send(
-            event="state",
-            state="ready",
-            family=name,
-            device=model.device,
-            dtype=model.dtype,
-            window=self._window,
-            min_probability=config.get("min_probability", 0.0),
-        )
+        limit = config.get("min_probability", 0.0)
+        out.send(wire.Ready(name, model.device, model.dtype, self._window, limit))
 
     @property
     def busy(self) -> bool:
         return any(self._jobs.values())
 
-    def begin(self, message: Message) -> None:
-        number, inbox = message["id"], self._inbox
-        control = self._control(
-            cancelled=lambda: number in inbox.cancelled, finished=lambda: number in inbox.finished
-        )
-        if message["names"]:
-            control.refuses = LastWord(**message["names"]).refuses
-        kind = "warm" if message["op"] == "warm" else "unasked" if message["unasked"] else "asked"
-        self._jobs[kind].append(_Job(number, self._work(message, control)))
+    def take(self, message: wire.ToWorker) -> None:
+        """Begin, cancel or finish a request; one that is over already is none of its business."""
+        if isinstance(message, wire.Cancel | wire.Finish):
+            for job in (job for jobs in self._jobs.values() for job in jobs if job.request.id == message.id):
+                job.cancelled = job.cancelled or isinstance(message, wire.Cancel)
+                job.finished = job.finished or isinstance(message, wire.Finish)
+        elif not isinstance(message, wire.Load):
+            job = _Job(message)
+            job.work = self._work(job)
+            self._jobs[job.kind].append(job)
 
     def step(self) -> None:
-        """One step of the job whose turn it is."""
-        other = "asked" if self._turn == "unasked" else "unasked"
+        """One step of the job whose turn it is; there must be one."""
+        other = "invoked" if self._turn == "automatic" else "automatic"
         kind = next(kind for kind in (other, self._turn, "warm") if self._jobs[kind])
         self._turn = self._turn if kind == "warm" else kind
         job = self._jobs[kind][0]
+        over = wire.Cancelled(job.request.id) if job.cancelled else self._step(job)
+        self.steps += 1
+        if over is None:
+            return
+        self._jobs[kind].popleft()
+        self._out.send(over)
+        if isinstance(over, wire.Failed) and self._failures >= MAX_FAILURES:
+            print("santajupyter: too many requests failed in a row; the process ends", file=sys.stderr)
+            _exit(1)
+
+    def _step(self, job: _Job) -> wire.FromWorker | None:
+        """What ends the job, or None."""
         if not job.started:
             job.started = True
-            self._out.send(event="started", id=job.id)
+            self._out.send(wire.Started(job.request.id))
         try:
             next(job.work)
-            return
+            return None
         except StopIteration as done:
-            self._out.send(event="done", id=job.id, **done.value)
+            self._failures = 0
+            over: wire.FromWorker = done.value
+            return over
         except self._cancelled:
-            self._out.send(event="cancelled", id=job.id)
+            return wire.Cancelled(job.request.id)
         except Exception as error:
             # What fails here is our bug, but for a GPU without memory. The traceback, which holds no
             # prompt, goes to the server's log by way of stderr.
             traceback.print_exc()
-            self._out.send(event="failed", id=job.id, message=self._failure(error))
-        self._jobs[kind].popleft()
-        self._inbox.cancelled.discard(job.id)
-        self._inbox.finished.discard(job.id)
+            self._failures += 1
+            return wire.Failed(job.request.id, _whole(self._failure(error)))
 
     def _failure(self, error: Exception) -> str:
         """A sentence. Without memory, the prompt cache is emptied, which may be all that is needed."""
@@ -208,49 +242,53 @@ class _Engine:
             "memory on the GPU, lower SantaApp.cache_bytes or set SantaApp.device to cpu."
         )
 
-    def _work(self, message: Message, control: Any) -> Generator[None, None, Message]:
-        number = message["id"]
-        sampling = Sampling(**message["sampling"])
-        parts = tuple(Part(*part) for part in message["parts"])
-        document = Document(message["prefix"], message["suffix"], parts=parts)
-        prompt = fit(
-            document,
-            self._tokenizer,
-            self._family,
-            self._window,
-            sampling.max_new_tokens,
-            self._order,
-        )
-        if self._own_words:
-            prompt = replace(prompt, own=own_text(document, self._tokenizer, prompt.healed))
-        if message["op"] == "explain":
+    def _work(self, job: _Job) -> Generator[None, None, wire.FromWorker]:
+        request = job.request
+        prompt = self._prompt(request)
+        if isinstance(request, wire.Explain):
             cached = self._completer.prompts.cached(prompt.ids)
-            described = explain(document, prompt, self._tokenizer, self._family, message["pieces"], cached)
-            return {"prompt": described}
-        if message["op"] == "warm":
+            document, pieces = request.document, request.pieces
+            described = explain(document, prompt, self._tokenizer, self._family, pieces, cached)
+            return wire.Explained(request.id, described)
+        control = self._control(cancelled=lambda: job.cancelled, finished=lambda: job.finished)
+        if isinstance(request, wire.Warm):
             usage = yield from self._completer.warming(prompt, control)
-            return {"items": [], "usage": asdict(usage), "prefill_ms": 0.0, "decode_ms": 0.0}
+            return wire.Done(request.id, (), usage)
+        if request.names:
+            control.refuses = LastWord(**request.names).refuses
         result = yield from self._completer.completing(
             prompt,
-            sampling,
+            request.sampling,
             control,
-            lambda index, text: self._out.send(event="delta", id=number, index=index, text=text),
+            lambda index, text: self._out.send(wire.Delta(request.id, index, text)),
         )
-        return asdict(result)
+        return wire.Done(request.id, result.items, result.usage, result.prefill_ms, result.decode_ms)
 
-    def _downloading(self) -> Any:
-        last = 0.0
+    def _prompt(self, request: wire.Request) -> Prompt:
+        document, new = request.document, request.sampling.max_new_tokens
+        prompt = fit(document, self._tokenizer, self._family, self._window, new, self._order)
+        if self._own_words:
+            prompt = replace(prompt, own=own_text(document, self._tokenizer, prompt.healed))
+        return prompt
 
-        def report(done: int, total: int) -> None:
-            nonlocal last
-            if 0 < done < total:
-                if time.monotonic() - last < PROGRESS_INTERVAL:
-                    return
-                last = time.monotonic()
-            progress = {"phase": "downloading", "done": done, "total": total, "unit": "B"}
-            self._out.send(event="state", state="downloading", progress=progress)
 
-        return report
+def _downloading(out: _Out) -> Callable[[int, int], None]:
+    last = 0.0
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if 0 < done < total:
+            if time.monotonic() - last < PROGRESS_INTERVAL:
+                return
+            last = time.monotonic()
+        out.send(wire.Loading({"phase": "downloading", "done": done, "total": total, "unit": "B"}))
+
+    return report
+
+
+def _whole(text: str) -> str:
+    """With replacements for what is no Unicode character: a file's name may be any bytes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _load(folder: Path, device: str, dtype: str, guesses: int) -> Model:

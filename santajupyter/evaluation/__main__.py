@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..protocol import CompletionRequest, completion_request
-from ..server.service import BUILT_IN, Settings
+from ..server.settings import BUILT_IN, Settings
 from .infilling import outcomes, read_tasks, summary
 from .kernel import facts
 from .places import KINDS, MEMBER, Notebook, Place, body, choose, read_folder

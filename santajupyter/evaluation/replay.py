@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 from ..prompt import postprocess
 from ..protocol import Cell, CompletionRequest
-from ..server.service import CompletionService, Settings
+from ..server.service import CompletionService
+from ..server.settings import Settings
 from .places import Place
 
 LOAD_TIMEOUT = 600.0
@@ -170,7 +171,7 @@ async def serving(settings: Settings, root: Path | None = None) -> AsyncIterator
     """The service with its model loaded. Raises SystemExit when that fails, TimeoutError when it hangs."""
     service = CompletionService(settings, log, root)
     try:
-        service.preload()
+        await service.engines.start()
         await asyncio.wait_for(_ready(service), LOAD_TIMEOUT)
         yield service
     finally:

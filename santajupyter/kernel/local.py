@@ -24,7 +24,8 @@ class LocalEngine:
     def __init__(self, model: str = "") -> None:
         # Imported here: who asks a server needs neither.
         from ..server.extension import SantaApp
-        from ..server.service import CompletionService, Settings
+        from ..server.service import CompletionService
+        from ..server.settings import Settings
 
         settings = Settings(model=model or SantaApp.model.default_value)
         self._service = CompletionService(settings, logging.getLogger("santajupyter"))
@@ -37,7 +38,7 @@ class LocalEngine:
         return await self.status()
 
     async def unload(self) -> dict[str, Any]:
-        await _there(self._service.unload())
+        await _there(self._service.engines.unload())
         return await self.status()
 
     async def explain(self, body: client.Body) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def stop() -> None:
 
 async def _there(work: Coroutine[Any, Any, T]) -> T:
     """The work's result, done on the package's own loop. Raises SantaError."""
-    from ..engine import EngineUnavailable, RequestFailed
+    from ..engine.process import EngineUnavailable, RequestFailed
     from ..protocol import BadRequest
     from ..server.service import NotAllowed, QueueFull, Superseded, TimedOut
 

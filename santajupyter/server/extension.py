@@ -11,7 +11,8 @@ from traitlets import Bool, Enum, Float, Int, List, Unicode
 
 from ..prompt.fim import FAMILIES, ORDERS
 from .handlers import routes
-from .service import BUILT_IN, CompletionService, Settings
+from .service import CompletionService
+from .settings import Settings
 
 
 class SantaApp(ExtensionApp):
@@ -22,37 +23,37 @@ class SantaApp(ExtensionApp):
     load_other_extensions = True
 
     model = Unicode(
-        "bigcode/gpt_bigcode-santacoder",
+        Settings.model,
         help="The model: a Hugging Face hub id, a folder with config.json, tokenizer.json and safetensors, "
         "or 'santa-mini', the built-in one.",
     ).tag(config=True)
     revision = Unicode(
-        "", help="The hub revision (branch, tag or commit) of the model; empty: the newest."
+        Settings.revision, help="The hub revision (branch, tag or commit) of the model; empty: the newest."
     ).tag(config=True)
     family = Enum(
         ["", *FAMILIES],
-        "",
+        Settings.family,
         help="The model's fill-in-the-middle format; empty: recognised from its tokenizer. A model of no "
         "known family completes left to right.",
     ).tag(config=True)
     device = Unicode(
-        "auto",
+        Settings.device,
         help="Where the model runs: 'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1', 'mps'.",
     ).tag(config=True)
     dtype = Enum(
         ["auto", "float16", "bfloat16", "float32", "int8"],
-        "auto",
+        Settings.dtype,
         help="The weights' number format. 'auto': float16 on a GPU; on a CPU int8 for SantaCoder's "
         "architecture, bfloat16 for others, float32 for small models. 'int8' is for the former alone.",
     ).tag(config=True)
     prompt_order = Enum(
         list(ORDERS),
-        "auto",
+        Settings.prompt_order,
         help="'spm' puts the suffix before the prefix, so that a keystroke only lengthens the prompt; 'psm' "
         "the other way round. 'auto': 'spm' where the family was trained on it.",
     ).tag(config=True)
     min_probability = Float(
-        None,
+        Settings.min_probability,
         allow_none=True,
         min=0.0,
         max=1.0,
@@ -61,13 +62,13 @@ class SantaApp(ExtensionApp):
         "None: the model's own limit; only santa-mini has one.",
     ).tag(config=True)
     cache_bytes = Int(
-        256 * 2**20,
+        Settings.cache_bytes,
         min=0,
         help="How much of the model's device memory its prompt cache may fill, in bytes: the more, the more "
         "notebooks and places in them go on without being read again. The newest prompt is always kept.",
     ).tag(config=True)
     prompt_lookup = Int(
-        4,
+        Settings.prompt_lookup,
         min=0,
         max=7,
         help="How many tokens to guess at a time from where the last ones stood before. A wrong guess costs "
@@ -75,13 +76,13 @@ class SantaApp(ExtensionApp):
         "float32 and int8: elsewhere rounding would change it. 0: none.",
     ).tag(config=True)
     own_words = Bool(
-        None,
+        Settings.own_words,
         allow_none=True,
         help="Whether what followed the same words elsewhere in the notebook is made likelier. That is "
         "worth much to a small model. None: as the model's config.json says; only santa-mini's says yes.",
     ).tag(config=True)
     kernel_names = Bool(
-        True,
+        Settings.kernel_names,
         help="Keep completions to the columns, attributes and parameters that the kernel knows, where it "
         "knows all of them, and to the files beside the notebook where code reads one.",
     ).tag(config=True)
@@ -90,7 +91,7 @@ class SantaApp(ExtensionApp):
         help="The models that a request to 'load' may switch to; empty: 'model' and 'fallback_model'.",
     ).tag(config=True)
     fallback_model = Unicode(
-        BUILT_IN,
+        Settings.fallback_model,
         help="The model that answers while 'model' is being loaded or can't be had; empty: none. "
         "Whole blocks that somebody asks for wait for 'model' while it is on its way.",
     ).tag(config=True)
@@ -98,14 +99,18 @@ class SantaApp(ExtensionApp):
         config=True
     )
     idle_unload = Float(
-        0.0,
+        Settings.idle_unload,
         min=0.0,
         help="Unload the model, and free its memory, after so many seconds without use; 0: never.",
     ).tag(config=True)
     max_queue = Int(
-        16, min=1, help="How many requests may wait for the model or be in work; one more gets 429."
+        Settings.max_queue,
+        min=1,
+        help="How many requests may wait for the model or be in work; one more gets 429.",
     ).tag(config=True)
-    request_timeout = Float(60.0, min=0.1, help="The time limit of a request, in seconds.").tag(config=True)
+    request_timeout = Float(
+        Settings.request_timeout, min=0.1, help="The time limit of a request, in seconds."
+    ).tag(config=True)
     max_request_bytes = Int(
         4_000_000, min=1, help="The longest request body, in bytes; a longer one gets 413."
     ).tag(config=True)
@@ -129,7 +134,7 @@ class SantaApp(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         if self.preload:
-            self.service.preload()
+            await self.service.engines.start()
 
     async def stop_extension(self) -> None:
         await self.service.close()

@@ -16,7 +16,7 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado import iostream, web
 
-from ..engine import EngineUnavailable, RequestFailed
+from ..engine.process import EngineUnavailable, RequestFailed
 from ..protocol import (
     BadRequest,
     Completion,
@@ -215,7 +215,7 @@ class UnloadHandler(SantaHandler):
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        await self.reply(self.service.unload())
+        await self.reply(self.service.engines.unload())
         self.finish(json.dumps(self.service.status()))
 
 
@@ -252,7 +252,7 @@ class TextCompletionHandler(OpenAIHandler):
 
     async def _complete(self) -> dict[str, Any]:
         request = text_request(self.body())
-        if request.model and not self.service.serves(request.model):
+        if request.model and not self.service.engines.serves(request.model):
             raise UnknownModel(
                 f"model: {request.model} is not held here; see v1/models, and POST load to switch"
             )

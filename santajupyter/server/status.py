@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any
 
-from ..engine import ModelStatus
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """What is known of a model and its process; the fields of GET status, see docs/rest.md.
+
+    ``progress``: {phase, done, total, unit} while downloading. ``window``: tokens. ``min_probability``: how
+    likely all of a completion has to be, by the model's own reckoning, to be worth showing unasked.
+    """
+
+    model: str
+    revision: str = ""
+    state: str = "unloaded"
+    family: str = ""
+    device: str = ""
+    dtype: str = ""
+    window: int = 0
+    min_probability: float = 0.0
+    progress: Mapping[str, Any] | None = None
+    error: str | None = None
 
 
 def sentence(status: ModelStatus, stand_in: ModelStatus | None) -> str:
@@ -34,10 +52,12 @@ def sentence(status: ModelStatus, stand_in: ModelStatus | None) -> str:
 def memory(pid: int | None) -> int | None:
     """Bytes of main memory that a process holds; None where there is no process or nothing to tell."""
     try:
-        import psutil  # ipykernel brings it; a server alone may lack it
-
+        import psutil
+    except ImportError:  # ipykernel brings it; a server alone may lack it
+        return None
+    try:
         return int(psutil.Process(pid).memory_info().rss) if pid else None
-    except (ImportError, OSError, psutil.Error):
+    except (OSError, psutil.Error):
         return None
 
 

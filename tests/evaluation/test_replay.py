@@ -19,7 +19,7 @@ from santajupyter.evaluation.replay import CONFIGURATIONS, Configuration, Result
 from santajupyter.evaluation.report import tables
 from santajupyter.prompt import postprocess
 from santajupyter.protocol import completion_request
-from santajupyter.server.service import BUILT_IN, Settings
+from santajupyter.server.settings import BUILT_IN, Settings
 
 from ..notebooks import book, write, write_two
 

@@ -228,7 +228,7 @@ def test_without_ipywidgets_it_is_text(session: Session) -> None:
     session.run(
         "import sys; sys.modules.pop('santajupyter.kernel.widgets', None); sys.modules['ipywidgets'] = None"
     )
-    session.run("import santajupyter; vars(santajupyter).pop('widgets', None)")
+    session.run("import santajupyter.kernel; vars(santajupyter.kernel).pop('widgets', None)")
     ran = session.run(CHOOSE)
     panel = session.run("%santa panel").error
     session.run("del sys.modules['ipywidgets']")

@@ -41,9 +41,12 @@ def ask(jp_fetch: Any) -> Callable[..., Any]:
     return fetch
 
 
+def engines_of(jp_serverapp: Any) -> Any:
+    return jp_serverapp.extension_manager.extension_points["santajupyter"].app.service.engines
+
+
 def engine_pid(jp_serverapp: Any) -> int:
-    app = jp_serverapp.extension_manager.extension_points["santajupyter"].app
-    return int(app.service._primary.pid)
+    return int(engines_of(jp_serverapp).primary.pid)
 
 
 async def ready(ask: Any) -> dict[str, Any]:
@@ -339,7 +342,9 @@ async def test_a_dead_worker_takes_nothing_with_it(
 ) -> None:
     await ask("warm", body())
     long = asyncio.create_task(ask("complete", body("x = (\n", mode="block", max_new_tokens=120)))
-    await asyncio.sleep(0.02)
+    process = engines_of(jp_serverapp).primary.process
+    while not any(call.started for call in process._calls.values()):
+        await asyncio.sleep(0.001)
     os.kill(engine_pid(jp_serverapp), getattr(signal, "SIGKILL", signal.SIGTERM))
     contents = await jp_fetch("api", "contents")
     assert contents.code == 200

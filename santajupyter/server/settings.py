@@ -1,0 +1,29 @@
+"""The options and their defaults, each given once: SantaApp's traits take theirs from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BUILT_IN = "santa-mini"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """SantaApp's traits, under the same names; their help says what they mean, and in which units."""
+
+    model: str = "bigcode/gpt_bigcode-santacoder"
+    revision: str = ""
+    family: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    prompt_order: str = "auto"
+    min_probability: float | None = None
+    cache_bytes: int = 256 * 2**20
+    prompt_lookup: int = 4
+    own_words: bool | None = None
+    kernel_names: bool = True
+    allowed_models: tuple[str, ...] = ()
+    fallback_model: str = BUILT_IN
+    idle_unload: float = 0.0
+    max_queue: int = 16
+    request_timeout: float = 60.0

@@ -1,0 +1,79 @@
+"""The real worker with a model that costs nothing, and noise on its stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from santajupyter.engine import worker
+from santajupyter.engine.model import KV, Logits
+
+VOCABULARY = 403
+STEP = float(os.environ.get("TINY_STEP", "0.002"))
+
+
+class TinyKV:
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+    @property
+    def size(self) -> int:
+        return len(self.ids)
+
+    def can_be_cut(self, more: int = 0) -> bool:
+        return True
+
+    def cut(self, length: int) -> None:
+        del self.ids[length:]
+
+    def beginning(self, length: int) -> TinyKV:
+        return TinyKV(self.ids[:length])
+
+    def picked(self, rows: Sequence[int]) -> TinyKV:
+        return TinyKV([*self.ids])
+
+
+class TinyModel:
+    """The next token is the last one's neighbour."""
+
+    device, dtype, chunk = "cpu", "float32", 16
+
+    def empty(self) -> KV:
+        return TinyKV([])
+
+    def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
+        time.sleep(STEP)
+        cast(TinyKV, kv).ids += rows[0]
+        logits = np.zeros((len(rows), keep, VOCABULARY), np.float32)
+        for row, ids in enumerate(rows):
+            for at, last in enumerate(ids[-keep:]):
+                logits[row, at, (last + 1) % 390] = 5
+        return logits
+
+    def together(self, kv: KV) -> int:
+        return 1
+
+
+def _load(folder: Path, device: str, dtype: str, guesses: int) -> TinyModel:
+    return TinyModel()
+
+
+if __name__ == "__main__":
+    print("a library says hello")
+    print({"event": "ready"})
+    print('{"event": "nonsense"}\n[1, 2]\n\xff')
+    sys.stdout.write("half a line")
+    sys.stdout.flush()
+    worker._load = _load
+    worker.BEAT_INTERVAL = 0.05
+    worker.main()
