@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 STOP_TIMEOUT = 3.0
 KILL_TIMEOUT = 5.0
 # The process beats once a second. After so many seconds of the server's loop without a word from it, or
-# without a step while it has work, it hangs. Loading may hold Python's lock for long.
+# without a step while it has work, it hangs. While it loads, OpenVINO holds Python's lock as long as a slow
+# disk takes to write 1.3 GB.
 WATCH_INTERVAL = 1.0
 SILENT_LIMIT = 15
-SILENT_LIMIT_LOADING = 60
+SILENT_LIMIT_LOADING = 300
 STEP_LIMIT = 60
 # Defaults for the worker's environment. PASSIVE: torch's threads sleep while they wait for each other.
 # Spinning, they lose their turn to any other work on the cores, such as a busy kernel: beside a
