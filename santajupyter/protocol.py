@@ -84,6 +84,7 @@ class Sampling:
     """How to decode, in transformers' words. ``temperature`` 0 is greedy. ``logprobs``: tell each token's.
 
     ``min_probability``: a candidate ends before the word that makes all of it less likely than this.
+    ``search``: a line is asked for, of which a model with ``beams`` looks for the likeliest whole.
     """
 
     n: int = 1
@@ -94,6 +95,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     logprobs: bool = False
     min_probability: float = 0.0
+    search: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""A notebook's own words: what followed the same words before in it is likely to follow again.
+"""A cache language model: what followed the same tokens before in a notebook is likely to follow again.
 
-The probabilities of a small model are mixed with those that the text around the cursor gives, far
+As in "A cache-based natural language model for speech recognition" (Kuhn and De Mori, 1990), the
+probabilities of a small model are interpolated with those that the text around the cursor gives, far
 beyond the model's window: of the tokens that followed the last one, the last two, and so on. Each
 order has its share by Witten and Bell's rule (method C of "The zero-frequency problem", 1991), the
 more the oftener it was seen and the fewer its followers; the rest is the order's below, the model's last.
@@ -16,11 +17,11 @@ import numpy.typing as npt
 
 from ..prompt.document import Document
 from ..prompt.fim import CodeTokenizer
+from .model import Row
 
-Row = npt.NDArray[np.float64]
 Text = npt.NDArray[np.int32]
 
-# So many characters above and below the cursor are the notebook's own.
+# So many characters above and below the cursor are looked at.
 REACH = 40_000
 # Stands between two pieces of text that don't follow one another.
 BORDER = -1
@@ -30,8 +31,8 @@ BORDER = -1
 DOUBTS = (24, 16, 16, 16, 8, *(4,) * 15)
 
 
-def own_text(document: Document, tokenizer: CodeTokenizer, healed: Sequence[int] = ()) -> Text:
-    """The ids of what is below the cursor, BORDER, and of what is above it.
+def cache_text(document: Document, tokenizer: CodeTokenizer, healed: Sequence[int] = ()) -> Text:
+    """Token ids [n]: of what is below the cursor, BORDER, and of what is above it, REACH characters each.
 
     They end where the model's new tokens begin: before the ids ``healed`` that are generated again.
     """
@@ -48,8 +49,8 @@ def own_text(document: Document, tokenizer: CodeTokenizer, healed: Sequence[int]
     return np.concatenate([below, np.array([BORDER], np.int32), *map(tokenizer.part, parts), last])
 
 
-def mixed(logits: Row, text: Text, made: Sequence[int] = ()) -> Row:
-    """Logits [vocabulary] of what follows ``text`` and ``made``, mixed with what followed their end before.
+def interpolated(logits: Row, text: Text, made: Sequence[int] = ()) -> Row:
+    """Logits [vocabulary] of what follows ``text`` and ``made``, with what followed their end before.
 
     ``text`` are token ids with BORDER between pieces, the one with the cursor last. ``made``, the
     model's own tokens, are no precedent, or each repetition would invite the next one. What was -inf

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 Logits = npt.NDArray[np.float32]
+# One text's logits [vocabulary], as they are counted with.
+Row = npt.NDArray[np.float64]
 
 
 class ModelUnavailable(Exception):
@@ -20,7 +22,10 @@ class OutOfMemory(ModelUnavailable):
 
 
 class KV(Protocol):
-    """The keys and values of ``length`` tokens in every layer, for one text or a batch of them."""
+    """The keys and values of ``length`` tokens in every layer, for one text or a batch of them.
+
+    Two of them never share memory that one could write to: what one does, the other doesn't see.
+    """
 
     @property
     def length(self) -> int: ...
@@ -39,37 +44,46 @@ class KV(Protocol):
 
     def cut(self, length: int) -> None:
         """Leave the first ``length`` tokens; needs can_be_cut unless that is all of them."""
+        ...
 
     def beginning(self, length: int) -> KV:
         """A copy of the first ``length`` tokens; needs can_be_cut."""
         ...
 
     def picked(self, rows: Sequence[int]) -> KV:
-        """A batch of copies of these rows of the batch."""
+        """A batch of copies of these rows of the batch, in full; [0] is a copy of a single text."""
         ...
 
 
 class Model(Protocol):
-    """``chunk``: how many tokens a prefill step takes, so that it can be cancelled in between."""
+    """``chunk``: how many tokens a prefill step takes, so that it can be cancelled in between.
+
+    ``device`` and ``dtype`` as they are shown to the user.
+    """
 
     device: str
     dtype: str
     chunk: int
 
-    def empty(self) -> KV: ...
+    def empty(self) -> KV:
+        """Keys and values of no tokens, for one text."""
+        ...
 
     def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
-        """Logits [rows, keep, vocabulary] after each of the rows' last ``keep`` ids, all now in ``kv``.
+        """Read ``rows`` [texts, new]: token ids that follow what ``kv`` holds of each text; it gets theirs.
 
-        After an exception ``kv`` is of no use any more.
+        Returns logits [texts, keep, vocabulary] after each of the last ``keep`` ids, natural logarithms up to
+        a constant; a model may have more rows of them than its tokenizer has tokens. The new ids' positions
+        are ``kv.length`` and following; the caller sees to it that they end within the model's window.
+        Whatever it raises, ``kv`` is of no use any more then.
         """
         ...
 
     def together(self, kv: KV) -> int:
         """How many tokens the next step may have, for their logits to be those of as many steps.
 
-        At least one. Equal to the last bit, or in float32 to within its rounding: so guesses that are
-        checked together change nothing.
+        At least one. Equal to the last bit, or in float32 to within its rounding: so draft tokens that are
+        read in one step change nothing.
         """
         ...
 
@@ -81,7 +95,8 @@ class RunsAhead(Protocol):
     def greedy(self, kv: KV, token: int, vocabulary: int) -> Generator[tuple[int, float], None, None]:
         """The tokens below ``vocabulary`` that follow ``token``, and their natural log-probabilities.
 
-        ``kv`` holds all but the last that was given out. Ends where the model has no positions left.
+        ``kv`` holds all but the last that was given out: at each yield it is good for other use. Ends where
+        the model has no positions left.
         """
         ...
 

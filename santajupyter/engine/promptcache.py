@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .model import KV
+from .work import Cancelled
 
 # A prompt that comes about from an entry's by an edit that takes away at most this share of it is the
 # same text, typed on. One that would take away more is another text, or another place in the text.
@@ -13,57 +15,99 @@ EDIT_SHARE = 1 / 8
 
 
 class PromptCache:
-    """Entries within a budget of bytes; the least recently used go first, the newest never.
+    """Entries within a budget of bytes; the least recently used go first, but none that is in use.
 
-    An entry that is in here is right: one is taken out for use, and given back only after every step
-    on it succeeded. What is in use comes on top of the budget.
+    An entry in use belongs to one work, which alone changes it. All others see it too and copy what it
+    holds by then, so nothing is computed twice, and nothing that one work does to its own is seen by
+    another. To be used between the steps of works: there each entry's keys and values are those of its ids.
     """
 
     def __init__(self, empty: Callable[[], KV], budget: int) -> None:
+        """``empty``: makes keys and values of no tokens. ``budget``: for all entries, those in use too;
+
+        the newest is kept whatever it takes.
+        """
         self._empty = empty
         self._budget = budget
         self._entries: list[Entry] = []  # the newest last
 
-    def take(self, ids: Sequence[int]) -> Entry:
+    @contextmanager
+    def using(self, ids: Sequence[int]) -> Iterator[Entry]:
         """An entry with the longest cached beginning of ``ids``, the last id always left to compute.
 
-        It is the caller's alone. Where the prompt is an edit of the entry's own (see EDIT_SHARE), it is
-        that entry, cut; otherwise a copy of their common beginning, and the entry stays for its text.
+        Afterwards it stays, also where the work is cancelled. Where it ends by another exception the entry
+        is forgotten: after a failed step not all layers may have seen the same tokens.
         """
-        source, length = self._longest(ids)
-        source = source or Entry(self._empty())
-        if source.lost_to(ids) > EDIT_SHARE * source.prompt_length:
-            source = Entry(source.kv.beginning(length), source.ids[:length])
-        elif length:
-            self._entries.remove(source)
-            source.cut(length)
-        source.prompt_length = len(ids)
-        return source
+        entry = self._acquired(ids)
+        try:
+            yield entry
+        except (Cancelled, GeneratorExit):  # both come between two steps
+            self._release(entry)
+            raise
+        except BaseException:
+            self._entries.remove(entry)
+            raise
+        self._release(entry)
+
+    def catch_up(self, entry: Entry, ids: Sequence[int]) -> None:
+        """Copy what others have computed of ``ids`` since; the entry holds a beginning of them."""
+        have = len(entry.ids)
+        further = [e for e in self._entries if e is not entry and e.ids[have : have + 1] == [ids[have]]]
+        source, length = _longest(further, ids)
+        if source and length > have:
+            entry.kv, entry.ids = source.beginning(length), source.ids[:length]
+            entry.cached += length - have
+        self._shrink()
 
     def cached(self, ids: Sequence[int]) -> int:
         """How many of the first ids needn't be computed."""
-        return self._longest(ids)[1]
-
-    def _longest(self, ids: Sequence[int]) -> tuple[Entry | None, int]:
-        found, length = None, 0
-        for entry in self._entries:
-            common = min(_common_length(entry.ids, ids), len(ids) - 1)
-            if common >= max(length, 1) and (common == len(entry.ids) or entry.kv.can_be_cut()):
-                found, length = entry, common
-        return found, length
-
-    def keep(self, entry: Entry) -> None:
-        """Give an entry back, as the newest. Not after a failed step: not all layers may have seen it."""
-        if not entry.ids:
-            return
-        entry.size = entry.kv.size
-        self._entries.append(entry)
-        total = sum(entry.size for entry in self._entries)
-        while total > self._budget and len(self._entries) > 1:
-            total -= self._entries.pop(0).size
+        return _longest(self._entries, ids)[1]
 
     def clear(self) -> None:
-        self._entries.clear()
+        """Forget all that isn't in use."""
+        self._entries = [entry for entry in self._entries if entry.in_use]
+
+    def _acquired(self, ids: Sequence[int]) -> Entry:
+        """Where the prompt is an edit of an idle entry's own (see EDIT_SHARE), that entry, cut; otherwise a
+
+        copy of their common beginning, and the entry stays for its text.
+        """
+        source, length = _longest(self._entries, ids)
+        if source is None:
+            entry = Entry(self._empty())
+        elif source.in_use or source.lost_to(ids) > EDIT_SHARE * source.prompt_length:
+            entry = Entry(source.beginning(length), source.ids[:length])
+        else:
+            entry = source
+            self._entries.remove(entry)
+            entry.cut(length)
+        entry.prompt_length, entry.cached, entry.in_use = len(ids), length, True
+        self._entries.append(entry)
+        self._shrink()
+        return entry
+
+    def _release(self, entry: Entry) -> None:
+        """It is idle now, and the newest. Of two idle ones that hold the same, the longer one stays."""
+        self._entries.remove(entry)
+        if not entry.ids:
+            return
+        entry.in_use, entry.size = False, entry.kv.size
+        idle = [other for other in self._entries if not other.in_use]
+        newest = next((other for other in idle if other.serves_for(entry)), entry)
+        self._entries = [other for other in self._entries if other.in_use or not newest.serves_for(other)]
+        self._entries.append(newest)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Let idle ones go; those in use have grown."""
+        total = 0
+        for entry in self._entries:
+            entry.size = entry.kv.size if entry.in_use else entry.size
+            total += entry.size
+        for entry in self._entries[:-1]:
+            if total > self._budget and not entry.in_use:
+                self._entries.remove(entry)
+                total -= entry.size
 
 
 @dataclass(eq=False)
@@ -71,13 +115,24 @@ class Entry:
     """``kv`` holds the keys and values of ``ids``.
 
     The first ``prompt_length`` ids were a prompt (or its beginning, if cancelled), the rest generated.
-    ``size``: bytes, when it was last given back.
+    ``cached``: how many of the prompt's ids the last use of it hadn't to compute. ``size``: bytes, then.
     """
 
     kv: KV
     ids: list[int] = field(default_factory=list)
     prompt_length: int = 0
+    cached: int = 0
+    in_use: bool = False
     size: int = 0
+
+    def beginning(self, length: int) -> KV:
+        """A copy of the first ``length`` tokens' keys and values; needs can_be_cut unless that is all."""
+        return self.kv.beginning(length) if self.kv.can_be_cut() else self.kv.picked([0])
+
+    def serves_for(self, other: Entry) -> bool:
+        """Whether a prompt finds all of ``other`` here too."""
+        length = len(other.ids)
+        return self.ids[:length] == other.ids and (length == len(self.ids) or self.kv.can_be_cut())
 
     def lost_to(self, ids: Sequence[int]) -> int:
         """How many ids of the entry's prompt an edit to ``ids`` takes away; common ends stay.
@@ -93,6 +148,16 @@ class Entry:
         if length < len(self.ids):
             self.kv.cut(length)
         del self.ids[length:]
+
+
+def _longest(entries: Sequence[Entry], ids: Sequence[int]) -> tuple[Entry | None, int]:
+    """The entry that holds most of the first ids, and how many; of equal ones an idle one, the newest."""
+    found, length = None, 0
+    for entry in sorted(entries, key=lambda entry: not entry.in_use):
+        common = min(_common_length(entry.ids, ids), len(ids) - 1)
+        if common >= max(length, 1) and (common == len(entry.ids) or entry.kv.can_be_cut()):
+            found, length = entry, common
+    return found, length
 
 
 def _common_length(a: Sequence[int], b: Sequence[int]) -> int:

@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from santajupyter.engine import openvino_bigcode
-from santajupyter.engine.cachemodel import BORDER, DOUBTS, mixed, own_text
-from santajupyter.engine.generate import Completer, Control, Result
+from santajupyter.engine.cachemodel import BORDER, DOUBTS, cache_text, interpolated
+from santajupyter.engine.generate import Result
+from santajupyter.engine.work import Control
 from santajupyter.prompt.document import Document, document
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit
 from santajupyter.protocol import Cell, Sampling
 
 from ..checkpoint import make_tokenizer
+from .helpers import Refusing, completer
 
 SIZE = 12
 
@@ -54,25 +56,25 @@ def by_definition(before: np.ndarray, text: list[int]) -> np.ndarray:
 def test_the_mixture_is_what_witten_and_bell_say(text: list[int], logits: list[float]) -> None:
     row = np.array(logits)
     expected = by_definition(probabilities(row), text)
-    np.testing.assert_allclose(probabilities(mixed(row, text_of(*text))), expected, rtol=1e-9)
+    np.testing.assert_allclose(probabilities(interpolated(row, text_of(*text))), expected, rtol=1e-9)
 
 
 def test_what_is_impossible_and_never_followed_stays_so() -> None:
     row = np.where(np.arange(SIZE) < 6, 0.0, -np.inf)
-    assert np.isinf(mixed(row, text_of(1, 2, 1))[6:]).all()
+    assert np.isinf(interpolated(row, text_of(1, 2, 1))[6:]).all()
 
 
 def test_oftener_counts_more_and_a_border_is_no_neighbour() -> None:
     row = np.zeros(SIZE)
-    once, twice = mixed(row, text_of(1, 2, 1)), mixed(row, text_of(1, 2, 1, 2, 1))
+    once, twice = interpolated(row, text_of(1, 2, 1)), interpolated(row, text_of(1, 2, 1, 2, 1))
     assert probabilities(twice)[2] > probabilities(once)[2] > 1 / SIZE
-    assert (mixed(row, text_of(2, 1, BORDER, 1)) == row).all()
+    assert (interpolated(row, text_of(2, 1, BORDER, 1)) == row).all()
 
 
 def test_what_the_model_made_is_context_and_no_precedent() -> None:
     row, text = np.zeros(SIZE), text_of(1, 2, 3)
-    assert (mixed(row, text, [4, 5, 4]) == row).all()
-    assert mixed(row, text, [1, 2]).argmax() == 3
+    assert (interpolated(row, text, [4, 5, 4]) == row).all()
+    assert interpolated(row, text, [1, 2]).argmax() == 3
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_the_text_is_below_then_above_up_to_the_new_tokens(tokenizer: CodeTokeni
     cells = [Cell("import numpy"), Cell("return"), Cell("print(i, fib"), Cell("for i in range(10):")]
     here = document(cells, 2, len("print(i, fib"))
     prompt = fit(here, tokenizer, FAMILIES["santacoder"], 200, 8)
-    text = own_text(here, tokenizer, prompt.healed)
+    text = cache_text(here, tokenizer, prompt.healed)
     border = int(np.flatnonzero(text == BORDER)[0])
     assert tokenizer.decode(text[:border].tolist()) == here.suffix
     above = tokenizer.decode(text[border + 1 :].tolist())
@@ -96,19 +98,17 @@ def test_the_text_is_below_then_above_up_to_the_new_tokens(tokenizer: CodeTokeni
 def test_it_ends_where_the_prompt_ends(tokenizer: CodeTokenizer, source: str) -> None:
     here = document([Cell("import numpy"), Cell(source), Cell("return")], 1, len(source))
     prompt = fit(here, tokenizer, FAMILIES["santacoder"], 200, 8)
-    assert prompt.ids[-1] == own_text(here, tokenizer, prompt.healed)[-1]
+    assert prompt.ids[-1] == cache_text(here, tokenizer, prompt.healed)[-1]
 
 
 def complete(folder: Path, here: Document, lookup: int = 0, refuses: str = "") -> tuple[Result, Result]:
-    """Greedily, without and with the notebook's own words."""
+    """Greedily, without and with the cache model."""
     tokenizer = CodeTokenizer.from_folder(folder)
-    completer = Completer(
-        openvino_bigcode.load(folder, "float32", lookup), tokenizer, frozenset(), lookup=lookup
-    )
+    engine = completer(openvino_bigcode.load(folder, "float32", lookup), tokenizer, prompt_lookup=lookup)
     prompt = fit(here, tokenizer, FAMILIES["santacoder"], 150, 16)
-    own = replace(prompt, own=own_text(here, tokenizer, prompt.healed))
-    control = Control(refuses=(lambda text: refuses in text) if refuses else None)
-    first, second = (completer.complete(p, Sampling(), control, lambda *_: None) for p in (prompt, own))
+    own = replace(prompt, own=cache_text(here, tokenizer, prompt.healed))
+    control = Control(constraint=Refusing(lambda text: refuses in text) if refuses else None)
+    first, second = (engine.complete(p, Sampling(), control, lambda *_: None) for p in (prompt, own))
     return first, second
 
 
@@ -130,18 +130,18 @@ def test_a_word_is_made_again_whole(tiny: Path, typed: str, n: int) -> None:
     tokenizer = CodeTokenizer.from_folder(tiny)
     assert len(tokenizer.encode(typed)) == len(typed) - len("import")
     here = Document("import numpy as np\n" * 12 + typed, "\nreturn")
-    completer = Completer(openvino_bigcode.load(tiny, "float32"), tokenizer, frozenset())
+    engine = completer(openvino_bigcode.load(tiny, "float32"), tokenizer)
     prompt = fit(here, tokenizer, FAMILIES["santacoder"], 150, 16)
-    prompt = replace(prompt, own=own_text(here, tokenizer, prompt.healed))
-    result = completer.complete(prompt, Sampling(n, stop=(" ", "\n")), Control(), lambda *_: None)
+    prompt = replace(prompt, own=cache_text(here, tokenizer, prompt.healed))
+    result = engine.complete(prompt, Sampling(n, stop=(" ", "\n")), Control(), lambda *_: None)
     assert [item.text for item in result.items] == ["import numpy"[len(typed) :]] * n
 
 
-def test_guessing_changes_nothing_of_the_mixture(tiny: Path) -> None:
+def test_draft_tokens_change_nothing_of_the_mixture(tiny: Path) -> None:
     plain, guessed = complete(tiny, HERE)[1], complete(tiny, HERE, lookup=4)[1]
     assert plain.items[0].text == guessed.items[0].text
     assert plain.items[0].logprob == pytest.approx(guessed.items[0].logprob, abs=1e-4)
 
 
-def test_names_still_rule(tiny: Path) -> None:
+def test_the_constraint_still_holds(tiny: Path) -> None:
     assert "numpy" not in complete(tiny, HERE, refuses="numpy")[1].items[0].text

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from santajupyter.engine.candidates import LastWord, last_word
+from santajupyter.engine import candidates
+from santajupyter.engine.candidates import MAX_OPEN, TOKEN, Constraints, known_names
 from santajupyter.protocol import Cell, Variable
 
 NAMES: dict[str, dict[str, list[str]]] = {
@@ -19,7 +22,7 @@ NAMES: dict[str, dict[str, list[str]]] = {
 
 
 def refuses(code: str, text: str) -> bool:
-    return LastWord(code, NAMES, ["p"]).refuses(text)
+    return Constraints(code, NAMES, ["p"]).refuses(text)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +157,74 @@ def test_any_text_is_judged(code: str, text: str) -> None:
     assert not refuses(code, "")
 
 
+pieces = st.text(st.sampled_from("df.p[]()=,:;'\"\\\n \ufffdñ for lambda as#age"), max_size=9)
+
+
+@given(st.lists(pieces, max_size=6), st.text(max_size=10))
+def test_what_is_read_already_needs_no_second_reading(texts: list[str], last: str) -> None:
+    """Judged after each text is what is judged of all of them at once."""
+    at_once = step_by_step = Constraints("x = df", NAMES, ["p"])
+    whole = ""
+    for text in texts:
+        if at_once.refuses(whole + text):
+            break
+        whole += text
+        step_by_step = step_by_step.after(text)
+    if whole == "".join(texts):
+        assert last == "" or step_by_step.refuses(last) == at_once.refuses(whole + last)
+
+
+class Pattern:
+    """Counts the characters that are looked at."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        self.read += len(text)
+        return TOKEN.finditer(text)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = [" + "'one of many', " * 250 + 'df["',
+        "y = df['" + "a" * 3900,
+        'y = """' + "word " * 700 + 'df["',
+        "x = " + "(" * 3900 + "df.",
+        "x = " + "df.age + " * 400 + "df.",
+    ],
+)
+def test_a_trial_reads_only_what_is_new(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """However long the statement is, and what has been generated."""
+    constraints = Constraints(code, NAMES).after("age + 1 + " * 400)
+    pattern = Pattern()
+    monkeypatch.setattr(candidates, "TOKEN", pattern)
+    for text in ("zz", "年", "\ufffd", '"]'):
+        pattern.read = 0
+        constraints.refuses(text)
+        assert pattern.read <= 2 * (MAX_OPEN + len(text))
+
+
+class Name(str):
+    """Counts how often it is compared."""
+
+    compared = 0
+
+    def __lt__(self, other: str) -> bool:
+        Name.compared += 1
+        return str.__lt__(self, other)
+
+
+def test_thousands_of_names_are_not_gone_through_for_each_trial() -> None:
+    names = [Name(f"column {number}") for number in range(5000)]
+    constraints = Constraints("x = df['", {"df": {"key": names}, "other": {"key": names}})
+    assert constraints.refuses("nope")
+    Name.compared = 0
+    assert not any(constraints.refuses(f"column {number}']") for number in range(100))
+    assert Name.compared <= 100 * 5 * 13
+
+
 DF = Variable(
     "df", "DataFrame", "pandas", columns=(("age", "int64"),), complete=frozenset(["members", "columns"])
 )
@@ -161,7 +232,7 @@ CLASSES = {"pandas.DataFrame": ("head",), "m.C": ("run",), "builtins.dict": ("ke
 
 
 def names_of(*variables: Variable, cells: tuple[Cell, ...] = (Cell("x"),)) -> dict[str, Any]:
-    found = last_word(variables, CLASSES, cells, len(cells) - 1, 1)
+    found = known_names(variables, CLASSES, cells, len(cells) - 1, 1)
     return found["names"] if found else {}
 
 
@@ -185,8 +256,8 @@ def test_names_come_from_what_is_complete() -> None:
 
 def test_cells_that_were_not_run_are_new_to_the_kernel() -> None:
     cells = (Cell("a = 1", execution_count=1), Cell("df = 2"), Cell("df.nope"))
-    found = last_word([DF], CLASSES, cells, 2, 3)
+    found = known_names([DF], CLASSES, cells, 2, 3)
     assert found
     assert found["code"] == "df = 2\n\ndf."
-    assert not LastWord(**found).refuses("nope")
-    assert last_word([DF], CLASSES, [Cell("df.", "markdown")], 0, 3) is None
+    assert not Constraints(**found).refuses("nope")
+    assert known_names([DF], CLASSES, [Cell("df.", "markdown")], 0, 3) is None

@@ -5,47 +5,24 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from santajupyter.engine import cuda_bigcode, openvino_bigcode, transformers_causallm
-from santajupyter.engine.generate import Cancelled, Completer, Control, Result, _Picker
-from santajupyter.engine.model import Model, RunsAhead
+from santajupyter.engine import continuation, transformers_causallm
+from santajupyter.engine.work import Cancelled, Control
 from santajupyter.prompt.document import Document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, Prompt, end_ids, fit
+from santajupyter.prompt.fim import FAMILIES, end_ids, fit
 from santajupyter.protocol import Sampling
 
-Engine = tuple[Completer, CodeTokenizer]
+from .helpers import LOADERS, Engine, Refusing, completer, prompt_of, run
+
 WITHIN_WORD = re.compile(r"(?<=\w)\w")
-
-
-LOADERS: dict[str, Callable[[Path], Model]] = {
-    "transformers": lambda folder: transformers_causallm.load(folder, "cpu", "float32"),
-    "openvino": lambda folder: openvino_bigcode.load(folder, "float32"),
-    "torch": lambda folder: cuda_bigcode.load(folder, "cpu", "float32"),
-}
-
-
-@pytest.fixture(scope="module", params=LOADERS)
-def engine(tiny: Path, request: pytest.FixtureRequest) -> Engine:
-    tokenizer = CodeTokenizer.from_folder(tiny)
-    return Completer(LOADERS[request.param](tiny), tokenizer, frozenset()), tokenizer
-
-
-def run(engine: Engine, prompt: Prompt, sampling: Sampling, control: Control | None = None) -> Result:
-    return engine[0].complete(prompt, sampling, control or Control(), lambda index, text: None)
-
-
-def prompt_of(engine: Engine, text: str, new: int = 12) -> Prompt:
-    return Prompt(tuple(engine[1].encode(text)), new)
 
 
 def test_greedy_equals_transformers(engine: Engine, tiny: Path) -> None:
@@ -68,7 +45,7 @@ def test_cached_equals_uncached(engine: Engine, texts: list[str]) -> None:
     """Whatever was asked before, the same prompt gives the same text and the same probability."""
     tokenizer = engine[1]
     for text in texts:
-        fresh = Completer(engine[0]._model, tokenizer, frozenset())
+        fresh = completer(engine[0]._model, tokenizer)
         prompt = fit(
             Document("import numpy as np\n" + text, "\nx"), tokenizer, FAMILIES["santacoder"], 200, 6
         )
@@ -177,7 +154,7 @@ def test_the_models_end_tokens_end_the_text(engine: Engine) -> None:
     tokenizer = engine[1]
     ends = end_ids(tokenizer, FAMILIES["santacoder"], [])
     assert {tokenizer.id(token) for token in ("<fim-pad>", "<|endoftext|>", "<fim-middle>")} <= ends
-    at_once = Completer(engine[0]._model, tokenizer, frozenset(range(tokenizer.size)))
+    at_once = completer(engine[0]._model, tokenizer, ends=frozenset(range(tokenizer.size)))
     result = run((at_once, tokenizer), prompt_of(engine, "x = 1"), Sampling())
     assert (result.items[0].text, result.items[0].finish_reason) == ("", "stop")
 
@@ -238,115 +215,10 @@ def test_a_failed_step_leaves_no_half_cache(engine: Engine, monkeypatch: pytest.
     assert run(engine, prompt, Sampling()).items[0].text == expected
 
 
-LINE = Sampling(stop=("\n", "i"))
-
-
-@pytest.mark.parametrize("typed", ["", "num", " fib"])
-def test_a_search_finds_the_likeliest_of_all_texts(engine: Engine, typed: str) -> None:
-    """With beams for every beginning, against a sum over every pair of tokens."""
-    model, tokenizer = engine[0]._model, engine[1]
-    wide = Completer(model, tokenizer, frozenset(), beams=tokenizer.size)
-    differs = 0
-    for text in ("def fibonacci(n):\n    if", "import", "for i in range(10):\n    print(i"):
-        prompt = Prompt(tuple(tokenizer.encode(text)), 2, tuple(tokenizer.encode(typed))[:1])
-        found, greedy = run((wide, tokenizer), prompt, LINE), run(engine, prompt, LINE)
-        totals = totals_by_text(model, tokenizer, prompt)
-        assert sum(totals.values()) == pytest.approx(1)
-        assert found.items[0].text == max(totals, key=totals.__getitem__).rstrip("\ufffd")
-        differs += found.items[0].text != greedy.items[0].text
-    assert differs or typed
-
-
-def totals_by_text(model: Model, tokenizer: CodeTokenizer, prompt: Prompt) -> dict[str, float]:
-    """The probability of each text of two new tokens, or one that ends it, by trying all of them."""
-    skip = len(tokenizer.decode(prompt.healed))
-    kv, steps = model.empty(), 2 + len(prompt.healed)
-    rows: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
-    logits = model.step(kv, [prompt.ids])
-    totals: dict[str, float] = {}
-    pending = "".join(map(tokenizer.raw, prompt.healed))
-    for _ in range(steps):
-        following = []
-        for row, ((ids, probability), scores) in enumerate(zip(rows, logits[:, -1], strict=True)):
-            weights = np.exp(scores[: tokenizer.size].astype(np.float64))
-            if not ids and pending:
-                allowed = tokenizer.tokens_along(pending, prompt.healed[0])
-                weights[[i for i in range(len(weights)) if i not in set(allowed)]] = 0
-            for token in np.flatnonzero(weights).tolist():
-                made = (*ids, token)
-                share = probability * float(weights[token] / weights.sum())
-                text = tokenizer.decode(made)[skip:]
-                new = len(made) - (pending != "" and made[:1] == prompt.healed)
-                end = min((at for stop in LINE.stop if (at := text.find(stop)) >= 0), default=len(text))
-                if end < len(text) or new == 2:
-                    totals[text[:end]] = totals.get(text[:end], 0.0) + share
-                else:
-                    following.append((row, made, share))
-        if not following:
-            break
-        kv = kv.picked([row for row, _, _ in following])
-        rows = [(made, share) for _, made, share in following]
-        logits = model.step(kv, [made[-1:] for made, _ in rows])
-    return totals
-
-
-def test_a_search_can_be_steered_cancelled_and_leaves_the_prompt_cached(engine: Engine) -> None:
-    model, tokenizer = engine[0]._model, engine[1]
-    searching = Completer(model, tokenizer, frozenset(), beams=3)
-    prompt = prompt_of(engine, "import numpy as np\nx = (", 8)
-    free = run((searching, tokenizer), prompt, LINE)
-    assert free.usage.prompt_tokens == len(prompt.ids) == len(searching.prompts._entries[0].ids)
-    first = free.items[0].text[:1]
-    steered = run((searching, tokenizer), prompt, LINE, Control(refuses=lambda text: text.startswith(first)))
-    assert first and not steered.items[0].text.startswith(first)
-    assert steered.usage.cached_tokens == len(prompt.ids) - 1
-    assert run((searching, tokenizer), prompt, LINE, Control(refuses=bool)).items[0].text == ""
-    answers = iter([False, False, True])
-    with pytest.raises(Cancelled):
-        run((searching, tokenizer), prompt, LINE, Control(cancelled=lambda: next(answers)))
-    sent: list[str] = []
-    again = searching.complete(prompt, LINE, Control(), lambda _, text: sent.append(text))
-    assert "".join(sent) == again.items[0].text == free.items[0].text
-
-
-def test_guessing_changes_nothing(engine: Engine) -> None:
-    """Greedy decoding with prompt lookup gives what it gives without, in fewer steps where text repeats."""
-    model, tokenizer = engine[0]._model, engine[1]
-    steps = {0: 0, 4: 0}
-    for text in ("for i in range(10):\n    print(i)\n" * 3, "x = (", "import numpy as np\n" * 5):
-        found = []
-        for lookup in steps:
-            fresh = Completer(model, tokenizer, frozenset(), lookup=lookup)
-            work = fresh.completing(prompt_of(engine, text, 60), Sampling(), Control(), lambda i, t: None)
-            while True:
-                try:
-                    next(work)
-                    steps[lookup] += 1
-                except StopIteration as done:
-                    found.append(done.value)
-                    break
-            assert fresh.prompts._entries[0].kv.length == len(fresh.prompts._entries[0].ids)
-        plain, guessed = found
-        assert guessed.items[0].text == plain.items[0].text
-        assert guessed.items[0].logprob == pytest.approx(plain.items[0].logprob, abs=1e-4)
-        assert guessed.usage.completion_tokens == plain.usage.completion_tokens
-    assert steps[4] < steps[0] or isinstance(model, RunsAhead)  # which guesses nothing
-
-
-def test_top_p_and_temperature_sample_as_they_say() -> None:
-    """Frequencies of 4,000 draws; only the likeliest two of three are within top_p."""
-    pick = _Picker(Sampling(temperature=0.5, top_p=0.9, seed=1))
-    logits = np.log(np.array([0.1, 0.4, 0.5]))
-    drawn = [pick(logits) for _ in range(4000)]
-    shares = [sum(token == i for token, _ in drawn) / 4000 for i in range(3)]
-    assert shares == pytest.approx([0, 16 / 41, 25 / 41], abs=0.03)
-    assert drawn[0][1] == pytest.approx(np.log([0.1, 0.4, 0.5][drawn[0][0]]))
-
-
 def only(wanted: str) -> Control:
     """Lets nothing come but ``wanted``, and after that what will."""
 
-    return Control(refuses=lambda text: text[: len(wanted)] != wanted[: len(text)])
+    return Control(constraint=Refusing(lambda text: text[: len(wanted)] != wanted[: len(text)]))
 
 
 @pytest.mark.parametrize("source", ["import numpy", "x = fibonacci(1) + fi", "x = "])
@@ -369,7 +241,7 @@ def test_where_all_is_refused_it_ends(engine: Engine) -> None:
         asked.append(text)
         return len(text) > 2
 
-    item = run(engine, prompt, Sampling(), Control(refuses=refuses)).items[0]
+    item = run(engine, prompt, Sampling(), Control(constraint=Refusing(refuses))).items[0]
     assert (len(item.text), item.finish_reason) == (2, "stop")
     assert len(asked) < 3 * engine[1].size
 
@@ -380,11 +252,11 @@ def has_twice(letter: str, text: str) -> bool:
 
 def test_every_engine_passes_over_the_same(engine: Engine, tiny: Path) -> None:
     """One that runs ahead of what is looked at too: it is called back."""
-    plain = Completer(LOADERS["transformers"](tiny), engine[1], frozenset(), lookup=0)
+    plain = completer(LOADERS["transformers"](tiny), engine[1], prompt_lookup=0)
     prompt = prompt_of(engine, "def fibonacci(n):\n    if", 20)
     free = run(engine, prompt, Sampling()).items[0].text
     for letter in sorted(set(free)):
-        control = Control(refuses=functools.partial(has_twice, letter))
+        control = Control(constraint=Refusing(functools.partial(has_twice, letter)))
         steered = run(engine, prompt, Sampling(), control)
         expected = run((plain, engine[1]), prompt, Sampling(), control)
         assert steered.items[0].text == expected.items[0].text
@@ -392,3 +264,49 @@ def test_every_engine_passes_over_the_same(engine: Engine, tiny: Path) -> None:
         assert steered.usage.completion_tokens == expected.usage.completion_tokens
         entry = engine[0].prompts._entries[-1]
         assert entry.kv.length == len(entry.ids)
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), Sampling(n=3, temperature=1.0, seed=1), Sampling(search=True)]
+)
+def test_of_one_step_few_tokens_are_tried(
+    engine: Engine, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is refused: the rest is tried in steps of their own, with the same outcome."""
+    searching = completer(engine[0]._model, engine[1], beams=3)
+    prompt = prompt_of(engine, "for i in range(10):\n    print(i", 12)
+    found, most = {}, {}
+    for tried_a_step in (20, 10_000):
+        monkeypatch.setattr(continuation, "TRIED_A_STEP", tried_a_step)
+        trials: list[int] = [0]
+
+        def refuses(text: str, trials: list[int] = trials) -> bool:
+            trials[-1] += 1
+            return text[-1:] not in ("q", "z") or len(text) > 4
+
+        control = Control(constraint=Refusing(refuses))
+        work = searching.completing(prompt, sampling, control, lambda index, text: None)
+        while True:
+            try:
+                next(work)
+                trials.append(0)
+            except StopIteration as done:
+                found[tried_a_step] = [item.text for item in done.value.items]
+                break
+        most[tried_a_step] = max(trials)
+    assert found[20] == found[10_000]
+    assert most[20] <= 20 + 2 * 5 < 100 < most[10_000]
+
+
+def test_a_request_is_cancelled_between_trials(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(continuation, "TRIED_A_STEP", 20)
+    trials: list[str] = []
+
+    def refuses(text: str) -> bool:
+        trials.append(text)
+        return True
+
+    control = Control(cancelled=lambda: len(trials) > 0, constraint=Refusing(refuses))
+    with pytest.raises(Cancelled):
+        run(engine, prompt_of(engine, "import numpy"), Sampling(), control)
+    assert len(trials) <= 22

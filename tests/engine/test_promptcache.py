@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +22,16 @@ from transformers import (
 )
 
 from santajupyter.engine import cuda_bigcode, generate, openvino_bigcode
-from santajupyter.engine.generate import Cancelled, Completer, Control
+from santajupyter.engine.generate import Completer
 from santajupyter.engine.model import Model
 from santajupyter.engine.promptcache import Entry, PromptCache
 from santajupyter.engine.transformers_causallm import CausalLM, LayersKV
+from santajupyter.engine.work import Cancelled, Control, Work
+from santajupyter.engine.work import run as finish
 from santajupyter.prompt.fim import CodeTokenizer, Prompt
 from santajupyter.protocol import Sampling
+
+from .helpers import completer
 
 # Bytes a token in `multi_query`: 2 layers, keys and values, one head of 8, float32.
 TOKEN_BYTES = 2 * 2 * 8 * 4
@@ -80,8 +86,8 @@ def sliding_window() -> CausalLM:
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     original = Completer.__init__
 
-    def init(self: Completer, model: Model, *args: Any) -> None:
-        original(self, model, *args)
+    def init(self: Completer, model: Model, *args: Any, **options: Any) -> None:
+        original(self, model, *args, **options)
         model.chunk = 8
 
     monkeypatch.setattr(Completer, "__init__", init)
@@ -109,7 +115,7 @@ def model(request: pytest.FixtureRequest) -> Model:
 
 @pytest.fixture
 def generator(tokenizer: CodeTokenizer) -> Completer:
-    return Completer(multi_query(), tokenizer, frozenset())
+    return completer(multi_query(), tokenizer)
 
 
 def run(
@@ -175,7 +181,7 @@ step = st.tuples(
 def test_nothing_changes_what_comes_out(
     model: Model, tokenizer: CodeTokenizer, trace: list[tuple[str, int, str, int]], budget: int
 ) -> None:
-    generator = Completer(model, tokenizer, frozenset(), budget)
+    generator = completer(model, tokenizer, cache_bytes=budget)
     documents = [document(number, 20 + 30 * number) for number in range(3)]
     offered: list[int] = []
     for action, number, edit, amount in trace:
@@ -190,7 +196,7 @@ def test_nothing_changes_what_comes_out(
         elif action == "fail":
             fail(generator, ids, after_steps=amount % 8)
         else:
-            fresh = Completer(model, tokenizer, frozenset())
+            fresh = completer(model, tokenizer)
             n, healed = 3 if action == "candidates" else 1, (amount, 7) if action == "heal" else ()
             result, expected = (run(each, ids, n=n, healed=healed) for each in (generator, fresh))
             for item, right in zip(result.items, expected.items, strict=True):
@@ -208,7 +214,7 @@ def test_healed_tokens_are_read_with_the_prompt_and_change_nothing(
     texts = set()
     for typed in (" n", " nu", " num", " fibo", "(i, fi"):
         for length in (1, 20, 35, 36, 37, 38, 39, 60):
-            generator, healed = Completer(model, tokenizer, frozenset()), tokenizer.encode(typed)
+            generator, healed = completer(model, tokenizer), tokenizer.encode(typed)
             ids = document(1, 60)[:length]
             alone, two = (run(generator, ids, n=n, healed=healed) for n in (1, 2))
             assert alone.items[0].text == two.items[0].text == two.items[1].text
@@ -223,7 +229,7 @@ def test_guesses_end_where_a_sliding_window_gets_full(tokenizer: CodeTokenizer) 
     model = sliding_window()
     for length in range(20, 45):
         ids = [5, 6, 7, 8, 9] * 9
-        guessing, plain = (Completer(model, tokenizer, frozenset(), 2**28, lookup) for lookup in (4, 0))
+        guessing, plain = (completer(model, tokenizer, prompt_lookup=lookup) for lookup in (4, 0))
         result, expected = (run(completer, ids[:length], new=20) for completer in (guessing, plain))
         assert result.items[0].text == expected.items[0].text
 
@@ -242,8 +248,13 @@ def edited(ids: list[int], edit: str, amount: int, offered: list[int]) -> list[i
 
 
 def fail(generator: Completer, ids: list[int], after_steps: int) -> None:
+    with failing(generator._model, after_steps), pytest.raises(MemoryError):
+        run(generator, ids, new=40)
+
+
+@contextmanager
+def failing(model: Model, after_steps: int = 0) -> Iterator[None]:
     """The forward pass runs a few times, then fails with the first layer done and the second not."""
-    model = generator._model
     count = 0
 
     def hook(*_: object) -> None:
@@ -281,8 +292,7 @@ def fail(generator: Completer, ids: list[int], after_steps: int) -> None:
 
         model._request = SimpleNamespace(infer=failing)
     try:
-        with pytest.raises(MemoryError):
-            run(generator, ids, new=40)
+        yield
     finally:
         undo()
 
@@ -334,7 +344,7 @@ def test_a_long_deletion_can_be_undone(generator: Completer) -> None:
 
 def test_the_least_recently_used_go_first(tokenizer: CodeTokenizer) -> None:
     texts = [[number] * 100 for number in range(4)]
-    generator = Completer(multi_query(), tokenizer, frozenset(), 320 * TOKEN_BYTES)
+    generator = completer(multi_query(), tokenizer, cache_bytes=320 * TOKEN_BYTES)
     for text in texts[:3]:
         cached(generator, text)
     cached(generator, texts[0])
@@ -344,7 +354,7 @@ def test_the_least_recently_used_go_first(tokenizer: CodeTokenizer) -> None:
 
 
 def test_the_newest_is_kept_whatever_it_takes(tokenizer: CodeTokenizer) -> None:
-    generator = Completer(multi_query(), tokenizer, frozenset(), 0)
+    generator = completer(multi_query(), tokenizer, cache_bytes=0)
     for number in (1, 2):
         run(generator, document(number))
         assert len(entries(generator)) == 1
@@ -361,7 +371,7 @@ def test_a_failed_step_costs_only_its_own_entry(generator: Completer) -> None:
 
 
 def test_a_full_sliding_window_is_only_continued(tokenizer: CodeTokenizer) -> None:
-    generator = Completer(sliding_window(), tokenizer, frozenset())
+    generator = completer(sliding_window(), tokenizer)
     text = document(1)
     assert cached(generator, text) == 0
     assert cached(generator, [*text, 5]) == len(text)
@@ -371,12 +381,248 @@ def test_a_full_sliding_window_is_only_continued(tokenizer: CodeTokenizer) -> No
 def test_other_layers_are_counted_and_never_cut() -> None:
     """Layers of a recurrent model keep their states in dicts and have no positions."""
     model = multi_query()
-    kv, cache = model.empty(), PromptCache(model.empty, 0)
+    kv, cache = model.empty(), PromptCache(model.empty, 100)
     assert isinstance(kv, LayersKV)
     each: list[Any] = kv.layers.layers
     each[:] = [SimpleNamespace(states={0: torch.zeros(10), 1: None}, get_seq_length=lambda: 3)]
-    entry = Entry(kv, [1, 2, 3], 3)
-    cache.keep(entry)
+    with cache.using([1, 2, 3]) as entry:
+        entry.kv, entry.ids = kv, [1, 2, 3]
     assert entry.size == 40
-    assert cache.take([1, 2, 4]) is not entry
-    assert cache.take([1, 2, 3, 4]) is entry
+    with cache.using([1, 2, 4]) as other:
+        assert other is not entry
+    with cache.using([1, 2, 3, 4]) as other:
+        assert other is entry
+
+
+@dataclass
+class Running:
+    """A work in progress. ``known``: what of its prompt it holds or has computed so far."""
+
+    text: int
+    ids: list[int]
+    kind: str
+    work: Work[Any]
+    known: list[int]
+    cached: int
+    cancelled: bool = False
+
+
+class Turns:
+    """Works of one completer in any order of steps, with what each has to have found in the cache.
+
+    Its three texts begin alike and are only typed on, so that no edit takes away what was computed.
+    """
+
+    def __init__(self, model: Model, tokenizer: CodeTokenizer, budget: int) -> None:
+        self._model, self._tokenizer, self._budget = model, tokenizer, budget
+        self.generator = completer(model, tokenizer, cache_bytes=budget)
+        base = document(0, 40)
+        self._texts = [base, [*base[:25], *document(1, 50)], [*base[:33], *document(2, 60)]]
+        self.running: list[Running] = []
+        self._done: list[list[int]] = []
+
+    def start(self, text: int, typed: int, kind: str) -> None:
+        if len(self.running) == 3:
+            return
+        ids = self._texts[text] = [*self._texts[text], *range(50, 50 + typed)]
+        found = max((common(ids, known) for known in self._known()), default=0)
+        control = Control(cancelled=lambda: running.cancelled)
+        work = self._work(self.generator, ids, kind, control)
+        running = Running(text, ids, kind, work, ids[:found], found)
+        self.running.append(running)
+        self._step(running)  # the cache is looked at in the first step
+
+    def step(self, which: int, times: int) -> None:
+        for running in self.running[which : which + 1] * times:
+            if running in self.running:
+                self._step(running)
+
+    def cancel(self, which: int) -> None:
+        for running in self.running[which : which + 1]:
+            running.cancelled = True
+            with pytest.raises(Cancelled):
+                next(running.work)
+            self._end(running)
+
+    def fail(self, which: int) -> None:
+        for running in self.running[which : which + 1]:
+            with failing(self._model):
+                try:
+                    self._step(running)
+                except MemoryError:
+                    self.running.remove(running)
+                    self._done.clear()  # what it went on from may have been one of them
+
+    def check(self) -> None:
+        check_entries(self.generator)
+        all_entries = entries(self.generator)
+        assert sum(entry.in_use for entry in all_entries) == len(self.running)
+        if not self.running and len(all_entries) > 1:
+            assert sum(entry.kv.size for entry in all_entries) <= self._budget
+
+    def _step(self, running: Running) -> None:
+        fed: list[int] = []
+        step = type(self._model).step
+
+        def counting(kv: Any, rows: Any, keep: int = 1) -> Any:
+            logits = step(self._model, kv, rows, keep)
+            fed.append(len(rows[0]))
+            return logits
+
+        self._model.step = counting  # type: ignore[method-assign]
+        try:
+            next(running.work)
+        except StopIteration as done:
+            self._compare(running, done.value)
+            self._end(running)
+        else:
+            running.known = running.ids[: len(running.known) + sum(fed)]
+        finally:
+            del self._model.step
+
+    def _compare(self, running: Running, result: Any) -> None:
+        fresh = completer(self._model, self._tokenizer)
+        expected = finish(self._work(fresh, running.ids, running.kind, Control()))
+        usage = result if running.kind == "warm" else result.usage
+        if running.kind != "warm":
+            for item, right in zip(result.items, expected.items, strict=True):
+                assert item.text == right.text
+                assert item.logprob == pytest.approx(right.logprob, abs=1e-4)
+        if self._budget >= 2**28 and self.generator._model.empty().can_be_cut(200):
+            assert running.cached <= usage.cached_tokens < usage.prompt_tokens == len(running.ids)
+
+    def _end(self, running: Running) -> None:
+        self.running.remove(running)
+        self._done.append(running.known)
+
+    def _known(self) -> list[list[int]]:
+        return [*self._done, *(running.known for running in self.running)]
+
+    def _work(self, generator: Completer, ids: list[int], kind: str, control: Control) -> Work[Any]:
+        prompt = Prompt(tuple(ids), 5, (60, 61) if kind == "heal" else ())
+        if kind == "warm":
+            return generator.warming(prompt, control)
+        sampling = Sampling(n=3 if kind == "candidates" else 1)
+        return generator.completing(prompt, sampling, control, lambda index, text: None)
+
+
+def common(ids: list[int], known: list[int]) -> int:
+    """How many first ids they have in common, but never all of ``ids``: the last is always computed."""
+    length = 0
+    while length < min(len(ids) - 1, len(known)) and ids[length] == known[length]:
+        length += 1
+    return length
+
+
+starts = st.tuples(
+    st.just("start"),
+    st.integers(0, 2),
+    st.integers(0, 9),
+    st.sampled_from(["complete", "warm", "heal", "candidates"]),
+)
+others = st.sampled_from(["step", "step", "step", "cancel", "fail"])
+turns = st.tuples(others, st.integers(0, 2), st.integers(1, 9))
+
+
+@TRACES
+@given(
+    trace=st.lists(st.one_of(starts, turns), min_size=2, max_size=14),
+    budget=st.sampled_from([0, 20_000, 2**28, 2**28]),
+)
+def test_works_in_turn_share_what_is_computed_and_change_nothing_of_another(
+    model: Model, tokenizer: CodeTokenizer, trace: list[tuple[Any, ...]], budget: int
+) -> None:
+    """Whatever is started, stepped, cancelled and fails in between."""
+    turns = Turns(model, tokenizer, budget)
+    for action, number, amount, *kind in trace:
+        if action == "start":
+            turns.start(number, amount, kind[0])
+        elif action == "step":
+            turns.step(number, amount)
+        elif action == "cancel":
+            turns.cancel(number)
+        else:
+            turns.fail(number)
+        turns.check()
+    while turns.running:
+        turns.step(0, 1)
+        turns.check()
+
+
+def computed(generator: Completer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of each step that follows, how many tokens it reads."""
+    fed: list[int] = []
+    step = generator._model.step
+
+    def counting(kv: Any, rows: Any, keep: int = 1) -> Any:
+        fed.append(len(rows[0]))
+        return step(kv, rows, keep)
+
+    monkeypatch.setattr(generator._model, "step", counting)
+    return fed
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_reading_ahead_that_gave_way_is_continued(
+    generator: Completer, monkeypatch: pytest.MonkeyPatch, cancelled: bool
+) -> None:
+    """By the completion that it made way for; what that has read it needn't read itself."""
+    fed, ids = computed(generator, monkeypatch), document(1)
+    stop = Control(cancelled=lambda: cancelled and bool(fed[4:]))
+    warming = generator.warming(Prompt(tuple(ids), 1), stop)
+    for _ in range(4):
+        next(warming)
+    usage = run(generator, [*ids, 5]).usage
+    assert usage.cached_tokens == sum(fed[:4]) == 32
+    if cancelled:
+        with pytest.raises(Cancelled):
+            next(warming)
+    else:
+        fed.clear()
+        assert finish(warming).cached_tokens == len(ids) - 1
+        assert fed == [1]
+    assert len(entries(generator)) == 1  # the completion's has all of it
+
+
+def test_two_works_in_turn_read_a_prompt_once(generator: Completer, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed, ids = computed(generator, monkeypatch), document(1)
+    works = [generator.warming(Prompt((*ids, *typed), 1), Control()) for typed in ([], [5])]
+    while works:
+        for work in [*works]:
+            try:
+                next(work)
+            except StopIteration:
+                works.remove(work)
+    assert sum(fed) <= len(ids) + 2
+
+
+def test_what_is_in_use_counts_and_stays(tokenizer: CodeTokenizer) -> None:
+    generator = completer(multi_query(), tokenizer, cache_bytes=200 * TOKEN_BYTES)
+    texts = [[number] * 90 for number in range(4)]
+    cached(generator, texts[0])
+    cached(generator, texts[1])
+    working = generator.warming(Prompt(tuple(texts[2]), 1), Control())
+    for _ in range(8):
+        next(working)
+    cached(generator, texts[3])
+    assert [(entry.ids[0], entry.in_use) for entry in entries(generator)] == [(2, True), (3, False)]
+    finish(working)
+    assert [entry.ids[0] for entry in entries(generator)] == [3, 2]
+
+
+def test_an_abandoned_work_leaves_what_it_has_read(generator: Completer) -> None:
+    ids = document(1)
+    working = generator.warming(Prompt(tuple(ids), 1), Control())
+    next(working)
+    working.close()
+    assert not entries(generator)[0].in_use
+    assert cached(generator, ids) == 8
+
+
+def test_a_request_cancelled_before_its_first_step_costs_nothing(
+    generator: Completer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed = computed(generator, monkeypatch)
+    with pytest.raises(Cancelled):
+        run(generator, document(1), control=after(0))
+    assert fed == [] and entries(generator) == []

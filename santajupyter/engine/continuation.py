@@ -1,0 +1,228 @@
+"""One text as it is generated: what a token adds to it, what ends it, and what of it is certain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..prompt.fim import CodeTokenizer, Prompt
+from ..protocol import Item, Sampling
+from .cachemodel import interpolated
+from .model import Logits, Row
+from .work import Constraint, Control, Work
+
+# Of a place's tokens so many are tried before the text ends: none of what is likely may come.
+MAX_REFUSED = 4000
+# Tokens tried in one step of the work; the rest in further ones, so that others have their turn.
+TRIED_A_STEP = 500
+# To accept one character costs as many keys as to type it.
+WORTH_A_KEY = 2
+# What half of a character decodes to.
+HALF = "\ufffd"
+
+OnDelta = Callable[[int, str], None]
+
+
+@dataclass
+class Continuation:
+    """A text behind the prompt. ``pending`` is the healed tokens' raw text, still to be made again.
+
+    ``ids`` are its tokens, ``new`` of them with text that isn't the healed ones'; ``skip`` is the length of
+    the healed text. ``logprobs``: of each token, with the length of the certain text after it. ``sure``: the
+    length of the text, up to a word's end, before all of it became too unlikely. ``sent``: how much of it
+    has been streamed. ``constraint``: on what follows the first ``judged`` characters.
+    """
+
+    pending: str
+    skip: int
+    constraint: Constraint | None = None
+    judged: int = 0
+    ids: list[int] = field(default_factory=list)
+    new: int = 0
+    logprobs: list[tuple[int, float]] = field(default_factory=list)
+    text: str = ""
+    sure: int = 0
+    sent: int = 0
+    finish_reason: str = ""
+
+    @property
+    def logprob(self) -> float:
+        """The natural log-probability of all of it."""
+        return sum(logprob for _, logprob in self.logprobs)
+
+    def copy(self) -> Continuation:
+        """For a branch that goes on in another way."""
+        return replace(self, ids=[*self.ids], logprobs=[*self.logprobs])
+
+    def item(self, detailed: bool) -> Item:
+        """As the request's answer has it; ``detailed``: with the log-probabilities of its pieces."""
+        mean = self.logprob / max(1, len(self.ids))
+        return Item(self.text, self.finish_reason, mean, [*self._pieces()] if detailed else None)
+
+    def _pieces(self) -> Iterator[tuple[str, float]]:
+        """The text in order; tokens that end within a character, or before the text, count for the next."""
+        start, total = 0, 0.0
+        for end, logprob in self.logprobs:
+            total += logprob
+            if min(end, len(self.text)) > start:
+                yield self.text[start:end], total
+                start, total = end, 0.0
+
+
+class Decoding:
+    """What the continuations of one request have in common: the prompt, how to decode, who listens."""
+
+    def __init__(
+        self,
+        tokenizer: CodeTokenizer,
+        token_text: Callable[[int], str],
+        ends: frozenset[int],
+        prompt: Prompt,
+        sampling: Sampling,
+        control: Control,
+        on_delta: OnDelta,
+    ) -> None:
+        """``token_text``: of a token behind whole characters. ``ends``: tokens that end a text."""
+        self.prompt, self.sampling, self.control = prompt, sampling, control
+        self._tokenizer, self._token_text, self._ends = tokenizer, token_text, ends
+        self._on_delta = on_delta
+        self._tried = 0
+        least = sampling.min_probability
+        self._min_logprob = math.log(least) if least > 0 else -math.inf
+
+    def begin(self) -> Continuation:
+        """An empty one."""
+        pending = "".join(map(self._tokenizer.raw, self.prompt.healed))
+        skip = len(self._tokenizer.decode(self.prompt.healed))
+        return Continuation(pending, skip, self.control.constraint)
+
+    def left(self, continuation: Continuation) -> int:
+        """How many more tokens there may be."""
+        most = self.prompt.max_new_tokens
+        return min(most - continuation.new, most + len(self.prompt.healed) - len(continuation.ids))
+
+    def is_over(self, continuations: Sequence[Continuation]) -> bool:
+        """Whether there is nothing more to generate for any of them."""
+        ended = all(continuation.finish_reason for continuation in continuations)
+        return ended or min(map(self.left, continuations)) == 0 or self.control.finished()
+
+    def scores(self, logits: Logits, continuation: Continuation) -> Row:
+        """The model's ``logits`` [rows] as they count, in float64: -inf for what can't come.
+
+        That is rows without a token, and, while healed tokens are made again, all that doesn't go along.
+        """
+        row = logits.astype(np.float64)
+        row[self._tokenizer.size :] = -np.inf
+        if self.prompt.own is not None and not continuation.finish_reason:
+            row = interpolated(row, self.prompt.own, continuation.ids)
+        if not continuation.pending:
+            return row
+        healed, made = self.prompt.healed, len(continuation.ids)
+        usual = healed[made] if tuple(continuation.ids) == healed[:made] else None
+        allowed = self._tokenizer.tokens_along(continuation.pending, usual)
+        masked = np.full_like(row, -np.inf)
+        masked[allowed] = row[allowed]
+        return masked
+
+    def permitted(
+        self, continuation: Continuation, scores: Row, tokens: Iterable[int], most: int
+    ) -> Work[list[int]]:
+        """Those of ``tokens`` that may come next, the first ``most``; the likelier ones come first.
+
+        A step of the work for each TRIED_A_STEP of them, and of those for other continuations. Raises
+        Cancelled.
+        """
+        found: list[int] = []
+        for token in tokens:
+            if scores[token] == -np.inf:  # and so are all that follow
+                break
+            if not self.refuses(continuation, token):
+                found.append(token)
+                if len(found) == most:
+                    break
+            self._tried += 1
+            if self._tried % TRIED_A_STEP == 0:
+                yield
+                self.control.check()
+        return found
+
+    def refuses(self, continuation: Continuation, token: int) -> bool:
+        """Whether the request's constraint is against this token next."""
+        if continuation.constraint is None or continuation.finish_reason:
+            return False
+        if token in self._ends:  # as good as a line's end, for what isn't nothing at all
+            rest = continuation.text[continuation.judged :]
+            return bool(continuation.text) and continuation.constraint.refuses(rest + "\n")
+        if continuation.pending or continuation.text.endswith(HALF):
+            text = self._after(continuation, token)[1]
+        else:  # to decode all of it for each of thousands of tokens would take long
+            text = continuation.text + self._token_text(token)
+        return continuation.constraint.refuses(text[continuation.judged :])
+
+    def extend(self, continuation: Continuation, token: int, logprob: float) -> None:
+        """Add a token; the text may end by it, before the word that makes all of it too unlikely too."""
+        if token in self._ends:
+            continuation.finish_reason = "stop"
+            return
+        continuation.pending, text = self._after(continuation, token)
+        continuation.ids.append(token)
+        continuation.new += bool(text)
+        continuation.logprobs.append((len(text.rstrip(HALF)), logprob))
+        stop = min((at for stop in self.sampling.stop if (at := text.find(stop)) >= 0), default=-1)
+        text = text if stop < 0 else text[:stop]
+        before = len(continuation.text.rstrip(HALF))
+        if len(text[:before].strip()) >= WORTH_A_KEY and not _is_within_word(text, before):
+            continuation.sure = before
+        unlikely = continuation.logprob < self._min_logprob
+        if unlikely and (text != continuation.text or continuation.pending):
+            text, stop = text[: continuation.sure], continuation.sure
+        continuation.text = text
+        continuation.finish_reason = "" if stop < 0 else "stop"
+        if continuation.constraint and not continuation.finish_reason:
+            certain = len(text.rstrip(HALF))
+            continuation.constraint = continuation.constraint.after(text[continuation.judged : certain])
+            continuation.judged = certain
+
+    def emit(self, index: int, continuation: Continuation) -> None:
+        """Send what is certain: no half of a character, nothing that may turn out to begin a stop."""
+        end = len(continuation.text.rstrip(HALF))
+        if continuation.finish_reason:
+            continuation.text = continuation.text[:end]
+        else:
+            end -= _stop_begun(continuation.text[:end], self.sampling.stop)
+            if self._min_logprob > -math.inf:
+                end = min(end, continuation.sure)
+        if end > continuation.sent:
+            self._on_delta(index, continuation.text[continuation.sent : end])
+            continuation.sent = end
+
+    def end(self, index: int, continuation: Continuation) -> None:
+        """Say why it ended, and send the rest."""
+        if not continuation.finish_reason:
+            continuation.finish_reason = "stop" if self.control.finished() else "length"
+        self.emit(index, continuation)
+
+    def _after(self, continuation: Continuation, token: int) -> tuple[str, str]:
+        """What is still pending once the continuation has the token, and its text then."""
+        pending = continuation.pending
+        if pending:
+            raw = self._tokenizer.raw(token)
+            pending = pending[len(raw) :] if pending.startswith(raw) else ""
+        ids = [*continuation.ids, token]
+        return pending, "" if pending else self._tokenizer.decode(ids)[continuation.skip :]
+
+
+def _is_within_word(text: str, at: int) -> bool:
+    """Whether the characters before and after belong to one word."""
+    return 0 < at < len(text) and all(c == "_" or c.isalnum() for c in text[at - 1 : at + 1])
+
+
+def _stop_begun(text: str, stops: Sequence[str]) -> int:
+    """The length of the longest end of ``text`` that is the beginning of a stop."""
+    longest = max(map(len, stops), default=1) - 1
+    return next(
+        (n for n in range(min(longest, len(text)), 0, -1) if any(s.startswith(text[-n:]) for s in stops)), 0
+    )

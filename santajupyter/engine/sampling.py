@@ -1,0 +1,45 @@
+"""Logits -> the next token: greedy, or drawn with temperature and top_p as transformers does it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..protocol import Sampling
+from .model import Row
+
+
+class Picker:
+    """Picks tokens as ``sampling`` says; the same seed picks the same ones."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._temperature = max(sampling.temperature, 1e-4) if sampling.temperature else 0.0
+        self._top_p = sampling.top_p
+        self._random = np.random.default_rng(sampling.seed)
+
+    def pick(self, logits: Row) -> tuple[int, float]:
+        """A token, and its natural log-probability by ``logits`` [vocabulary] at temperature 1."""
+        top = logits.max()
+        total = top + np.log(np.exp(logits - top).sum())
+        if not self._temperature:
+            token = int(logits.argmax())
+        else:
+            scaled = (logits - top) / self._temperature
+            token = self._draw(np.exp(scaled) / np.exp(scaled).sum())
+        return token, float(logits[token] - total)
+
+    def order(self, logits: Row) -> npt.NDArray[np.intp]:
+        """All tokens as they would be drawn one after another, whatever top_p, by the Gumbel-max trick."""
+        if self._temperature:
+            logits = logits / self._temperature + self._random.gumbel(size=len(logits))
+        return np.argsort(-logits, kind="stable")
+
+    def _draw(self, probabilities: Row) -> int:
+        """From the smallest set of likeliest tokens whose probabilities add up to top_p."""
+        order = np.argsort(-probabilities, kind="stable")
+        cumulative = probabilities[order].cumsum()
+        kept = int(np.searchsorted(cumulative, min(self._top_p, 1.0) * cumulative[-1])) + 1
+        place = np.searchsorted(
+            cumulative[:kept], self._random.random() * cumulative[:kept][-1], side="right"
+        )
+        return int(order[min(int(place), kept - 1)])

@@ -1,0 +1,54 @@
+"""Work that is done step by step, so that other work can have a turn in between, and how it is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+Work = Generator[None, None, T]
+
+
+class Cancelled(Exception):
+    """The request isn't wanted any more."""
+
+
+class Constraint(Protocol):
+    """What the text that comes next must not say. Never changed: each text has its own."""
+
+    def after(self, text: str) -> Constraint:
+        """The constraint on what follows ``text``."""
+        ...
+
+    def refuses(self, text: str) -> bool:
+        """Whether ``text``, so far, must not come next; it may end in U+FFFD, half of a character."""
+        ...
+
+
+@dataclass
+class Control:
+    """How a request is steered from outside.
+
+    ``cancelled`` (nobody wants it) and ``finished`` (what there is will do) are looked at before every
+    step. A token that ``constraint`` refuses is passed over.
+    """
+
+    cancelled: Callable[[], bool] = lambda: False
+    finished: Callable[[], bool] = lambda: False
+    constraint: Constraint | None = None
+
+    def check(self) -> None:
+        """Raises Cancelled if it is."""
+        if self.cancelled():
+            raise Cancelled
+
+
+def run(work: Work[T]) -> T:
+    """Do all of it; returns its result."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            result: T = done.value
+            return result

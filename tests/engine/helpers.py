@@ -1,0 +1,49 @@
+"""What tests of the decode loop share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from santajupyter.engine import cuda_bigcode, openvino_bigcode, transformers_causallm
+from santajupyter.engine.generate import Completer, Result
+from santajupyter.engine.model import Model
+from santajupyter.engine.work import Control
+from santajupyter.prompt.fim import CodeTokenizer, Prompt
+from santajupyter.protocol import Sampling
+
+Engine = tuple[Completer, CodeTokenizer]
+
+LOADERS: dict[str, Callable[[Path], Model]] = {
+    "transformers": lambda folder: transformers_causallm.load(folder, "cpu", "float32"),
+    "openvino": lambda folder: openvino_bigcode.load(folder, "float32"),
+    "torch": lambda folder: cuda_bigcode.load(folder, "cpu", "float32"),
+}
+
+
+def completer(model: Model, tokenizer: CodeTokenizer, **changes: Any) -> Completer:
+    """With draft tokens, without a search, and no token that ends a text."""
+    options: dict[str, Any] = {"ends": frozenset(), "cache_bytes": 2**28, "prompt_lookup": 4, "beams": 1}
+    return Completer(model, tokenizer, **{**options, **changes})
+
+
+class Refusing:
+    """Refuses each text that ``wrong`` is true of."""
+
+    def __init__(self, wrong: Callable[[str], object], before: str = "") -> None:
+        self._wrong, self._before = wrong, before
+
+    def after(self, text: str) -> Refusing:
+        return Refusing(self._wrong, self._before + text)
+
+    def refuses(self, text: str) -> bool:
+        return bool(self._wrong(self._before + text))
+
+
+def run(engine: Engine, prompt: Prompt, sampling: Sampling, control: Control | None = None) -> Result:
+    return engine[0].complete(prompt, sampling, control or Control(), lambda index, text: None)
+
+
+def prompt_of(engine: Engine, text: str, new: int = 12) -> Prompt:
+    return Prompt(tuple(engine[1].encode(text)), new)
