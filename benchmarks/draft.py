@@ -22,20 +22,23 @@ from itertools import takewhile
 from pathlib import Path
 
 from santajupyter.engine import worker
-from santajupyter.engine.cachemodel import own_text
-from santajupyter.engine.generate import LOOKUP, Completer, Control, _Lookup
+from santajupyter.engine.cachemodel import cache_text
+from santajupyter.engine.generate import Completer
 from santajupyter.engine.locate import end_ids as model_end_ids
 from santajupyter.engine.locate import text_config
+from santajupyter.engine.lookup import PromptLookup
 from santajupyter.engine.model import KV, Model
+from santajupyter.engine.work import Control
 from santajupyter.evaluation.places import MAX_NEW_TOKENS, body, read_folder
 from santajupyter.evaluation.replay import Result
 from santajupyter.prompt.document import Document, document
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, end_ids, fit, recognize
 from santajupyter.protocol import Sampling, completion_request
 from santajupyter.server.engines import MODELS
-from santajupyter.server.settings import BUILT_IN
+from santajupyter.server.settings import BUILT_IN, Settings
 
 MOST = 7
+LOOKUP = Settings.prompt_lookup
 # A draft that can be asked for again has so many of santa-mini's tokens, about what one step checks.
 SHORT = 6
 # A step is measured behind about so many tokens, so many times, a draft a few times. Others on the machine
@@ -65,7 +68,10 @@ class Mini:
         self._family = FAMILIES[recognize(self._tokenizer)]
         self._window = int(text_config(folder)["n_positions"])
         ends = end_ids(self._tokenizer, self._family, model_end_ids(folder))
-        self._completer = Completer(worker._load(folder, "cpu", "auto", LOOKUP), self._tokenizer, ends)
+        model = worker._load(folder, "cpu", "auto", LOOKUP)
+        self._completer = Completer(
+            model, self._tokenizer, ends, cache_bytes=2**28, prompt_lookup=LOOKUP, beams=1
+        )
         self._known: dict[tuple[Document, int], tuple[str, float]] = {}
 
     def text(self, where: Document, new: int) -> tuple[str, float]:
@@ -82,7 +88,7 @@ class Mini:
 
     def _ask(self, where: Document, new: int) -> str:
         prompt = fit(where, self._tokenizer, self._family, self._window, new)
-        prompt = replace(prompt, own=own_text(where, self._tokenizer, prompt.healed))
+        prompt = replace(prompt, cache_text=cache_text(where, self._tokenizer, prompt.healed))
         sampling = Sampling(max_new_tokens=new, stop=("\n",))
         return self._completer.complete(prompt, sampling, Control(), lambda index, text: None).items[0].text
 
@@ -129,9 +135,9 @@ class Way:
         return f"{guesses or 'no guesses'}{', early' * self.early}"
 
     def count(self, line: Line, mini: Mini, tokenizer: CodeTokenizer) -> Count:
-        found = _Lookup(line.prompt, self.most)
+        found = PromptLookup(line.prompt, self.most)
         draft = Draft(mini, tokenizer, line, self.most, self.draft == "again")
-        sources: list[Guess] = [lambda made: found.guess([*line.prompt, *line.ids[:made]])] * self.lookup
+        sources: list[Guess] = [lambda made: found.draft([*line.prompt, *line.ids[:made]])] * self.lookup
         sources += [draft] * bool(self.draft)
         return Count(
             widths(line.ids, sources[::-1] if self.first else sources, self.early), draft.milliseconds

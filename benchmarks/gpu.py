@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 
 from santajupyter.engine import cuda_bigcode, transformers_causallm
-from santajupyter.engine.generate import Completer, Control
+from santajupyter.engine.generate import Completer
 from santajupyter.engine.model import Model
+from santajupyter.engine.work import Control
 from santajupyter.prompt.fim import CodeTokenizer, Prompt
 from santajupyter.protocol import Sampling
 
@@ -39,7 +40,10 @@ def main() -> None:
     }
     tokenizer = CodeTokenizer.from_folder(args.model)
     prompt = Prompt(tuple(7 * i % tokenizer.size for i in range(args.prompt)), args.new)
-    completers = {name: Completer(model, tokenizer, frozenset(), lookup=0) for name, model in models.items()}
+    completers = {
+        name: Completer(model, tokenizer, frozenset(), cache_bytes=2**28, prompt_lookup=0, beams=1)
+        for name, model in models.items()
+    }
     first: dict[str, list[float]] = {name: [] for name in models}
     token: dict[str, list[float]] = {name: [] for name in models}
     bandwidths = []

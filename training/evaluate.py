@@ -22,9 +22,10 @@ import torch
 from tokenizers import Tokenizer
 from transformers import GPTBigCodeForCausalLM
 
-from santajupyter.engine.cachemodel import own_text
-from santajupyter.engine.generate import Completer, Control
+from santajupyter.engine.cachemodel import cache_text
+from santajupyter.engine.generate import Completer
 from santajupyter.engine.transformers_causallm import CausalLM
+from santajupyter.engine.work import Control
 from santajupyter.prompt.document import Document, comment_mark
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, end_ids, fit
 from santajupyter.protocol import Item, Sampling
@@ -38,6 +39,7 @@ MIN_TYPED = 3
 VERBATIM = 30
 # More than three gain no more than chance on the `valid` split.
 BEAMS = 3
+LINE = Sampling(max_new_tokens=MAX_NEW_TOKENS, stop=("\n",), search=True)
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,16 @@ def main() -> None:
     parser.add_argument("--language", choices=("python", "javascript", "java"), default="python")
     parser.add_argument("--places", type=int, default=PLACES)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bare", action="store_true", help="without the notebook's own words")
+    parser.add_argument("--bare", action="store_true", help="without the cache model")
     parser.add_argument("--verbatim", action="store_true", help="count longer outputs that the corpus has")
     parser.add_argument("--show", type=int, default=0, help="print so many of the places")
     args = parser.parse_args()
     tokenizer = CodeTokenizer.from_folder(args.model or args.work)
     model = from_export(args.model) if args.model else from_checkpoint(args.work)
     ends = end_ids(tokenizer, FAMILIES["santacoder"], [])
-    generator = Completer(CausalLM(model.train(False)), tokenizer, ends, beams=BEAMS)
+    generator = Completer(
+        CausalLM(model.train(False)), tokenizer, ends, cache_bytes=2**28, prompt_lookup=4, beams=BEAMS
+    )
     cursors = places(args.work / f"{args.split}.jsonl", args.places, args.seed, args.language)
     if args.verbatim:
         counted = verbatim(generator, tokenizer, cursors, args.work / "train.jsonl")
@@ -107,9 +111,9 @@ def places(path: Path, count: int, seed: int, language: str = "python") -> list[
     return found
 
 
-def complete(generator: Completer, tokenizer: CodeTokenizer, place: Place, own_words: bool = True) -> Item:
+def complete(generator: Completer, tokenizer: CodeTokenizer, place: Place, cache_model: bool = True) -> Item:
     """The rest of the line, as the engine writes it."""
-    return _ask(generator, tokenizer, place, own_words, Sampling(max_new_tokens=MAX_NEW_TOKENS, stop=("\n",)))
+    return _ask(generator, tokenizer, place, cache_model, LINE)
 
 
 def verbatim(
@@ -124,12 +128,12 @@ def verbatim(
 
 
 def _ask(
-    generator: Completer, tokenizer: CodeTokenizer, place: Place, own_words: bool, sampling: Sampling
+    generator: Completer, tokenizer: CodeTokenizer, place: Place, cache_model: bool, sampling: Sampling
 ) -> Item:
     document = Document(place.prefix, place.suffix, place.language)
     prompt = fit(document, tokenizer, FAMILIES["santacoder"], WINDOW, sampling.max_new_tokens)
-    if own_words:
-        prompt = replace(prompt, own=own_text(document, tokenizer, prompt.healed))
+    if cache_model:
+        prompt = replace(prompt, cache_text=cache_text(document, tokenizer, prompt.healed))
     return generator.complete(prompt, sampling, Control(), lambda index, text: None).items[0]
 
 

@@ -44,8 +44,8 @@ packages' notebooks. Asked for a line, it searches for the likeliest one with as
 
 ## How good it is
 {test_places} random cursor places (at least three characters into a line of code) in notebooks of seaborn and
-statsmodels, no file of which was trained on; the rest of the line as if asked for; with the notebook's own
-words (`own_words`: what followed the same tokens elsewhere in the notebook is mixed in, which
+statsmodels, no file of which was trained on; the rest of the line as if asked for; with a cache
+model (`cache_model`: what followed the same tokens elsewhere in the notebook is interpolated, which
 santajupyter's engine does and transformers doesn't). The more confident a completion (the mean
 log-probability of its tokens), the better.
 
@@ -55,7 +55,7 @@ log-probability of its tokens), the better.
 shares by about {noise:.0f} points, those of the smaller groups by more. One run, one seed.
 
 In other languages the places are in the source of packages that were held out as well, since there are
-no notebooks among them; "bare" is without the file's own words.
+no notebooks among them; "bare" is without the cache model.
 
 {languages}
 
@@ -103,7 +103,7 @@ def export(work: Path, target: Path) -> None:
     (target / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
     config["beams"] = BEAMS
-    config["own_words"] = True
+    config["cache_model"] = True
     config["min_probability"] = MIN_PROBABILITY
     config["trained"] = _read(work / "curve.json").get("trained")
     (target / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

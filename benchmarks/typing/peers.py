@@ -129,7 +129,7 @@ def _options(folder: Path) -> wire.Load:
     """
     d = Settings()
     return wire.Load(
-        "replay", str(folder), "", d.family, "cpu", d.dtype, d.prompt_order, d.cache_bytes, own_words=False
+        "replay", str(folder), "", d.family, "cpu", d.dtype, d.prompt_order, d.cache_bytes, cache_model=False
     )
 
 

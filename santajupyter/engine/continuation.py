@@ -116,8 +116,8 @@ class Decoding:
         """
         row = logits.astype(np.float64)
         row[self._tokenizer.size :] = -np.inf
-        if self.prompt.own is not None and not continuation.finish_reason:
-            row = interpolated(row, self.prompt.own, continuation.ids)
+        if self.prompt.cache_text is not None and not continuation.finish_reason:
+            row = interpolated(row, self.prompt.cache_text, continuation.ids)
         if not continuation.pending:
             return row
         healed, made = self.prompt.healed, len(continuation.ids)

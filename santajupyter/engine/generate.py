@@ -154,7 +154,7 @@ class Completer:
             logits, draft = logits[:, :1].repeat(sampling.n, axis=0), []
             kv = entry.kv.picked([0] * sampling.n)
         greedy = single and sampling.temperature == 0
-        runs_ahead = greedy and prompt.own is None and isinstance(self._model, RunsAhead)
+        runs_ahead = greedy and prompt.cache_text is None and isinstance(self._model, RunsAhead)
         drafts = greedy and kv.can_be_cut(prompt.max_new_tokens)
         lookup = PromptLookup(prompt.ids, self._prompt_lookup if drafts else 0)
         while True:

@@ -169,7 +169,7 @@ class EngineProcess:
     ) -> Call:
         """Begin a completion. What was invoked and what is automatic (ghost text) take turns, step by step.
 
-        ``names``: the arguments of LastWord, where the kernel has it.
+        ``names``: the arguments of candidates.Constraints, where the kernel has it.
         """
         known = None if names is None else dict(names)
         return self._call(lambda number: wire.Complete(number, document, sampling, automatic, known))

@@ -39,7 +39,7 @@ class Load(_ToWorker):
     prompt_order: str = "auto"
     cache_bytes: int = 0
     prompt_lookup: int = 0
-    own_words: bool | None = None
+    cache_model: bool | None = None
 
 
 class _Request(_ToWorker):
@@ -52,7 +52,7 @@ class _Request(_ToWorker):
 
 
 class Complete(_Request):
-    """``names``: the arguments of LastWord, where the kernel has it."""
+    """``names``: the arguments of candidates.Constraints, where the kernel has it."""
 
     names: dict[str, Any] | None = None
 

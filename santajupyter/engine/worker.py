@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING
 from ..prompt.explain import explain
 from ..prompt.fim import FAMILIES, CodeTokenizer, Family, Prompt, end_ids, fit, recognize
 from . import wire
-from .cachemodel import own_text
-from .candidates import LastWord
+from .cachemodel import cache_text
+from .candidates import Constraints
 from .devices import resolve
 from .model import ModelUnavailable, OutOfMemory
+from .work import Cancelled, Control
 
 if TYPE_CHECKING:
     from .model import Model
@@ -152,7 +153,7 @@ class _Engine:
     """
 
     def __init__(self, load: wire.Load, out: _Out) -> None:
-        from .generate import Cancelled, Completer, Control
+        from .generate import Completer
         from .locate import end_ids as model_end_ids
         from .locate import locate, text_config
 
@@ -161,7 +162,6 @@ class _Engine:
         self._jobs: dict[str, deque[_Job]] = {"invoked": deque(), "automatic": deque(), "warm": deque()}
         self._turn = "automatic"
         self._failures = 0
-        self._cancelled, self._control = Cancelled, Control
         folder = locate(load.folder, load.revision, _downloading(out))
         out.send(wire.Loading())
         self._tokenizer = CodeTokenizer.from_folder(folder)
@@ -170,12 +170,17 @@ class _Engine:
         self._order = load.prompt_order
         model = _load(folder, load.device, load.dtype, load.prompt_lookup)
         config = text_config(folder)
-        self._own_words = bool(config.get("own_words", False)) if load.own_words is None else load.own_words
+        self._cache_model = config.get("cache_model", False) if load.cache_model is None else load.cache_model
         positions = config.get("max_position_embeddings") or config.get("n_positions")
         self._window = min(MAX_WINDOW, positions or MAX_WINDOW)
         ends = end_ids(self._tokenizer, self._family, model_end_ids(folder))
         self._completer = Completer(
-            model, self._tokenizer, ends, load.cache_bytes, load.prompt_lookup, config.get("beams", 1)
+            model,
+            self._tokenizer,
+            ends,
+            cache_bytes=load.cache_bytes,
+            prompt_lookup=load.prompt_lookup,
+            beams=config.get("beams", 1),
         )
         limit = config.get("min_probability", 0.0)
         out.send(wire.Ready(name, model.device, model.dtype, self._window, limit))
@@ -223,7 +228,7 @@ class _Engine:
             self._failures = 0
             over: wire.FromWorker = done.value
             return over
-        except self._cancelled:
+        except Cancelled:
             return wire.Cancelled(job.request.id)
         except Exception as error:
             # What fails here is our bug, but for a GPU without memory. The traceback, which holds no
@@ -250,12 +255,12 @@ class _Engine:
             document, pieces = request.document, request.pieces
             described = explain(document, prompt, self._tokenizer, self._family, pieces, cached)
             return wire.Explained(request.id, described)
-        control = self._control(cancelled=lambda: job.cancelled, finished=lambda: job.finished)
+        control = Control(cancelled=lambda: job.cancelled, finished=lambda: job.finished)
         if isinstance(request, wire.Warm):
             usage = yield from self._completer.warming(prompt, control)
             return wire.Done(request.id, (), usage)
         if request.names:
-            control.refuses = LastWord(**request.names).refuses
+            control.constraint = Constraints(**request.names)
         result = yield from self._completer.completing(
             prompt,
             request.sampling,
@@ -267,8 +272,8 @@ class _Engine:
     def _prompt(self, request: wire.Request) -> Prompt:
         document, new = request.document, request.sampling.max_new_tokens
         prompt = fit(document, self._tokenizer, self._family, self._window, new, self._order)
-        if self._own_words:
-            prompt = replace(prompt, own=own_text(document, self._tokenizer, prompt.healed))
+        if self._cache_model:
+            prompt = replace(prompt, cache_text=cache_text(document, self._tokenizer, prompt.healed))
         return prompt
 
 

@@ -25,7 +25,7 @@ from ..server.service import CompletionService
 
 TIMEOUT = 5.0
 MEMORY = 2 * 2**30
-SAMPLING = Sampling(max_new_tokens=64, stop=("\n",))
+SAMPLING = Sampling(max_new_tokens=64, stop=("\n",), search=True)
 # Windows has no such limits; there only the time is limited.
 LIMITS = f"""\
 try:

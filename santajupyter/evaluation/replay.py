@@ -88,8 +88,8 @@ CONFIGURATIONS = (
     Configuration("no-variables", no_variables),
     Configuration("no-rules", rules=False),
     Configuration("no-kernel-names", settings={"kernel_names": False}),
-    Configuration("no-own-words", settings={"own_words": False}),
-    Configuration("own-words", settings={"own_words": True}),
+    Configuration("no-cache-model", settings={"cache_model": False}),
+    Configuration("cache-model", settings={"cache_model": True}),
 )
 # For the choice of SantaApp.min_probability.
 LIMITS = tuple(

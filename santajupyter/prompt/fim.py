@@ -101,14 +101,14 @@ class Prompt:
 
     the ids that were taken off the prompt's end; their text must be generated again first. There is room for
     them too. ``parts``: the numbers of the document's parts that it has; the first of them, or the rest, may
-    lack its beginning. ``own``: what ``engine/cachemodel.py`` mixes in the probabilities of; None: nothing.
+    lack its beginning. ``cache_text``: the token ids that a cache model goes by; None: there is none.
     """
 
     ids: tuple[int, ...]
     max_new_tokens: int
     healed: tuple[int, ...] = ()
     parts: tuple[int, ...] = ()
-    own: npt.NDArray[np.int32] | None = field(default=None, compare=False)
+    cache_text: npt.NDArray[np.int32] | None = field(default=None, compare=False)
 
 
 class CodeTokenizer:

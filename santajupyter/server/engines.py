@@ -287,7 +287,7 @@ class Engines:
                 prompt_order=s.prompt_order,
                 cache_bytes=s.cache_bytes,
                 prompt_lookup=s.prompt_lookup,
-                own_words=s.own_words,
+                cache_model=s.cache_model,
             )
             self._by_path[path] = Engine(load, self._on_change, self._log)
         return self._by_path[path]

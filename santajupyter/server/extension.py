@@ -75,11 +75,12 @@ class SantaApp(ExtensionApp):
         "little, a right one saves a step, and the output is that of plain greedy decoding. Only on a CPU in "
         "float32 and int8: elsewhere rounding would change it. 0: none.",
     ).tag(config=True)
-    own_words = Bool(
-        Settings.own_words,
+    cache_model = Bool(
+        Settings.cache_model,
         allow_none=True,
-        help="Whether what followed the same words elsewhere in the notebook is made likelier. That is "
-        "worth much to a small model. None: as the model's config.json says; only santa-mini's says yes.",
+        help="Whether a cache language model is interpolated: what followed the same words elsewhere in "
+        "the notebook becomes likelier. That is worth much to a small model. None: as the model's "
+        "config.json says; only santa-mini's says yes.",
     ).tag(config=True)
     kernel_names = Bool(
         Settings.kernel_names,

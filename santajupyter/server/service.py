@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from .. import __version__
 from ..engine import wire
-from ..engine.candidates import last_word
+from ..engine.candidates import known_names
 from ..engine.process import Call, EngineUnavailable
 from ..prompt import modules, postprocess
 from ..prompt.doccomments import addition, slot_around
@@ -103,7 +103,7 @@ class CompletionService:
         where, files = await self._context(request)
         place = postprocess.place(where, request.mode, request.trigger)
         stops = request.sampling.stop if place.block else ("\n", *request.sampling.stop)
-        sampling = replace(request.sampling, stop=stops)
+        sampling = replace(request.sampling, stop=stops, search=not place.block)
         unasked = request.trigger == "automatic"
         own = request.mode == "block" and not unasked
         names = self._names(request, files)
@@ -151,7 +151,7 @@ class CompletionService:
         if not self._settings.kernel_names or request.language != "python":
             return None
         place = request.cells, request.active, request.offset
-        return last_word(request.variables, request.classes, *place, files)
+        return known_names(request.variables, request.classes, *place, files)
 
     async def load(self, model: str = "") -> None:
         """Load the configured model, or switch to ``model``; returns when that has begun.

@@ -20,7 +20,7 @@ class Settings:
     min_probability: float | None = None
     cache_bytes: int = 256 * 2**20
     prompt_lookup: int = 4
-    own_words: bool | None = None
+    cache_model: bool | None = None
     kernel_names: bool = True
     allowed_models: tuple[str, ...] = ()
     fallback_model: str = BUILT_IN

@@ -106,7 +106,7 @@ def complete(folder: Path, here: Document, lookup: int = 0, refuses: str = "") -
     tokenizer = CodeTokenizer.from_folder(folder)
     engine = completer(openvino_bigcode.load(folder, "float32", lookup), tokenizer, prompt_lookup=lookup)
     prompt = fit(here, tokenizer, FAMILIES["santacoder"], 150, 16)
-    own = replace(prompt, own=cache_text(here, tokenizer, prompt.healed))
+    own = replace(prompt, cache_text=cache_text(here, tokenizer, prompt.healed))
     control = Control(constraint=Refusing(lambda text: refuses in text) if refuses else None)
     first, second = (engine.complete(p, Sampling(), control, lambda *_: None) for p in (prompt, own))
     return first, second
@@ -132,7 +132,7 @@ def test_a_word_is_made_again_whole(tiny: Path, typed: str, n: int) -> None:
     here = Document("import numpy as np\n" * 12 + typed, "\nreturn")
     engine = completer(openvino_bigcode.load(tiny, "float32"), tokenizer)
     prompt = fit(here, tokenizer, FAMILIES["santacoder"], 150, 16)
-    prompt = replace(prompt, own=cache_text(here, tokenizer, prompt.healed))
+    prompt = replace(prompt, cache_text=cache_text(here, tokenizer, prompt.healed))
     result = engine.complete(prompt, Sampling(n, stop=(" ", "\n")), Control(), lambda *_: None)
     assert [item.text for item in result.items] == ["import numpy"[len(typed) :]] * n
 

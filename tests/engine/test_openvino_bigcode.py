@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from santajupyter.engine import openvino_bigcode, transformers_causallm
-from santajupyter.engine.generate import Completer, Control
 from santajupyter.engine.model import Logits, Model, ModelUnavailable
+from santajupyter.engine.work import Control
 from santajupyter.prompt.fim import CodeTokenizer, Prompt
 from santajupyter.protocol import Sampling
 
 from ..checkpoint import make_checkpoint
+from .helpers import completer
 
 SANTA_MINI = Path(openvino_bigcode.__file__).parents[1] / "models" / "santa-mini"
 
@@ -85,7 +86,7 @@ def test_guesses_change_no_bit_of_real_weights_in_int8(tmp_path: Path) -> None:
         prompt = Prompt(tuple(tokenizer.encode(source * 5)), 60)
         steps, found = {0: 0, 4: 0}, []
         for lookup in steps:
-            work = Completer(model, tokenizer, frozenset(), lookup=lookup).completing(
+            work = completer(model, tokenizer, prompt_lookup=lookup).completing(
                 prompt, Sampling(), Control(), lambda index, text: None
             )
             while True:

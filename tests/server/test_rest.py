@@ -177,14 +177,14 @@ async def texts_at(ask: Any, body: Body, source: str, **changes: Any) -> list[st
 
 
 @pytest.mark.parametrize("source", KNOWN)
-async def test_the_kernel_has_the_last_word(ask: Any, body: Body, source: str) -> None:
+async def test_what_the_kernel_knows_constrains(ask: Any, body: Body, source: str) -> None:
     free, steered = [await texts_at(ask, body, source, variables=known) for known in ([], [DF])]
     assert not steered_to(free, KNOWN[source])
     assert steered
     assert steered_to(steered, KNOWN[source])
 
 
-class TestNoLastWord:
+class TestNoConstraints:
     @pytest.fixture
     def santa_config(self) -> dict[str, Any]:
         return {"kernel_names": False}
