@@ -250,6 +250,7 @@ class _Engine:
     def _work(self, job: _Job) -> Generator[None, None, wire.FromWorker]:
         request = job.request
         prompt = self._prompt(request)
+        yield  # of a long notebook that takes as long as a step of the model
         if isinstance(request, wire.Explain):
             cached = self._completer.prompts.cached(prompt.ids)
             document, pieces = request.document, request.pieces

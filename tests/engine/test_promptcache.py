@@ -93,15 +93,6 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Completer, "__init__", init)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """On a busy machine threads cost these tiny models far more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def tokenizer(tiny: Path) -> CodeTokenizer:
     return CodeTokenizer.from_folder(tiny)
@@ -579,7 +570,7 @@ def test_reading_ahead_that_gave_way_is_continued(
             next(warming)
     else:
         fed.clear()
-        assert finish(warming).cached_tokens == len(ids) - 1
+        assert finish(warming).cached_tokens == len(ids) - 32 - 1  # what it read itself doesn't count
         assert fed == [1]
     assert len(entries(generator)) == 1  # the completion's has all of it
 
