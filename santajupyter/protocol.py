@@ -1,97 +1,153 @@
-"""The types on the wire, checked on entry.
+"""The types on the wire, each declared once: what they may hold stands in their annotations.
 
-A :class:`CompletionRequest` is made from a JSON body by :func:`completion_request`,
-which raises :class:`BadRequest` naming the field and the remedy. Nothing in here
-knows HTTP, a model or a tokenizer.
+:func:`decode` reads JSON into them and says which field is wrong and what it must be;
+``santajupyter/openapi.py`` describes them for others. Nothing in here knows HTTP, a model or a tokenizer.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from itertools import accumulate
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-CELL_TYPES = ("code", "markdown", "raw")
-TRIGGERS = ("invoke", "automatic")
-MODES = ("line", "block", "auto")
+from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, inspect
+from msgspec.json import Decoder
+from msgspec.structs import force_setattr
+
+T = TypeVar("T")
+
 MAX_NEW_TOKENS = 1024
 MAX_CANDIDATES = 8
 MAX_STOPS = 16
 MAX_NAME = 1024
+# No window has room for them, and every cell costs the server a moment.
+MAX_CELLS = 10_000
 # What a cell printed is clipped to this, so that 5 MB of output are no error.
 MAX_OUTPUTS = 8
 MAX_OUTPUT = 400
-OUTPUT_TYPES = ("error", "text")
 # Of what the kernel's names stand for: more than so many are left out, or cut and no longer complete.
 MAX_VARIABLES = 200
 MAX_LISTED = 2000
 MAX_LISTED_NAME = 200
 MAX_DIMENSIONS = 32
+# Bytes of JSON that are decoded in one go, in about a millisecond at most. The decoder holds Python's lock
+# all the while, so that even from another thread a long body would stop the server's event loop.
+PIECE = 2**16
+# Bytes of what isn't JSON that are searched for the field that is to blame.
+SEARCHED = 2**18
+
+Name = Annotated[str, Meta(max_length=MAX_NAME)]
+ListedName = Annotated[str, Meta(max_length=MAX_LISTED_NAME)]
+Stop = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+Dimension = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+NewTokens = Annotated[int, Meta(ge=1, le=MAX_NEW_TOKENS)]
 
 
 class BadRequest(ValueError):
     """A request's field is missing or wrong; the message names it and the remedy."""
 
 
-@dataclass(frozen=True)
-class Output:
+# Of outputs and variables a request may hold 100,000. As structs, unlike dataclasses, they are made in a
+# tenth of the time, and the garbage collector doesn't look at them.
+class Output(Struct, frozen=True, gc=False):
     """What a cell's last run left: ``text`` that it showed, or an error: its ``name``, its message
 
-    (``value``) and the ``line`` of the cell that raised it, where that is known.
+    (``value``) and the ``line`` of the cell that raised it, where that is known. Longer texts are cut.
     """
 
-    type: str
+    type: Literal["error", "text"]
     text: str = ""
     name: str = ""
     value: str = ""
     line: str = ""
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One notebook cell. ``source`` may be empty; ``execution_count`` is None for one never run."""
-
-    source: str
-    type: str = "code"
-    id: str = ""
-    execution_count: int | None = None
-    outputs: tuple[Output, ...] = ()
+    def __post_init__(self) -> None:
+        for member in ("text", "name", "value", "line"):
+            if len(getattr(self, member)) > MAX_OUTPUT:
+                force_setattr(self, member, getattr(self, member)[:MAX_OUTPUT])
 
 
-@dataclass(frozen=True)
-class Variable:
+class Variable(Struct, frozen=True, gc=False):
     """What a name of the kernel's stands for, as kernel/kernelfacts.py reads it; see docs/rest.md.
 
     ``columns`` are pairs of name and dtype. A list is all there is where ``complete`` names it.
+    Longer lists are cut, and then are complete no more.
     """
 
-    name: str
-    type: str
-    module: str = ""
-    shape: tuple[int, ...] | None = None
-    dtype: str = ""
-    columns: tuple[tuple[str, str], ...] = ()
-    keys: tuple[str, ...] = ()
+    name: ListedName
+    type: ListedName
+    module: ListedName = ""
+    shape: Annotated[tuple[Dimension, ...], Meta(max_length=MAX_DIMENSIONS)] | None = None
+    dtype: ListedName = ""
+    columns: tuple[tuple[ListedName, ListedName], ...] = ()
+    keys: tuple[ListedName, ...] = ()
     signature: str = ""
-    members: tuple[str, ...] = ()
-    complete: frozenset[str] = frozenset()
+    members: tuple[ListedName, ...] = ()
+    complete: frozenset[ListedName] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError("name: must be a Python name")
+        for member in ("columns", "keys", "members"):
+            if len(getattr(self, member)) > MAX_LISTED:
+                force_setattr(self, member, getattr(self, member)[:MAX_LISTED])
+                force_setattr(self, "complete", self.complete - {member})
+        force_setattr(self, "signature", self.signature[:MAX_NAME])
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How to decode, in transformers' words. ``temperature`` 0 is greedy. ``logprobs``: tell each token's.
+class Cell:
+    """One notebook cell. ``source`` may be empty; ``execution_count`` is null for one never run.
+
+    Of the ``outputs`` the last ones count.
+    """
+
+    source: str
+    type: Literal["code", "markdown", "raw"] = "code"
+    id: Name = ""
+    execution_count: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    outputs: tuple[Output, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.outputs) > MAX_OUTPUTS:
+            object.__setattr__(self, "outputs", self.outputs[-MAX_OUTPUTS:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How to choose among the likely tokens, in transformers' words. ``temperature`` 0 is greedy."""
+
+    n: Annotated[int, Meta(ge=1, le=MAX_CANDIDATES)] = 1
+    temperature: Annotated[float, Meta(ge=0, le=2)] = 0.0
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    stop: Stop | Annotated[tuple[Stop, ...], Meta(max_length=MAX_STOPS)] = ()
+
+    def _sampling(self, max_new_tokens: int, logprobs: bool) -> Sampling:
+        chosen = {member.name: getattr(self, member.name) for member in fields(Decoding)}
+        stop = (self.stop,) if isinstance(self.stop, str) else self.stop
+        return Sampling(**{**chosen, "stop": stop}, max_new_tokens=max_new_tokens, logprobs=logprobs)
+
+    def _check(self) -> None:
+        if self.n > 1 and self.temperature == 0:
+            raise BadRequest("n: several candidates need a temperature above 0, or they are all the same")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling(Decoding):
+    """What the engine is told. ``logprobs``: tell each token's.
 
     ``min_probability``: a candidate ends before the word that makes all of it less likely than this.
     ``search``: a line is asked for, of which a model with ``beams`` looks for the likeliest whole.
     """
 
-    n: int = 1
     max_new_tokens: int = 64
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
     stop: tuple[str, ...] = ()
     logprobs: bool = False
     min_probability: float = 0.0
@@ -99,21 +155,57 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class CompletionRequest:
-    """A cursor in a notebook: ``offset`` code points into ``cells[active]``."""
+class CompletionRequest(Decoding):
+    """A cursor in a notebook: ``offset`` Unicode code points into ``cells[active]``.
 
-    cells: tuple[Cell, ...]
-    active: int
-    offset: int
-    language: str = "python"
-    path: str = ""
+    The body of POST complete, docstring, warm and explain.
+    """
+
+    cells: Annotated[tuple[Cell, ...], Meta(max_length=MAX_CELLS, extra_json_schema={"minItems": 1})]
+    active: Annotated[int, Meta(ge=0)]
+    offset: Annotated[int, Meta(ge=0)]
+    language: Name = "python"
+    path: Name = ""
     variables: tuple[Variable, ...] = ()
-    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    trigger: str = "automatic"
-    mode: str = "auto"
-    sampling: Sampling = field(default_factory=Sampling)
+    classes: Mapping[str, tuple[ListedName, ...]] = field(default_factory=dict)
+    trigger: Literal["invoke", "automatic"] = "automatic"
+    mode: Literal["line", "block", "auto"] = "auto"
+    max_new_tokens: NewTokens = 64
+    logprobs: bool = False
     stream: bool = False
-    client: str = ""
+    client: Name = ""
+
+    @property
+    def sampling(self) -> Sampling:
+        return self._sampling(self.max_new_tokens, self.logprobs)
+
+
+@dataclass(frozen=True)
+class TextRequest(Decoding):
+    """The body of POST v1/completions: OpenAI's text completion, with ``suffix``.
+
+    ``logprobs`` 0: those of the tokens in the text.
+    """
+
+    prompt: str
+    suffix: str = ""
+    model: Name = ""
+    max_tokens: NewTokens = 64
+    logprobs: bool | int | None = None
+    echo: bool = False
+    best_of: int = 1
+    stream: bool = False
+
+    @property
+    def sampling(self) -> Sampling:
+        return self._sampling(self.max_tokens, self.logprobs is not None and self.logprobs is not False)
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """The body of POST load: one of the allowed models, or "" for the configured one."""
+
+    model: Name = ""
 
 
 @dataclass(frozen=True)
@@ -124,8 +216,8 @@ class Item:
     """
 
     text: str
-    finish_reason: str
-    logprob: float
+    finish_reason: str = "stop"
+    logprob: float = 0.0
     logprobs: Sequence[tuple[str, float]] | None = None
 
     def cut(self, text: str) -> Item:
@@ -145,18 +237,18 @@ class Item:
 class Usage:
     """Token counts; ``cached_tokens`` of ``prompt_tokens`` were not computed again."""
 
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
 
 
 @dataclass(frozen=True)
 class Timings:
     """Milliseconds."""
 
-    queue_ms: float
-    prefill_ms: float
-    decode_ms: float
+    queue_ms: float = 0.0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -165,8 +257,8 @@ class Completion:
 
     items: tuple[Item, ...]
     model: str
-    usage: Usage
-    timings: Timings
+    usage: Usage = field(default_factory=Usage)
+    timings: Timings = field(default_factory=Timings)
 
     @property
     def text(self) -> str:
@@ -177,6 +269,14 @@ class Completion:
         """What wasn't asked for has no field."""
         items = [{k: v for k, v in asdict(item).items() if v is not None} for item in self.items]
         return {**asdict(self), "items": items}
+
+
+@dataclass(frozen=True)
+class Delta:
+    """An event of a stream: what comes next of the candidate number ``index``."""
+
+    index: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -192,252 +292,337 @@ class Documentation:
     message: str = ""
 
 
-def completion_request(body: object) -> CompletionRequest:
-    """Check a JSON body of POST complete or warm. Unknown fields are ignored.
+@dataclass(frozen=True)
+class Piece:
+    """A part of a prompt; ``cached`` of its ``tokens`` needn't be computed."""
 
-    Raises BadRequest with the field's name and what it must be.
-    """
-    fields = _Fields(body)
-    cells = tuple(_cell(f"cells[{i}]", cell) for i, cell in enumerate(fields.list("cells")))
-    if not cells:
-        raise BadRequest("cells: give at least the cell with the cursor")
-    active = fields.integer("active", 0, len(cells) - 1, default=None)
-    offset = fields.integer("offset", 0, len(cells[active].source), default=None)
-    return CompletionRequest(
-        cells=cells,
-        active=active,
-        offset=offset,
-        language=fields.text("language", "python") or "python",
-        path=fields.text("path", ""),
-        variables=tuple(
-            _variable(f"variables[{i}]", value)
-            for i, value in enumerate(fields.list("variables", ())[:MAX_VARIABLES])
-        ),
-        classes=_classes(fields.values.get("classes")),
-        trigger=fields.choice("trigger", TRIGGERS, "automatic"),
-        mode=fields.choice("mode", MODES, "auto"),
-        sampling=_sampling(fields, "max_new_tokens", fields.boolean("logprobs")),
-        stream=fields.boolean("stream"),
-        client=fields.text("client", ""),
-    )
+    name: str
+    text: str = ""
+    tokens: int = 0
+    cached: int = 0
 
 
 @dataclass(frozen=True)
-class TextRequest:
-    """A checked body of POST v1/completions (OpenAI's text completion, with ``suffix``)."""
+class LeftOut:
+    """What the model doesn't see."""
 
-    prompt: str
-    suffix: str
+    name: str
+    characters: int = 0
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the model would see, in the prompt's order. ``healed`` is generated again."""
+
     model: str
-    sampling: Sampling
-    stream: bool
+    window: int = 0
+    pieces: tuple[Piece, ...] = ()
+    healed: str = ""
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a download is, in ``unit``; ``total`` is null where it isn't known."""
+
+    phase: str = ""
+    done: int | float = 0
+    total: int | float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """What a model's process says of itself.
+
+    ``state``: unloaded, downloading, loading, ready or error. ``window``: tokens. ``min_probability``: how
+    likely all of an automatic completion has to be, by the model's own reckoning, to be worth showing.
+    """
+
+    model: str = ""
+    revision: str = ""
+    state: str = "unloaded"
+    family: str = ""
+    device: str = ""
+    dtype: str = ""
+    window: int = 0
+    min_probability: float = 0.0
+    progress: Progress | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of the last ``n`` completions; null of fewer than two."""
+
+    n: int = 0
+    p50: float | None = None
+    p95: float | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Since the server's start."""
+
+    requests: int = 0
+    completed: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    latency_ms: Latency = field(default_factory=Latency)
+
+
+@dataclass(frozen=True)
+class Status(ModelStatus):
+    """The configured model's status, and the server's. ``serving`` names the model that answers now,
+
+    ``fallback`` is the one that stands in, while it does; ``memory`` is the serving process's, in bytes.
+    """
+
+    serving: str | None = None
+    fallback: ModelStatus | None = None
+    message: str = ""
+    allowed_models: tuple[str, ...] = ()
+    busy: int = 0
+    memory: int | None = None
+    stats: Counts = field(default_factory=Counts)
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no answer: a sentence for people, and one word for programs."""
+
+    message: str
+    reason: str = ""
+
+
+def completion_request(body: object) -> CompletionRequest:
+    """Check a body of POST complete: JSON in bytes, or what becomes JSON. Unknown fields are ignored.
+
+    Raises BadRequest with the field's name and what it must be.
+    """
+    request = decode(body, CompletionRequest)
+    request._check()
+    if not request.cells:
+        raise BadRequest("cells: give at least the cell with the cursor")
+    last = len(request.cells) - 1
+    if request.active > last:
+        raise BadRequest(f"active: must be a whole number from 0 to {last}")
+    length = len(request.cells[request.active].source)
+    if request.offset > length:
+        raise BadRequest(f"offset: must be a whole number from 0 to {length}")
+    # A list that is cut can't be told from one that isn't: it says nothing.
+    classes = [*request.classes.items()][:MAX_VARIABLES]
+    return replace(
+        request,
+        language=request.language or "python",
+        variables=request.variables[:MAX_VARIABLES],
+        classes={name: members for name, members in classes if len(members) <= MAX_LISTED},
+    )
 
 
 def text_request(body: object) -> TextRequest:
-    """Check a JSON body of POST v1/completions. Raises BadRequest like :func:`completion_request`."""
-    fields = _Fields(body)
-    for name in ("echo", "best_of"):
-        if fields.values.get(name) not in (None, False, 1 if name == "best_of" else None):
+    """Check a body of POST v1/completions. Raises BadRequest like :func:`completion_request`."""
+    request = decode(body, TextRequest)
+    request._check()
+    for name, is_offered in (("echo", not request.echo), ("best_of", request.best_of == 1)):
+        if not is_offered:
             raise BadRequest(f"{name}: not offered by this server; leave it out")
-    chosen = fields.values.get("logprobs")
-    if chosen not in (None, 0):
+    if request.logprobs not in (None, 0):
         raise BadRequest("logprobs: only 0 is offered, those of the tokens in the text; send that or nothing")
-    return TextRequest(
-        prompt=fields.text("prompt", None, limit=None),
-        suffix=fields.text("suffix", "", limit=None),
-        model=fields.text("model", ""),
-        sampling=_sampling(fields, "max_tokens", logprobs=chosen is not None and chosen is not False),
-        stream=fields.boolean("stream"),
-    )
+    return request
 
 
-def model_name(body: object) -> str:
-    """The optional ``model`` of POST load; "" when absent. Raises BadRequest."""
-    return _Fields(body).text("model", "")
+def load_request(body: object) -> LoadRequest:
+    """Check a body of POST load. Raises BadRequest like :func:`completion_request`."""
+    return decode(body, LoadRequest)
 
 
-def _sampling(fields: _Fields, length_name: str, logprobs: bool) -> Sampling:
-    n = fields.integer("n", 1, MAX_CANDIDATES, default=1)
-    temperature = fields.number("temperature", 0.0, 2.0, 0.0)
-    if n > 1 and temperature == 0:
-        raise BadRequest("n: several candidates need a temperature above 0, or they are all the same")
-    top_p = fields.number("top_p", 0.0, 1.0, 1.0)
-    if top_p == 0:
-        raise BadRequest("top_p: must be above 0")
-    seed = fields.integer("seed", 0, 2**63 - 1, default=-1)
-    return Sampling(
-        n=n,
-        max_new_tokens=fields.integer(length_name, 1, MAX_NEW_TOKENS, default=64),
-        temperature=temperature,
-        top_p=top_p,
-        seed=None if seed < 0 else seed,
-        stop=fields.stops("stop"),
-        logprobs=logprobs,
-    )
+def decode(body: object, kind: type[T]) -> T:
+    """Read JSON in bytes, or what becomes JSON, into one of the types above.
 
-
-def _cell(name: str, value: object) -> Cell:
-    fields = _Fields(value, name)
-    count = fields.integer("execution_count", 0, 2**53, default=-1)
-    return Cell(
-        source=fields.text("source", None, limit=None),
-        type=fields.choice("type", CELL_TYPES, "code"),
-        id=fields.text("id", ""),
-        execution_count=None if count < 0 else count,
-        outputs=tuple(
-            _output(f"{name}.outputs[{i}]", output) for i, output in enumerate(fields.list("outputs", ()))
-        )[-MAX_OUTPUTS:],
-    )
-
-
-def _output(name: str, value: object) -> Output:
-    fields = _Fields(value, name)
-    return Output(
-        type=fields.choice("type", OUTPUT_TYPES, None),
-        text=fields.beginning("text"),
-        name=fields.beginning("name"),
-        value=fields.beginning("value"),
-        line=fields.beginning("line"),
-    )
-
-
-def _variable(name: str, value: object) -> Variable:
-    fields = _Fields(value, name)
-    identifier = fields.text("name", None, MAX_LISTED_NAME)
-    if not identifier.isidentifier():
-        raise BadRequest(f"{name}.name: must be a Python name")
-    shape = fields.list("shape", ())
-    if len(shape) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 2**63 for n in shape):
-        raise BadRequest(
-            f"{name}.shape: must be a list of at most {MAX_DIMENSIONS} whole numbers, none below 0"
-        )
-    columns = fields.list("columns", ())
-    lists = {kind: fields.names(kind) for kind in ("keys", "members", "complete")}
-    cut = {kind for kind in ("columns", "keys", "members") if len(fields.list(kind, ())) > MAX_LISTED}
-    return Variable(
-        name=identifier,
-        type=fields.text("type", None, MAX_LISTED_NAME),
-        module=fields.text("module", "", MAX_LISTED_NAME),
-        shape=None if fields.values.get("shape") is None else tuple(n for n in shape if isinstance(n, int)),
-        dtype=fields.text("dtype", "", MAX_LISTED_NAME),
-        columns=tuple(
-            _column(f"{name}.columns[{i}]", column) for i, column in enumerate(columns[:MAX_LISTED])
-        ),
-        keys=lists["keys"],
-        signature=fields.text("signature", "", limit=None)[:MAX_NAME],
-        members=lists["members"],
-        complete=frozenset(lists["complete"]) - cut,
-    )
-
-
-def _column(name: str, value: object) -> tuple[str, str]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise BadRequest(f"{name}: must be a list of a name and a dtype")
-    fields = _Fields({"name": value[0], "dtype": value[1]}, name)
-    return fields.text("name", None, MAX_LISTED_NAME), fields.text("dtype", "", MAX_LISTED_NAME)
-
-
-def _classes(value: object) -> dict[str, tuple[str, ...]]:
-    fields = _Fields({} if value is None else value, "classes")
-    # One that is cut can't be told from one that isn't: it says nothing.
-    return {
-        place: fields.names(place)
-        for place in list(fields.values)[:MAX_VARIABLES]
-        if len(fields.list(place, ())) <= MAX_LISTED
-    }
-
-
-class _Fields:
-    """A JSON object's fields by type; null counts as absent. A default of None means required."""
-
-    def __init__(self, body: object, name: str = "") -> None:
-        if not isinstance(body, Mapping):
-            raise BadRequest(f"{name or 'the body'}: must be a JSON object")
-        self.values: Mapping[str, object] = body
-        self._prefix = f"{name}." if name else ""
-
-    def _get(self, name: str, default: object) -> object:
-        value = self.values.get(name)
-        if value is not None:
-            return value
-        if default is None:
-            raise BadRequest(f"{self._prefix}{name}: missing")
-        return default
-
-    def _bad(self, name: str, remedy: str) -> BadRequest:
-        return BadRequest(f"{self._prefix}{name}: {remedy}")
-
-    def text(self, name: str, default: str | None, limit: int | None = MAX_NAME) -> str:
-        value = self._get(name, default)
-        if not isinstance(value, str):
-            raise self._bad(name, "must be a string")
-        if limit is not None and len(value) > limit:
-            raise self._bad(name, f"at most {limit} characters")
-        if not _encodable(value):
-            raise self._bad(name, "has half of a surrogate pair; send whole Unicode characters")
-        return value
-
-    def beginning(self, name: str, length: int = MAX_OUTPUT) -> str:
-        """A text's first characters; what is longer is no error."""
-        return self.text(name, "", limit=None)[:length]
-
-    def choice(self, name: str, options: Sequence[str], default: str | None) -> str:
-        value = self._get(name, default)
-        if value not in options:
-            raise self._bad(name, f"must be one of {', '.join(options)}")
-        return str(value)
-
-    def integer(self, name: str, low: int, high: int, default: int | None) -> int:
-        value = self._get(name, default)
-        if self.values.get(name) is None:
-            return default  # type: ignore[return-value]  # _get raised if it was None
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self._bad(name, f"must be a whole number from {low} to {high}")
-        return value
-
-    def number(self, name: str, low: float, high: float, default: float) -> float:
-        value = self._get(name, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self._bad(name, "must be a number")
-        if not math.isfinite(value) or not low <= value <= high:
-            raise self._bad(name, f"must lie between {low:g} and {high:g}")
-        return float(value)
-
-    def boolean(self, name: str) -> bool:
-        value = self._get(name, False)
-        if not isinstance(value, bool):
-            raise self._bad(name, "must be true or false")
-        return value
-
-    def list(self, name: str, default: Sequence[object] | None = None) -> Sequence[object]:
-        value = self._get(name, default)
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            raise self._bad(name, "must be a list")
-        return value
-
-    def names(self, name: str) -> tuple[str, ...]:
-        """The first MAX_LISTED of an optional list of strings."""
-        names = self.list(name, ())[:MAX_LISTED]
-        if not all(isinstance(n, str) and len(n) <= MAX_LISTED_NAME and _encodable(n) for n in names):
-            raise self._bad(name, f"each must be a string of at most {MAX_LISTED_NAME} characters")
-        return tuple(map(str, names))
-
-    def stops(self, name: str) -> tuple[str, ...]:
-        """A string or a list of strings, as OpenAI's API has it."""
-        value = self._get(name, ())
-        stops = [value] if isinstance(value, str) else value
-        if not isinstance(stops, Sequence) or len(stops) > MAX_STOPS:
-            raise self._bad(name, f"must be a string or a list of at most {MAX_STOPS} strings")
-        if not all(
-            isinstance(stop, str) and 0 < len(stop) <= MAX_NAME and _encodable(stop) for stop in stops
-        ):
-            raise self._bad(name, f"each must be a string of 1 to {MAX_NAME} characters")
-        return tuple(stops)
-
-
-def _encodable(text: str) -> bool:
+    Unknown fields are ignored, and null counts as absent. Raises BadRequest with the field's name and what
+    it must be. A body of 4 MB takes some 50 ms, of which Python's lock is held for 20 at a time at most.
+    """
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        return _read(data, kind, "")  # type: ignore[no-any-return]
+    except RecursionError as error:
+        raise BadRequest("the body: nested too deeply") from error
+    except (DecodeError, UnicodeError) as error:
+        raise BadRequest(_malformed(data, error)) from error
+
+
+def printable(text: str) -> str:
+    """Text by others, safe for a terminal: control characters other than newlines and tabs are spelled out.
+
+    So are half surrogates, which no encoding can write.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def _read(data: bytes | Raw, kind: Any, name: str) -> Any:
+    """The value; what is long, or has a mistake, is read part by part. Raises BadRequest, DecodeError."""
+    parts = _parts(kind)
+    if len(data) <= PIECE or parts is None:
+        try:
+            return _decoder(kind).decode(data)
+        except ValidationError:
+            if parts is None:
+                raise BadRequest(f"{name}: {_remedy(kind)}") from None
+    if isinstance(parts, dict):
+        return _read_members(data, _bare(kind), parts, name)
+    if get_origin(_bare(kind)) is Mapping:
+        members = _split(data, dict[str, Raw], kind, name)
+        return {key: _read(member, parts, f"{name}.{key}") for key, member in members.items()}
+    items = _split(data, list[Raw], kind, name)
+    least, most = _lengths(kind)
+    if not least <= len(items) <= most:
+        raise BadRequest(f"{name}: {_remedy(kind)}")
+    values = (_read(item, parts, f"{name}[{index}]") for index, item in enumerate(items))
+    return frozenset(values) if get_origin(_bare(kind)) is frozenset else tuple(values)
+
+
+def _read_members(data: bytes | Raw, kind: Any, types: Mapping[str, Any], name: str) -> Any:
+    members = _split(data, dict[str, Raw], kind, name)
+    prefix = f"{name}." if name else ""
+    values = {
+        member: _read(members[member], type_, prefix + member)
+        for member, type_ in types.items()
+        if member in members and not _is_null(members[member])
+    }
+    missing = [part.name for part in _info(kind).fields if part.required and part.name not in values]
+    if missing:
+        raise BadRequest(f"{prefix}{missing[0]}: missing")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise BadRequest(f"{prefix}{error}") from None
+
+
+def _split(data: bytes | Raw, into: Any, kind: Any, name: str) -> Any:
+    try:
+        return _decoder(into).decode(data)
+    except ValidationError:
+        raise BadRequest(f"{name or 'the body'}: {_remedy(kind)}") from None
+
+
+def _is_null(data: Raw) -> bool:
+    return len(data) == len(b"null") and bytes(data) == b"null"
+
+
+@functools.cache
+def _decoder(kind: Any) -> Decoder[Any]:
+    return Decoder(kind)
+
+
+@functools.cache
+def _parts(kind: Any) -> dict[str, Any] | Any:
+    """The types of an object's members by name, or the one of a list's items; None where there are no parts.
+
+    A pair is read in one go.
+    """
+    bare = _bare(kind)
+    if is_dataclass(bare) or (isinstance(bare, type) and issubclass(bare, Struct)):
+        return get_type_hints(bare, include_extras=True)
+    arguments = get_args(bare)
+    if get_origin(bare) is tuple:
+        return arguments[0] if arguments[-1] is Ellipsis else None
+    return arguments[-1] if get_origin(bare) in (frozenset, Mapping, Sequence) else None
+
+
+def _bare(kind: Any) -> Any:
+    """A type without its limits, and without null."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    others = [one for one in get_args(kind) if one is not type(None)]
+    is_optional = type(None) in get_args(kind) and len(others) == 1
+    return _bare(others[0]) if is_optional else kind
+
+
+@functools.cache
+def _info(kind: Any) -> Any:
+    """What msgspec knows of a type, null left out."""
+    info = inspect.type_info(kind)
+    if isinstance(info, inspect.Metadata):  # where a type says more for OpenAPI
+        info = info.type
+    if isinstance(info, inspect.UnionType):
+        others = [one for one in info.types if not isinstance(one, inspect.NoneType)]
+        return others[0] if len(others) == 1 else inspect.UnionType(tuple(others))
+    return info
+
+
+def _lengths(kind: Any) -> tuple[float, float]:
+    info = _info(kind)
+    least, most = getattr(info, "min_length", None), getattr(info, "max_length", None)
+    return least or 0, math.inf if most is None else most
+
+
+def _remedy(kind: Any) -> str:
+    """What a value must be, as its type says."""
+    if get_origin(_bare(kind)) is Literal:  # msgspec sorts them
+        return f"must be one of {', '.join(get_args(_bare(kind)))}"
+    return f"must be {_words(_info(kind))}"
+
+
+def _words(info: Any) -> str:
+    match info:
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType():
+            return "a whole number" + _range(info)
+        case inspect.FloatType():
+            return "a number" + _range(info)
+        case inspect.StrType():
+            return "a string" + _counts(info, "characters")
+        case inspect.UnionType():
+            return " or ".join(map(_words, info.types))
+        case inspect.TupleType():
+            return f"a list of {len(info.item_types)}: {', '.join(map(_words, info.item_types))}"
+        case inspect.VarTupleType() | inspect.FrozenSetType() | inspect.ListType():
+            return f"a list{_counts(info, 'items')}; each {_words(info.item_type)}"
+    return "a JSON object"
+
+
+def _range(info: Any) -> str:
+    if info.gt is not None:
+        return f" above {info.gt:g} and at most {info.le:g}"
+    if info.ge is None:
+        return ""
+    return f" of at least {info.ge}" if info.le is None else f" from {info.ge} to {info.le}"
+
+
+def _counts(info: Any, what: str) -> str:
+    if info.max_length is None:
+        return ""
+    return (
+        f" of {info.min_length} to {info.max_length} {what}"
+        if info.min_length
+        else f" of at most {info.max_length} {what}"
+    )
+
+
+def _malformed(data: bytes, error: Exception) -> str:
+    """What is wrong with what isn't JSON: Python and JavaScript write half surrogates, and Python NaN."""
+    if len(data) <= SEARCHED:
+        with contextlib.suppress(ValueError, RecursionError):
+            for said in _unwritable(json.loads(data), ""):
+                return said
+    return f"the body: not valid JSON ({error})"
+
+
+def _unwritable(value: Any, name: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from _unwritable(member, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unwritable(item, f"{name}[{index}]")
+    elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        yield f"{name}: has half of a surrogate pair; send whole Unicode characters"
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{name}: must be a finite number"

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..protocol import Cell, CompletionRequest, Sampling, TextRequest
@@ -25,7 +25,7 @@ from ..server.service import CompletionService
 
 TIMEOUT = 5.0
 MEMORY = 2 * 2**30
-SAMPLING = Sampling(max_new_tokens=64, stop=("\n",), search=True)
+MAX_NEW_TOKENS = 64
 # Windows has no such limits; there only the time is limited.
 LIMITS = f"""\
 try:
@@ -94,6 +94,14 @@ def _tasks(problem: dict[str, str]) -> Iterator[Task]:
             yield Task(name, prompt, "\n".join(lines[number + 1 :]), line, *fixed)
 
 
+class _Line(TextRequest):
+    """The bare model looks for the likeliest whole line too, where it can."""
+
+    @property
+    def sampling(self) -> Sampling:
+        return replace(super().sampling, search=True)
+
+
 async def outcomes(service: CompletionService, tasks: Iterable[Task]) -> AsyncIterator[Outcome]:
     """Asks and runs the tests. Raises what CompletionService.complete raises."""
     for task in tasks:
@@ -107,13 +115,13 @@ async def ask(service: CompletionService, task: Task) -> str:
     """Our path: the program is a cell, the cursor on the blank line that is missing."""
     cell = Cell(f"{task.prompt}\n{task.suffix}")
     request = CompletionRequest(
-        (cell,), 0, len(task.prompt), mode="line", trigger="invoke", sampling=SAMPLING
+        (cell,), 0, len(task.prompt), mode="line", trigger="invoke", max_new_tokens=MAX_NEW_TOKENS, stop="\n"
     )
     return (await service.complete(request, _ignore)).items[0].text
 
 
 async def ask_bare(service: CompletionService, task: Task) -> str:
-    request = TextRequest(task.prompt, task.suffix, "", SAMPLING, stream=False)
+    request = _Line(task.prompt, task.suffix, max_tokens=MAX_NEW_TOKENS, stop="\n")
     return (await service.complete_text(request, _ignore)).items[0].text.partition("\n")[0]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Callable
 from dataclasses import asdict
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -18,12 +19,14 @@ from tornado import iostream, web
 
 from ..engine.process import EngineUnavailable, RequestFailed
 from ..protocol import (
+    PIECE,
     BadRequest,
     Completion,
-    Documentation,
+    Delta,
     Item,
     completion_request,
-    model_name,
+    load_request,
+    printable,
     text_request,
 )
 from .service import CompletionService, NotAllowed, QueueFull, Superseded, TimedOut
@@ -31,10 +34,6 @@ from .service import CompletionService, NotAllowed, QueueFull, Superseded, Timed
 T = TypeVar("T")
 
 RETRY_SOON = 1
-
-
-class BodyTooLarge(Exception):
-    """The body is longer than SantaApp.max_request_bytes."""
 
 
 class UnknownModel(Exception):
@@ -68,48 +67,36 @@ class SantaHandler(APIHandler):
 
     def initialize(self, service: CompletionService, max_request_bytes: int) -> None:
         self.service = service
-        self._max_request_bytes = max_request_bytes
-        self._work: asyncio.Future[Any] | None = None
-        self._streaming = False
+        self.max_request_bytes = max_request_bytes
+        self._is_streaming = False
 
-    async def reply(self, work: Awaitable[T]) -> T | None:
-        """The work's result; None when an error, or nobody any more, was answered instead."""
-        self._work = asyncio.ensure_future(work)
-        try:
-            result: T = await self._work
-            return result
-        except asyncio.CancelledError:
-            if not self._work.cancelled():
-                raise
-            self.log.debug("santajupyter: the client went away")
-        except Exception as error:
-            status, reason, retry_after = _answer_to(error)
-            if status == 500:
-                self.log.error("santajupyter: %s", error, exc_info=reason == "internal")
-            await self._fail(status, reason, _message(error, status), retry_after)
-        return None
+    async def fail(self, error: Exception) -> None:
+        """Answer with the error's status, or by an event where an answer has begun."""
+        status, reason, retry_after = _answer_to(error)
+        if status == 500:
+            self.log.error("santajupyter: %s", error, exc_info=reason == "internal")
+        body = self.error_body(_message(error, status), reason)
+        if self._is_streaming:
+            await self.send_event(body, event="error")
+            return
+        if retry_after:
+            self.set_header("Retry-After", str(max(1, round(retry_after))))
+        self.set_status(status)
+        self.finish(json.dumps(body))
 
-    def on_connection_close(self) -> None:
-        if self._work:
-            self._work.cancel()
-
-    def body(self) -> object:
-        """The parsed body. Raises BodyTooLarge, BadRequest."""
-        if len(self.request.body) > self._max_request_bytes:
-            raise BodyTooLarge(
-                f"The request has {len(self.request.body)} bytes; "
-                f"SantaApp.max_request_bytes allows {self._max_request_bytes}."
-            )
-        try:
-            return json.loads(self.request.body or b"{}")
-        except (ValueError, RecursionError) as error:
-            raise BadRequest(f"the body: not valid JSON ({type(error).__name__})") from error
+    def error_body(self, message: str, reason: str) -> dict[str, Any]:
+        return {"message": message, "reason": reason}
 
     async def send_event(self, data: object, event: str = "") -> None:
-        """One server-sent event, flushed. Cancels the caller when the client is gone."""
-        if not self._streaming:
-            self._streaming = True
+        """One server-sent event, flushed. Cancels the caller when the client is gone.
+
+        By hand, because the known writers belong to other web servers: JSON has no line break, and so an
+        event is its name and one line (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+        """
+        if not self._is_streaming:
+            self._is_streaming = True
             self.set_header("Content-Type", "text/event-stream")
+            self.set_header("Cache-Control", "no-cache")
             self.set_header("X-Accel-Buffering", "no")
         self.write(f"event: {event}\n" if event else "")
         self.write(f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n")
@@ -117,18 +104,6 @@ class SantaHandler(APIHandler):
             await self.flush()
         except iostream.StreamClosedError as error:
             raise asyncio.CancelledError from error
-
-    def error_body(self, message: str, reason: str) -> dict[str, Any]:
-        return {"message": message, "reason": reason}
-
-    async def _fail(self, status: int, reason: str, message: str, retry_after: float) -> None:
-        if self._streaming:
-            await self.send_event(self.error_body(message, reason), event="error")
-            return
-        if retry_after:
-            self.set_header("Retry-After", str(max(1, round(retry_after))))
-        self.set_status(status)
-        self.finish(json.dumps(self.error_body(message, reason)))
 
 
 class StatusHandler(SantaHandler):
@@ -141,90 +116,137 @@ class StatusHandler(SantaHandler):
         self.finish(json.dumps(self.service.status()))
 
 
-class CompleteHandler(SantaHandler):
+@web.stream_request_body
+class PostHandler(SantaHandler):
+    """Takes a body of limited length, and answers with what ``work`` returns; with None it has answered."""
+
+    # Whether nobody needs what a client has asked for that hangs up.
+    ends_with_client = True
+
+    def initialize(self, service: CompletionService, max_request_bytes: int) -> None:
+        super().initialize(service, max_request_bytes)
+        self._chunks: list[bytes] = []
+        self._length = 0
+        self._is_refused = False
+        self._has_left = False
+        self._work: asyncio.Task[dict[str, Any] | None] | None = None
+
+    async def work(self) -> dict[str, Any] | None:
+        raise NotImplementedError
+
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        completion = await self.reply(self._complete())
-        if completion and not self._streaming:
-            self.finish(json.dumps(completion.to_json()))
+        if self._is_refused or self._has_left:
+            return
+        self._work = asyncio.create_task(self.work())
+        try:
+            answer = await self._work
+            if answer is not None:
+                self.finish(json.dumps(answer))
+        except asyncio.CancelledError:
+            await self._on_cancelled()
+        except Exception as error:
+            with contextlib.suppress(asyncio.CancelledError):  # the client left
+                await self.fail(error)
 
-    async def _complete(self) -> Completion:
-        request = completion_request(self.body())
+    async def checked(self, check: Callable[[bytes], T]) -> T:
+        """The body as ``check`` reads it: beside the event loop where it is long. Raises BadRequest."""
+        body = b"".join(self._chunks) or b"{}"
+        self._chunks.clear()
+        return await asyncio.to_thread(check, body) if len(body) > PIECE else check(body)
+
+    async def prepare(self) -> None:  # type: ignore[override]  # ours is called by tornado alone
+        await super().prepare()
+        length = self.request.headers.get("Content-Length", "")
+        is_too_long = length.isdecimal() and int(length) > self.max_request_bytes
+        if is_too_long and self.request.method == "POST":
+            await self._refuse()  # type: ignore[misc]  # the decorators lose that it is a coroutine
+
+    async def data_received(self, chunk: bytes) -> None:
+        if self._is_refused or self.request.method != "POST":
+            return
+        self._length += len(chunk)
+        self._chunks.append(chunk)
+        if self._length > self.max_request_bytes:
+            await self._refuse()  # type: ignore[misc]
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self._has_left = True
+        if self._work and self.ends_with_client:
+            self._work.cancel()
+
+    @web.authenticated
+    @authorized("write")
+    async def _refuse(self) -> None:
+        """Answer 413 at once. What still comes is thrown away: most clients read no answer before that."""
+        self._is_refused = True
+        self._chunks.clear()
+        limit = f"SantaApp.max_request_bytes allows {self.max_request_bytes}"
+        body = json.dumps(self.error_body(f"The request is too long: {limit}.", "too-large"))
+        self.set_status(413)
+        self.set_header("Content-Length", str(len(body)))
+        self.write(body)
+        with contextlib.suppress(iostream.StreamClosedError):
+            await self.flush()
+
+    async def _on_cancelled(self) -> None:
+        """Cancelled by the client's leaving, or by the server's end."""
+        if self._has_left:
+            self.log.debug("santajupyter: the client went away")
+            return
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.fail(EngineUnavailable("The server is shutting down.", "engine-died", RETRY_SOON))
+
+
+class CompleteHandler(PostHandler):
+    async def work(self) -> dict[str, Any] | None:
+        request = await self.checked(completion_request)
 
         async def on_delta(index: int, text: str) -> None:
             if request.stream:
-                await self.send_event({"index": index, "text": text})
+                await self.send_event(asdict(Delta(index, text)))
 
-        completion = await self.service.complete(request, on_delta)
-        if request.stream:
-            await self.send_event(completion.to_json())
-        return completion
-
-
-class DocstringHandler(SantaHandler):
-    @web.authenticated
-    @authorized
-    async def post(self) -> None:
-        documentation = await self.reply(self._docstring())
-        if documentation:
-            self.finish(json.dumps(asdict(documentation)))
-
-    async def _docstring(self) -> Documentation:
-        return await self.service.docstring(completion_request(self.body()))
+        answer = (await self.service.complete(request, on_delta)).to_json()
+        if not request.stream:
+            return answer
+        await self.send_event(answer)
+        return None
 
 
-class WarmHandler(SantaHandler):
-    @web.authenticated
-    @authorized
-    async def post(self) -> None:
-        completion = await self.reply(self._warm())
-        if completion:
-            self.finish(json.dumps(completion.to_json()))
-
-    async def _warm(self) -> Completion:
-        return await self.service.warm(completion_request(self.body()))
+class DocstringHandler(PostHandler):
+    async def work(self) -> dict[str, Any]:
+        return asdict(await self.service.docstring(await self.checked(completion_request)))
 
 
-class ExplainHandler(SantaHandler):
-    @web.authenticated
-    @authorized
-    async def post(self) -> None:
-        prompt = await self.reply(self._explain())
-        if prompt:
-            self.finish(json.dumps(prompt))
-
-    async def _explain(self) -> dict[str, Any]:
-        return await self.service.explain(completion_request(self.body()))
+class WarmHandler(PostHandler):
+    async def work(self) -> dict[str, Any]:
+        return (await self.service.warm(await self.checked(completion_request))).to_json()
 
 
-class LoadHandler(SantaHandler):
-    @web.authenticated
-    @authorized
-    async def post(self) -> None:
-        status = await self.reply(self._load())
-        if status:
-            self.finish(json.dumps(status))
+class ExplainHandler(PostHandler):
+    async def work(self) -> dict[str, Any]:
+        return await self.service.explain(await self.checked(completion_request))
 
-    async def _load(self) -> dict[str, Any]:
-        await self.service.load(model_name(self.body()))
+
+class LoadHandler(PostHandler):
+    ends_with_client = False
+
+    async def work(self) -> dict[str, Any]:
+        await self.service.load((await self.checked(load_request)).model)
         return self.service.status()
 
 
-class UnloadHandler(SantaHandler):
-    @web.authenticated
-    @authorized
-    async def post(self) -> None:
-        await self.reply(self.service.engines.unload())
-        self.finish(json.dumps(self.service.status()))
+class UnloadHandler(PostHandler):
+    ends_with_client = False
+
+    async def work(self) -> dict[str, Any]:
+        await self.service.engines.unload()
+        return self.service.status()
 
 
-class OpenAIHandler(SantaHandler):
-    def error_body(self, message: str, reason: str) -> dict[str, Any]:
-        return {**super().error_body(message, reason), "error": {"message": message, "type": reason}}
-
-
-class ModelsHandler(OpenAIHandler):
+class ModelsHandler(SantaHandler):
     @web.authenticated
     @authorized
     async def get(self) -> None:
@@ -235,41 +257,34 @@ class ModelsHandler(OpenAIHandler):
         self.finish(json.dumps({"object": "list", "data": data}))
 
 
-class TextCompletionHandler(OpenAIHandler):
+class TextCompletionHandler(PostHandler):
     """OpenAI's text completion, with its ``suffix``: any client can use the model held here."""
 
-    @web.authenticated
-    @authorized
-    async def post(self) -> None:
-        self._head = {
-            "id": f"cmpl-{uuid.uuid4().hex}",
-            "object": "text_completion",
-            "created": int(time.time()),
-        }
-        answer = await self.reply(self._complete())
-        if answer and not self._streaming:
-            self.finish(json.dumps(answer))
+    def error_body(self, message: str, reason: str) -> dict[str, Any]:
+        return {**super().error_body(message, reason), "error": {"message": message, "type": reason}}
 
-    async def _complete(self) -> dict[str, Any]:
-        request = text_request(self.body())
+    async def work(self) -> dict[str, Any] | None:
+        request = await self.checked(text_request)
         if request.model and not self.service.engines.serves(request.model):
             raise UnknownModel(
                 f"model: {request.model} is not held here; see v1/models, and POST load to switch"
             )
+        head = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time())}
 
         async def on_delta(index: int, text: str) -> None:
             if request.stream:
                 choice = {"index": index, "text": text, "finish_reason": None, "logprobs": None}
-                await self.send_event({**self._head, "model": request.model, "choices": [choice]})
+                await self.send_event({**head, "model": request.model, "choices": [choice]})
 
         completion = await self.service.complete_text(request, on_delta)
-        answer = {**self._head, **_openai(completion)}
-        if request.stream:
-            # The texts went out as deltas; what is left to say is why they ended.
-            ends = [{**choice, "text": ""} for choice in answer["choices"]]
-            await self.send_event({**answer, "choices": ends})
-            await self.send_event("[DONE]")
-        return answer
+        answer = {**head, **_openai(completion)}
+        if not request.stream:
+            return answer
+        # The texts went out as deltas; what is left to say is why they ended.
+        ends = [{**choice, "text": ""} for choice in answer["choices"]]
+        await self.send_event({**answer, "choices": ends})
+        await self.send_event("[DONE]")
+        return None
 
 
 def _openai(completion: Completion) -> dict[str, Any]:
@@ -312,7 +327,6 @@ def _answer_to(error: Exception) -> tuple[int, str, float]:
         NotAllowed: (403, "not-allowed", 0),
         UnknownModel: (404, "unknown-model", 0),
         Superseded: (409, "superseded", 0),
-        BodyTooLarge: (413, "too-large", 0),
         QueueFull: (429, "queue-full", RETRY_SOON),
         TimedOut: (503, "timeout", RETRY_SOON),
         RequestFailed: (500, "engine", 0),
@@ -321,4 +335,6 @@ def _answer_to(error: Exception) -> tuple[int, str, float]:
 
 
 def _message(error: Exception, status: int) -> str:
-    return str(error) if status != 500 else "The completion failed; the server's log has the reason."
+    return (
+        printable(str(error)) if status != 500 else "The completion failed; the server's log has the reason."
+    )

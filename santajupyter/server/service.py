@@ -126,10 +126,9 @@ class CompletionService:
         left = source[: slot.at] + slot.opening
         asked = replace(cell, source=left + slot.following + source[slot.at :])
         cells = (*request.cells[: request.active], asked, *request.cells[request.active + 1 :])
-        sampling = replace(request.sampling, n=1, stop=(slot.stop,))
         made = await self.complete(
             replace(
-                request, cells=cells, offset=len(left), mode="block", trigger="invoke", sampling=sampling
+                request, cells=cells, offset=len(left), mode="block", trigger="invoke", n=1, stop=(slot.stop,)
             ),
             _ignore,
         )
