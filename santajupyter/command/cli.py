@@ -104,13 +104,13 @@ def bench(arguments: argparse.Namespace) -> None:
         begun = time.perf_counter()
         answer = client.run(client.ask(engine, body, on_wait=_Waiting().say))
         times.append(1000 * (time.perf_counter() - begun))
-        tokens += answer["usage"]["completion_tokens"] - 1  # the first comes with the reading
-        decode += answer["timings"]["decode_ms"]
+        tokens += answer.usage.completion_tokens - 1  # the first comes with the reading
+        decode += answer.timings.decode_ms
         _line(f"{number + 1} of {arguments.n}")
     _line("")
     first, *rest = times
     rest = sorted(rest) or [first]
-    print(f"{answer['model']}: {arguments.n} completions of a line in a file of {len(lines)} lines")
+    print(f"{answer.model}: {arguments.n} completions of a line in a file of {len(lines)} lines")
     print(f"first   {first:8.0f} ms")
     print(f"p50     {_percentile(rest, 50):8.0f} ms")
     print(f"p95     {_percentile(rest, 95):8.0f} ms")
@@ -132,7 +132,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def _complete(arguments: argparse.Namespace, left: str, right: str, **fields: Any) -> Completion:
     """One candidate is printed, in a terminal as it comes."""
-    from ..kernel import api, client
+    from ..kernel import client
 
     body = client.at_cursor(
         left,
@@ -153,7 +153,7 @@ def _complete(arguments: argparse.Namespace, left: str, right: str, **fields: An
             shown += text
             print(text, end="", flush=True)
 
-    made = api.completion(client.run(client.ask(_engine(arguments), body, grow, waiting.say)))
+    made = client.run(client.ask(_engine(arguments), body, grow, waiting.say))
     waiting.done()
     if not any(item.text for item in made.items):
         print(f"{made.model} has nothing to add here.", file=sys.stderr)

@@ -204,7 +204,7 @@ def engine() -> Iterator[Finding]:
         answer = client.run(client.ask(engine, client.at_cursor("import numpy as n", max_new_tokens=4)))
     finally:
         client.run(engine.close())
-    yield Finding(f"{answer['model']} completed `import numpy as n` with {answer['items'][0]['text']!r}")
+    yield Finding(f"{answer.model} completed `import numpy as n` with {answer.text!r}")
 
 
 def server() -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from ..prompt.doccomments import LANGUAGES, addition, slots
-from ..protocol import Completion, Item, Timings, Usage
+from ..protocol import Completion
 from . import client, discovery
 from .client import OnDelta, OnWait, SantaError
 
@@ -61,7 +61,7 @@ async def complete_async(
         stop=list(stop),
         logprobs=logprobs,
     )
-    return completion(await client.ask(discovery.find(), body, on_delta, on_wait))
+    return await client.ask(discovery.find(), body, on_delta, on_wait)
 
 
 async def fill_async(text: str, **options: Any) -> str:
@@ -111,12 +111,6 @@ async def docstring_async(code: str, *, language: str = "python", **options: Any
         )
         done += addition(code, slot, made.text, language)
     return done + code[last:]
-
-
-def completion(answer: dict[str, Any]) -> Completion:
-    """The answer of POST complete as the type it came from."""
-    items = tuple(Item(**item) for item in answer["items"])
-    return Completion(items, answer["model"], Usage(**answer["usage"]), Timings(**answer["timings"]))
 
 
 def _blocking(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

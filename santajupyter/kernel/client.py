@@ -6,16 +6,28 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
-import json
+import os
 import ssl
 import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
 import httpx
+from httpx_sse import EventSource, ServerSentEvent
+
+from ..protocol import (
+    BadRequest,
+    Completion,
+    Delta,
+    Explanation,
+    Failure,
+    Status,
+    decode,
+    printable,
+)
 
 T = TypeVar("T")
 Body = Mapping[str, Any]
@@ -31,6 +43,7 @@ REPORT_INTERVAL = 0.5
 # How often a caller that waits in the foreground may draw. On Windows only a wait with a limit can be
 # interrupted.
 TICK = 0.05
+ENDED_EARLY = "The server ended its answer early; its log may say why."
 
 
 class SantaError(Exception):
@@ -62,7 +75,7 @@ class Engine(Protocol):
 
     async def explain(self, body: Body) -> dict[str, Any]: ...
 
-    async def complete(self, body: Body, on_delta: OnDelta) -> dict[str, Any]: ...
+    async def complete(self, body: Body, on_delta: OnDelta) -> Completion: ...
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,8 @@ class Server:
     """A Jupyter server's base URL and token. ``local``: on this host, so never through a proxy.
 
     Every method raises SantaError; cancelling one closes its connection, and the server frees the engine.
+    Answers have the fields that this version knows: newer ones are left out, and what an older server
+    doesn't send has its default.
     """
 
     url: str
@@ -77,43 +92,40 @@ class Server:
     local: bool = True
 
     async def status(self) -> dict[str, Any]:
-        return await self._json("GET", "status")
+        return asdict(await self._ask("GET", "status", Status))
 
     async def load(self, model: str = "") -> dict[str, Any]:
         """Begin to load the configured model, or switch to ``model``; the new status."""
-        return await self._json("POST", "load", {"model": model} if model else {})
+        return asdict(await self._ask("POST", "load", Status, {"model": model} if model else {}))
 
     async def unload(self) -> dict[str, Any]:
-        return await self._json("POST", "unload", {})
+        return asdict(await self._ask("POST", "unload", Status, {}))
 
     async def explain(self, body: Body) -> dict[str, Any]:
         """What the model would be given for the body of a ``complete``."""
-        return await self._json("POST", "explain", body)
+        return asdict(await self._ask("POST", "explain", Explanation, body))
 
-    async def complete(self, body: Body, on_delta: OnDelta) -> dict[str, Any]:
+    async def complete(self, body: Body, on_delta: OnDelta) -> Completion:
         """POST complete, streamed. Raises NotYet while the model loads."""
         async with self._open("POST", "complete", {**body, "stream": True}) as response:
             if response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 return await _last_event(response, on_delta)
             await response.aread()
-            return _answer(response)
+            return _answer(response, Completion)
 
-    async def _json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    async def _ask(self, method: str, path: str, kind: type[T], body: Body | None = None) -> T:
         async with self._open(method, path, body) as response:
             await response.aread()
-            return _answer(response)
+            return _answer(response, kind)
 
     @contextlib.asynccontextmanager
-    async def _open(self, method: str, path: str, body: Any = None) -> AsyncIterator[httpx.Response]:
+    async def _open(self, method: str, path: str, body: Body | None) -> AsyncIterator[httpx.Response]:
         try:
             async with (
-                httpx.AsyncClient(
-                    headers=credentials(self.token),
-                    timeout=httpx.Timeout(REQUEST_TIMEOUT, connect=CONNECT_TIMEOUT),
-                    trust_env=not self.local,
-                    verify=self._trusted(),
-                ) as http,
-                http.stream(method, f"{self.url}santajupyter/{path}", json=body) as response,
+                self._connections() as http,
+                http.stream(
+                    method, f"{self.url}santajupyter/{path}", json=body, headers=credentials(self.token)
+                ) as response,
             ):
                 yield response
         except UnicodeEncodeError as error:
@@ -123,24 +135,32 @@ class Server:
                 f"The server at {self.url} doesn't answer: {str(error) or type(error).__name__}."
             ) from error
 
-    def _trusted(self) -> ssl.SSLContext | bool:
-        """A server here may have made its own certificate: the system's and SSL_CERT_FILE's count."""
-        return ssl.create_default_context() if self.local and self.url.startswith("https:") else True
+    @contextlib.asynccontextmanager
+    async def _connections(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Those kept open on this package's own loop; on another, which may end at any time, new ones."""
+        if asyncio.get_running_loop() is loop():
+            yield _kept_connections(os.getpid(), self)
+            return
+        async with _new_connections(self) as http:
+            yield http
 
 
 async def ask(
     engine: Engine, body: Body, on_delta: OnDelta | None = None, on_wait: OnWait | None = None
-) -> dict[str, Any]:
-    """Complete; the answer as docs/rest.md has it. Waits while the model loads, up to DEADLINE seconds.
+) -> Completion:
+    """Complete. Waits while the model loads, up to DEADLINE seconds.
 
     ``on_delta(index, text)`` as it comes, ``on_wait(status)`` until then; both are called on the event loop.
-    Raises SantaError.
+    Raises SantaError, also where the engine ends after some text has come: it would come again.
     """
     body = {"client": f"kernel {uuid.uuid4().hex}", **body}
     deadline = time.monotonic() + DEADLINE
     reporter = asyncio.create_task(_report(engine, on_wait)) if on_wait else None
+    has_begun = False
 
-    def tell(index: int, text: str) -> None:
+    def forward(index: int, text: str) -> None:
+        nonlocal has_begun
+        has_begun = True
         if reporter:
             reporter.cancel()
         if on_delta:
@@ -149,9 +169,9 @@ async def ask(
     try:
         while True:
             try:
-                return await engine.complete(body, tell)
+                return await engine.complete(body, forward)
             except NotYet as wait:
-                if time.monotonic() + wait.retry_after > deadline:
+                if has_begun or time.monotonic() + wait.retry_after > deadline:
                     raise
                 await asyncio.sleep(wait.retry_after)
     finally:
@@ -204,12 +224,45 @@ def submit(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     return asyncio.run_coroutine_threadsafe(work, loop())
 
 
-@functools.cache
 def loop() -> asyncio.AbstractEventLoop:
-    """An event loop in a thread of its own: a kernel's is busy while a cell runs."""
+    """An event loop in a thread of its own: a kernel's is busy while a cell runs.
+
+    A forked process gets another one, since threads aren't forked.
+    """
+    return _loop_of(os.getpid())
+
+
+@functools.cache
+def trusted(is_https: bool, local: bool) -> ssl.SSLContext | bool:
+    """What a connection is checked by, as httpx takes it; reading the certificates takes 50 ms.
+
+    A server here may have made its own certificate: the system's and SSL_CERT_FILE's count. A plain
+    connection has none; False spares reading them.
+    """
+    if not is_https:
+        return False
+    return ssl.create_default_context() if local else httpx.create_ssl_context()
+
+
+@functools.cache
+def _loop_of(pid: int) -> asyncio.AbstractEventLoop:
     made = asyncio.new_event_loop()
     threading.Thread(target=made.run_forever, name="santajupyter", daemon=True).start()
     return made
+
+
+@functools.cache
+def _kept_connections(pid: int, server: Server) -> httpx.AsyncClient:
+    """Those of this process's own loop: a forked process would share the sockets."""
+    return _new_connections(server)
+
+
+def _new_connections(server: Server) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(REQUEST_TIMEOUT, connect=CONNECT_TIMEOUT),
+        trust_env=not server.local,
+        verify=trusted(server.url.startswith("https:"), server.local),
+    )
 
 
 async def _report(engine: Engine, on_wait: OnWait) -> None:
@@ -225,37 +278,47 @@ async def _report(engine: Engine, on_wait: OnWait) -> None:
             on_wait(status)
 
 
-async def _last_event(response: httpx.Response, on_delta: OnDelta) -> dict[str, Any]:
+async def _last_event(response: httpx.Response, on_delta: OnDelta) -> Completion:
     """The whole answer at the end of a stream of server-sent events."""
-    event = ""
-    async for line in response.aiter_lines():
-        if line.startswith("event: "):
-            event = line.removeprefix("event: ")
-        if not line.startswith("data: "):
-            continue
-        try:
-            data: dict[str, Any] = json.loads(line.removeprefix("data: "))
-        except ValueError:
-            break
-        if event == "error":
-            raise SantaError(str(data["message"]))
-        if "items" in data:
-            return data
-        on_delta(data["index"], data["text"])
-    raise SantaError("The server ended its answer early; its log may say why.")
+    async for event in EventSource(response).aiter_sse():
+        part = _part(event)
+        if isinstance(part, Completion):
+            return part
+        if part:
+            on_delta(part.index, part.text)
+    raise SantaError(ENDED_EARLY)
 
 
-def _answer(response: httpx.Response) -> dict[str, Any]:
-    """The body of a good answer; the error's own sentence otherwise."""
+def _part(event: ServerSentEvent) -> Completion | Delta | None:
+    """What an event brings; None of one that this version doesn't know. Raises SantaError."""
+    if event.event not in ("message", "error") or not event.data:
+        return None
     try:
-        answer = response.json()
-    except ValueError:
-        answer = None
-    own = isinstance(answer, dict) and "reason" in answer and bool(answer["reason"])
-    if own and answer["reason"] != "error" and response.status_code in (429, 503):
-        raise NotYet(str(answer["message"]), float(response.headers.get("Retry-After", 1)))
-    if own:
-        raise SantaError(str(answer["message"]))
+        if event.event == "error":
+            raise SantaError(printable(decode(event.data.encode(), Failure).message))
+        data = event.json()
+        names = data if isinstance(data, dict) else {}
+        if "items" in names:
+            return decode(data, Completion)
+        return decode(data, Delta) if "text" in names else None
+    except ValueError as error:  # cut off in mid-event, or a proxy's words
+        raise SantaError(ENDED_EARLY) from error
+
+
+def _answer(response: httpx.Response, kind: type[T]) -> T:
+    """The body of a good answer; the error's own sentence otherwise."""
+    if response.is_success:
+        with contextlib.suppress(BadRequest):
+            return decode(response.content, kind)
+    try:
+        failure = decode(response.content, Failure)
+    except BadRequest:
+        failure = Failure("")
+    message = printable(failure.message)
+    if failure.reason not in ("", "error") and response.status_code in (429, 503):
+        raise NotYet(message, float(response.headers.get("Retry-After", 1)))
+    if failure.reason:
+        raise SantaError(message)
     if response.status_code == 404:
         raise SantaError(
             "The server runs without santajupyter: check `jupyter server extension list`, then restart it."
@@ -263,9 +326,7 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
     # A hub sends who isn't logged in on to its login page.
     if response.has_redirect_location or response.status_code in (401, 403):
         raise SantaError("The server refused the token: set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN.")
-    if response.is_error or not isinstance(answer, dict):
-        raise SantaError(f"The server answered with status {response.status_code} and no word of ours.")
-    return answer
+    raise SantaError(f"The server answered with status {response.status_code} and no word of ours.")
 
 
 def credentials(token: str) -> dict[str, str]:

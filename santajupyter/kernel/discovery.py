@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from . import local
-from .client import Engine, SantaError, Server, credentials
+from .client import Engine, SantaError, Server, credentials, trusted
 
 # What is asked of each of several servers to see which one started this kernel.
 PROBE_TIMEOUT = 2.0
@@ -25,7 +25,7 @@ def find() -> Engine:
 
     Raises SantaError.
     """
-    return local.current or find_server()
+    return local.held() or find_server()
 
 
 def find_server() -> Server:
@@ -81,7 +81,13 @@ def _knows_this_kernel(info: dict[str, Any]) -> bool:
 
         kernel = os.path.basename(get_connection_file())[len("kernel-") : -len(".json")]  # noqa: PTH119
         url = f"{info['url']}api/kernels/{kernel}"
-        answer = httpx.get(url, headers=credentials(info["token"]), timeout=PROBE_TIMEOUT, trust_env=False)
+        answer = httpx.get(
+            url,
+            headers=credentials(info["token"]),
+            timeout=PROBE_TIMEOUT,
+            trust_env=False,
+            verify=trusted(url.startswith("https:"), local=True),
+        )
     except (ImportError, RuntimeError, httpx.HTTPError):
         return False
     return answer.status_code == 200

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Coroutine
+from dataclasses import asdict
 from typing import Any, TypeVar
 
+from ..protocol import BadRequest, Completion, Status, completion_request, decode, printable
 from . import client
 from .client import NotYet, SantaError
 
 T = TypeVar("T")
 
-# Set by start(); what discovery.find() returns first.
+# Set by start(); discovery.find() returns it first.
 current: LocalEngine | None = None
 
 
@@ -28,10 +31,11 @@ class LocalEngine:
         from ..server.settings import Settings
 
         settings = Settings(model=model or SantaApp.model.default_value)
+        self.pid = os.getpid()
         self._service = CompletionService(settings, logging.getLogger("santajupyter"))
 
     async def status(self) -> dict[str, Any]:
-        return await _there(self._status())
+        return asdict(decode(await _there(self._status()), Status))
 
     async def load(self, model: str = "") -> dict[str, Any]:
         await _there(self._service.load(model))
@@ -44,7 +48,7 @@ class LocalEngine:
     async def explain(self, body: client.Body) -> dict[str, Any]:
         return await _there(self._explain(body))
 
-    async def complete(self, body: client.Body, on_delta: client.OnDelta) -> dict[str, Any]:
+    async def complete(self, body: client.Body, on_delta: client.OnDelta) -> Completion:
         return await _there(self._complete(body, on_delta))
 
     async def close(self) -> None:
@@ -54,17 +58,18 @@ class LocalEngine:
         return self._service.status()
 
     async def _explain(self, body: client.Body) -> dict[str, Any]:
-        from ..protocol import completion_request
-
         return await self._service.explain(completion_request(body))
 
-    async def _complete(self, body: client.Body, on_delta: client.OnDelta) -> dict[str, Any]:
-        from ..protocol import completion_request
-
-        async def tell(index: int, text: str) -> None:
+    async def _complete(self, body: client.Body, on_delta: client.OnDelta) -> Completion:
+        async def forward(index: int, text: str) -> None:
             on_delta(index, text)
 
-        return (await self._service.complete(completion_request(body), tell)).to_json()
+        return await self._service.complete(completion_request(body), forward)
+
+
+def held() -> LocalEngine | None:
+    """The engine of this process, if there is one; a forked process has none of its own."""
+    return current if current and current.pid == os.getpid() else None
 
 
 def start(model: str = "") -> LocalEngine:
@@ -78,22 +83,21 @@ def start(model: str = "") -> LocalEngine:
 def stop() -> None:
     """End the engine of this process, if there is one."""
     global current
-    if current:
-        client.run(current.close())
+    if engine := held():
+        client.run(engine.close())
     current = None
 
 
 async def _there(work: Coroutine[Any, Any, T]) -> T:
     """The work's result, done on the package's own loop. Raises SantaError."""
     from ..engine.process import EngineUnavailable, RequestFailed
-    from ..protocol import BadRequest
     from ..server.service import NotAllowed, QueueFull, Superseded, TimedOut
 
     try:
         return await asyncio.wrap_future(client.submit(work))
     except EngineUnavailable as error:
         if error.reason == "error":
-            raise SantaError(str(error)) from error
-        raise NotYet(str(error), error.retry_after) from error
+            raise SantaError(printable(str(error))) from error
+        raise NotYet(printable(str(error)), error.retry_after) from error
     except (BadRequest, NotAllowed, QueueFull, RequestFailed, Superseded, TimedOut) as error:
-        raise SantaError(str(error)) from error
+        raise SantaError(printable(str(error))) from error

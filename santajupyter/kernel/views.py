@@ -14,7 +14,7 @@ from typing import Any
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
-from ..protocol import Completion, Item
+from ..protocol import Completion, Item, printable
 
 Logprobs = Sequence[tuple[str, float]]
 
@@ -35,8 +35,13 @@ DOUBTED, DARKEST = "230, 140, 0", 0.6
 
 @dataclass(frozen=True)
 class View:
+    """The same as ``text``, in which no control characters of others reach a terminal, and as ``html``."""
+
     text: str
     html: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", printable(self.text))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": self.text, "text/html": self.html}
@@ -69,7 +74,9 @@ def status(answer: Mapping[str, Any], where: str) -> View:
 def progress(answer: Mapping[str, Any]) -> View:
     """GET status's answer while a model is on its way."""
     done = answer["progress"] or {}
-    known = f" value='{done['done']}' max='{done['total']}'" if done.get("total") else ""
+    known = ""
+    if done.get("total"):
+        known = f" value='{escape(str(done['done']))}' max='{escape(str(done['total']))}'"
     bar = f"<progress{known} style='width: 20em'></progress>"
     return View(answer["message"], f"<div>{escape(answer['message'])}</div>{bar}")
 
@@ -179,7 +186,7 @@ def _serving(answer: Mapping[str, Any]) -> dict[str, str]:
     if answer["memory"]:
         rows["main memory"] = size(answer["memory"])
     latency = answer["stats"]["latency_ms"]
-    if "p50" in latency:
+    if latency.get("p50") is not None:
         rows["latency"] = (
             f"{latency['p50']:.0f} ms in the middle, 95 % within {latency['p95']:.0f} ms "
             f"(the last {latency['n']} completions)"

@@ -65,7 +65,7 @@ class Chooser:
 
     async def _ask(self, rows: Sequence[_Row], body: dict[str, Any]) -> str:
         grow = _Throttled(lambda index, text: rows[index].draw(self._prompt, text))
-        made = api.completion(await client.ask(discovery.find(), body, grow, self._task.wait_for))
+        made = await client.ask(discovery.find(), body, grow, self._task.wait_for)
         for row, item in zip(rows, made.items, strict=True):
             row.logprobs = item.logprobs or ()
             row.draw(self._prompt, item.text, views.logprob(item))
