@@ -1,7 +1,7 @@
 """The types on the wire, each declared once: what they may hold stands in their annotations.
 
 :func:`decode` reads JSON into them and says which field is wrong and what it must be;
-``santajupyter/openapi.py`` describes them for others. Nothing in here knows HTTP, a model or a tokenizer.
+``server/openapi.py`` describes them for others. Nothing in here knows HTTP, a model or a tokenizer.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Variable(Struct, frozen=True, gc=False):
     Longer lists are cut, and then are complete no more.
     """
 
-    name: ListedName
+    name: Annotated[ListedName, Meta(extra_json_schema={"pattern": r"^[A-Za-z_]\w*$"})]
     type: ListedName
     module: ListedName = ""
     shape: Annotated[tuple[Dimension, ...], Meta(max_length=MAX_DIMENSIONS)] | None = None
@@ -191,9 +191,9 @@ class TextRequest(Decoding):
     suffix: str = ""
     model: Name = ""
     max_tokens: NewTokens = 64
-    logprobs: bool | int | None = None
-    echo: bool = False
-    best_of: int = 1
+    logprobs: Annotated[bool | int | None, Meta(extra_json_schema={"enum": [0, False, None]})] = None
+    echo: Annotated[bool, Meta(extra_json_schema={"enum": [False]})] = False
+    best_of: Annotated[int, Meta(extra_json_schema={"enum": [1]})] = 1
     stream: bool = False
 
     @property
@@ -391,11 +391,85 @@ class Status(ModelStatus):
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why there is no answer: a sentence for people, and one word for programs."""
+class OpenAIError:
+    """An error as OpenAI's clients expect it."""
 
     message: str
-    reason: str = ""
+    type: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no answer: a sentence for people, and one word for programs.
+
+    ``reason`` is null where Jupyter's server itself refused; ``error`` is there in v1/completions alone.
+    """
+
+    message: str
+    reason: str | None = None
+    error: OpenAIError | None = None
+
+
+@dataclass(frozen=True)
+class TextLogprobs:
+    """OpenAI's log-probabilities of the tokens in a text; offsets are into it."""
+
+    tokens: Sequence[str]
+    token_logprobs: Sequence[float]
+    text_offset: Sequence[int]
+    top_logprobs: None = None
+
+
+@dataclass(frozen=True)
+class TextChoice:
+    """One candidate in OpenAI's form; in a stream's deltas without a ``finish_reason``."""
+
+    index: int
+    text: str
+    finish_reason: str | None = None
+    logprobs: TextLogprobs | None = None
+
+
+@dataclass(frozen=True)
+class CachedTokens:
+    cached_tokens: int
+
+
+@dataclass(frozen=True)
+class TextUsage:
+    """Token counts in OpenAI's form."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+
+
+@dataclass(frozen=True)
+class TextCompletion:
+    """OpenAI's answer, and each event of its stream; ``created`` in seconds since 1970."""
+
+    id: str
+    created: int
+    model: str
+    choices: Sequence[TextChoice]
+    usage: TextUsage | None = None
+    object: str = "text_completion"
+
+
+@dataclass(frozen=True)
+class Model:
+    id: str
+    object: str = "model"
+    owned_by: str = "santajupyter"
+
+
+@dataclass(frozen=True)
+class ModelList:
+    """What POST load may name, in OpenAI's form."""
+
+    data: Sequence[Model]
+    object: str = "list"
 
 
 def completion_request(body: object) -> CompletionRequest:

@@ -315,7 +315,8 @@ def _answer(response: httpx.Response, kind: type[T]) -> T:
     except BadRequest:
         failure = Failure("")
     message = printable(failure.message)
-    if failure.reason not in ("", "error") and response.status_code in (429, 503):
+    is_passing = failure.reason not in (None, "", "error") and response.status_code in (429, 503)
+    if is_passing:
         raise NotYet(message, float(response.headers.get("Retry-After", 1)))
     if failure.reason:
         raise SantaError(message)

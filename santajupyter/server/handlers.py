@@ -8,7 +8,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import accumulate
 from typing import Any, TypeVar
 
@@ -21,9 +21,17 @@ from ..engine.process import EngineUnavailable, RequestFailed
 from ..protocol import (
     PIECE,
     BadRequest,
-    Completion,
+    CachedTokens,
     Delta,
     Item,
+    Model,
+    ModelList,
+    OpenAIError,
+    TextChoice,
+    TextCompletion,
+    TextLogprobs,
+    TextUsage,
+    Usage,
     completion_request,
     load_request,
     printable,
@@ -250,18 +258,14 @@ class ModelsHandler(SantaHandler):
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        data = [
-            {"id": model, "object": "model", "owned_by": "santajupyter"}
-            for model in self.service.allowed_models
-        ]
-        self.finish(json.dumps({"object": "list", "data": data}))
+        self.finish(json.dumps(asdict(ModelList([Model(name) for name in self.service.allowed_models]))))
 
 
 class TextCompletionHandler(PostHandler):
     """OpenAI's text completion, with its ``suffix``: any client can use the model held here."""
 
     def error_body(self, message: str, reason: str) -> dict[str, Any]:
-        return {**super().error_body(message, reason), "error": {"message": message, "type": reason}}
+        return {**super().error_body(message, reason), "error": asdict(OpenAIError(message, reason))}
 
     async def work(self) -> dict[str, Any] | None:
         request = await self.checked(text_request)
@@ -269,53 +273,39 @@ class TextCompletionHandler(PostHandler):
             raise UnknownModel(
                 f"model: {request.model} is not held here; see v1/models, and POST load to switch"
             )
-        head = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time())}
+        head = f"cmpl-{uuid.uuid4().hex}", int(time.time())
 
         async def on_delta(index: int, text: str) -> None:
             if request.stream:
-                choice = {"index": index, "text": text, "finish_reason": None, "logprobs": None}
-                await self.send_event({**head, "model": request.model, "choices": [choice]})
+                part = TextCompletion(*head, request.model, [TextChoice(index, text)])
+                await self.send_event(asdict(part))
 
-        completion = await self.service.complete_text(request, on_delta)
-        answer = {**head, **_openai(completion)}
+        made = await self.service.complete_text(request, on_delta)
+        choices = [
+            TextChoice(index, item.text, item.finish_reason, _logprobs(item))
+            for index, item in enumerate(made.items)
+        ]
+        answer = TextCompletion(*head, made.model, choices, _usage(made.usage))
         if not request.stream:
-            return answer
+            return asdict(answer)
         # The texts went out as deltas; what is left to say is why they ended.
-        ends = [{**choice, "text": ""} for choice in answer["choices"]]
-        await self.send_event({**answer, "choices": ends})
+        ends = [replace(choice, text="") for choice in choices]
+        await self.send_event(asdict(replace(answer, choices=ends)))
         await self.send_event("[DONE]")
         return None
 
 
-def _openai(completion: Completion) -> dict[str, Any]:
-    """The parts of OpenAI's answer that depend on the completion."""
-    usage = completion.usage
-    return {
-        "model": completion.model,
-        "choices": [
-            {"index": i, "text": item.text, "finish_reason": item.finish_reason, "logprobs": _chosen(item)}
-            for i, item in enumerate(completion.items)
-        ],
-        "usage": {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        },
-    }
+def _usage(usage: Usage) -> TextUsage:
+    total = usage.prompt_tokens + usage.completion_tokens
+    return TextUsage(usage.prompt_tokens, usage.completion_tokens, total, CachedTokens(usage.cached_tokens))
 
 
-def _chosen(item: Item) -> dict[str, Any] | None:
-    """OpenAI's logprobs; offsets are into the item's text."""
+def _logprobs(item: Item) -> TextLogprobs | None:
     if item.logprobs is None:
         return None
     pieces = [piece for piece, _ in item.logprobs]
-    return {
-        "tokens": pieces,
-        "token_logprobs": [logprob for _, logprob in item.logprobs],
-        "top_logprobs": None,
-        "text_offset": [*accumulate(map(len, pieces), initial=0)][:-1],
-    }
+    offsets = [*accumulate(map(len, pieces), initial=0)][:-1]
+    return TextLogprobs(pieces, [logprob for _, logprob in item.logprobs], offsets)
 
 
 def _answer_to(error: Exception) -> tuple[int, str, float]:
