@@ -1,8 +1,8 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
+import { createParser, type EventSourceMessage } from 'eventsource-parser';
 
 import type { INotebookContext } from './context';
-import { EventParser, type IServerEvent } from './events';
 import type { IKernelFacts } from './kernelfacts';
 
 /** The body of POST `complete`. */
@@ -204,7 +204,8 @@ async function readStream(
   response: Response,
   onText: (text: string) => void
 ): Promise<string> {
-  const parser = new EventParser();
+  const events: EventSourceMessage[] = [];
+  const parser = createParser({ onEvent: event => events.push(event) });
   const decoder = new TextDecoder();
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   let text = '';
@@ -213,7 +214,8 @@ async function readStream(
     const chunk = done
       ? decoder.decode()
       : decoder.decode(value, { stream: true });
-    for (const event of parser.push(chunk)) {
+    parser.feed(chunk);
+    for (const event of events.splice(0)) {
       const reply = readEvent(event);
       if (reply.items) {
         return firstText(reply);
@@ -233,9 +235,13 @@ async function readStream(
   }
 }
 
-function readEvent(event: IServerEvent): IReply {
-  const reply = JSON.parse(event.data) as IReply;
-  if (event.type === 'error') {
+/** What an event brings; nothing of one that only a newer server knows. */
+function readEvent({ event, data }: EventSourceMessage): IReply {
+  if (event && event !== 'message' && event !== 'error') {
+    return {};
+  }
+  const reply = JSON.parse(data) as IReply;
+  if (event === 'error') {
     const reason = reply.reason ?? '';
     const status = ['engine', 'internal'].includes(reason) ? 500 : 503;
     throw new ServerError(status, reason, reply.message ?? '');
