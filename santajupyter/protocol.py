@@ -333,7 +333,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """What a model's process says of itself.
+    """What is known of a model and its process; an ``error`` may have others' words, such as a hub's.
 
     ``state``: unloaded, downloading, loading, ready or error. ``window``: tokens. ``min_probability``: how
     likely all of an automatic completion has to be, by the model's own reckoning, to be worth showing.
@@ -349,6 +349,10 @@ class ModelStatus:
     min_probability: float = 0.0
     progress: Progress | None = None
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.error:
+            object.__setattr__(self, "error", printable(self.error))
 
 
 @dataclass(frozen=True)
@@ -388,6 +392,10 @@ class Status(ModelStatus):
     memory: int | None = None
     stats: Counts = field(default_factory=Counts)
     version: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "message", printable(self.message))
 
 
 @dataclass(frozen=True)

@@ -254,6 +254,12 @@ def test_a_terminals_escapes_are_spelled_out() -> None:
     assert printable("a\x1b]0;title\x07\nb\ud83e\x9b") == "a\\x1b]0;title\\x07\nb\\ud83e\\x9b"
 
 
+def test_a_status_has_no_escapes_of_a_hubs() -> None:
+    status = decode({"error": "no \x1b[2J", "message": "no \x1b[2J", "fallback": {"error": "\x07"}}, Status)
+    assert (status.error, status.message) == ("no \\x1b[2J", "no \\x1b[2J")
+    assert status.fallback and status.fallback.error == "\\x07"
+
+
 @pytest.mark.parametrize("kind", [Completion, Status])
 def test_answers_that_are_none(kind: type[object]) -> None:
     for body in (b"<html>", b"[]", b'{"items": 3, "state": 4}'):

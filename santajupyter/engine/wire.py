@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..prompt.document import Document
-from ..protocol import Item, Sampling, Usage
+from ..protocol import Item, Progress, Sampling, Usage
 
 READ_SIZE = 65_536
 # A longer line is no message; it isn't kept while its end is looked for.
@@ -82,9 +82,9 @@ class _FromWorker(msgspec.Struct, tag_field="event", tag=str.lower):
 
 
 class Loading(_FromWorker):
-    """``progress``: {phase, done, total, unit} while downloading."""
+    """``progress`` while downloading."""
 
-    progress: dict[str, Any] | None = None
+    progress: Progress | None = None
 
 
 class Ready(_FromWorker):

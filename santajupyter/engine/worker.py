@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from ..prompt.explain import explain
 from ..prompt.fim import FAMILIES, CodeTokenizer, Family, Prompt, end_ids, fit, recognize
+from ..protocol import Progress
 from . import wire
 from .cachemodel import cache_text
 from .candidates import Constraints
@@ -287,7 +288,7 @@ def _downloading(out: _Out) -> Callable[[int, int], None]:
             if time.monotonic() - last < PROGRESS_INTERVAL:
                 return
             last = time.monotonic()
-        out.send(wire.Loading({"phase": "downloading", "done": done, "total": total, "unit": "B"}))
+        out.send(wire.Loading(Progress("downloading", done, total, "B")))
 
     return report
 

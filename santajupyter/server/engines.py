@@ -13,9 +13,10 @@ from typing import Any
 
 from ..engine import wire
 from ..engine.process import EngineProcess, EngineUnavailable
+from ..protocol import ModelStatus
 from .deadline import within
 from .settings import BUILT_IN, Settings
-from .status import ModelStatus, sentence
+from .status import sentence
 
 MODELS = Path(__file__).parents[1] / "models"
 # A request waits this long for a model that is on its way before it is told to come back.

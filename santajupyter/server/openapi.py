@@ -48,7 +48,7 @@ ERRORS = {
     413: "`too-large`: the body is longer than SantaApp.max_request_bytes",
     429: "`queue-full`: too many requests are in work or waiting",
     500: "`engine` or `internal`: a fault of the server's; its log has more",
-    503: "`loading`, `engine-died`, `timeout` or `error`: the model can't answer now",
+    503: "`loading`, `engine-died`, `unloaded`, `timeout` or `error`: the model can't answer now",
 }
 RETRIED = (429, 503)
 TO_ANY = (403, 500)

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any
 
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """What is known of a model and its process; the fields of GET status, see docs/rest.md.
-
-    ``progress``: {phase, done, total, unit} while downloading. ``window``: tokens. ``min_probability``: how
-    likely all of a completion has to be, by the model's own reckoning, to be worth showing unasked.
-    """
-
-    model: str
-    revision: str = ""
-    state: str = "unloaded"
-    family: str = ""
-    device: str = ""
-    dtype: str = ""
-    window: int = 0
-    min_probability: float = 0.0
-    progress: Mapping[str, Any] | None = None
-    error: str | None = None
+from ..protocol import ModelStatus
 
 
 def sentence(status: ModelStatus, stand_in: ModelStatus | None) -> str:
@@ -38,8 +20,8 @@ def sentence(status: ModelStatus, stand_in: ModelStatus | None) -> str:
         return f"{model} is not loaded; it loads on first use."
     if status.state == "error":
         said = f"{model} can't be used: {status.error}."
-    elif status.state == "downloading" and status.progress and status.progress["total"]:
-        done, total = status.progress["done"], status.progress["total"]
+    elif status.state == "downloading" and status.progress and status.progress.total:
+        done, total = status.progress.done, status.progress.total
         said = f"Downloading {model}: {100 * done // total} % of {total / 1e9:.2f} GB."
     else:
         said = f"Loading {model}."
