@@ -165,14 +165,15 @@ async def test_a_failure_is_answered_once(
     async def fail(*args: Any) -> None:
         raise RuntimeError("of ours")
 
-    monkeypatch.setattr(service, path, fail)
+    monkeypatch.setattr(service.engines, path, fail)
     with pytest.raises(HTTPClientError) as failed:
         await jp_fetch("santajupyter", path, method="POST", body="{}")
     assert failed.value.code == 500
     assert failed.value.response
     answer = json.loads(failed.value.response.body)
     assert (answer["reason"], "log" in answer["message"]) == ("internal", True)
-    assert not [record for record in caplog.records if "finish" in record.getMessage()]
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert errors[0] == "santajupyter: of ours" and not [said for said in errors if "Uncaught" in said]
 
 
 async def test_what_the_servers_end_cuts_off_is_answered(jp_fetch: Any, body: Body, service: Any) -> None:
