@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from itertools import accumulate
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -130,24 +130,27 @@ class Decoding:
     stop: Stop | Annotated[tuple[Stop, ...], Meta(max_length=MAX_STOPS)] = ()
 
     def _sampling(self, max_new_tokens: int, logprobs: bool) -> Sampling:
-        chosen = {member.name: getattr(self, member.name) for member in fields(Decoding)}
         stop = (self.stop,) if isinstance(self.stop, str) else self.stop
-        return Sampling(**{**chosen, "stop": stop}, max_new_tokens=max_new_tokens, logprobs=logprobs)
+        return Sampling(self.n, max_new_tokens, self.temperature, self.top_p, self.seed, stop, logprobs)
 
     def _check(self) -> None:
         if self.n > 1 and self.temperature == 0:
             raise BadRequest("n: several candidates need a temperature above 0, or they are all the same")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sampling(Decoding):
-    """What the engine is told. ``logprobs``: tell each token's.
+@dataclass(frozen=True)
+class Sampling:
+    """What the engine is told of a request's choices. ``logprobs``: tell each token's.
 
     ``min_probability``: a candidate ends before the word that makes all of it less likely than this.
     ``search``: a line is asked for, of which a model with ``beams`` looks for the likeliest whole.
     """
 
+    n: int = 1
     max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
     stop: tuple[str, ...] = ()
     logprobs: bool = False
     min_probability: float = 0.0
