@@ -55,11 +55,11 @@ def find_server() -> Server:
 
 def _own(running: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     """Of the servers that run here: the one that is ours, by the surest sign there is; else all."""
-    told = os.environ.get("JUPYTER_SERVER_URL", "")  # in its terminals
+    own_terminals = os.environ.get("JUPYTER_SERVER_URL", "")
     parents = _parents()
     signs: Iterable[Callable[[dict[str, Any]], bool]] = (
         lambda info: info["pid"] in parents,
-        lambda info: bool(told) and urlsplit(info["url"])[1:3] == urlsplit(told)[1:3],
+        lambda info: bool(own_terminals) and urlsplit(info["url"])[1:3] == urlsplit(own_terminals)[1:3],
         _knows_this_kernel,
     )
     for sign in signs:
@@ -70,8 +70,8 @@ def _own(running: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
 
 def _parents() -> set[int]:
     """Process ids that may be this kernel's server's (on Windows JPY_PARENT_PID is a handle)."""
-    told = os.environ.get("JPY_PARENT_PID", "")
-    return {os.getppid(), *([int(told)] if told.isdigit() else [])}
+    parent = os.environ.get("JPY_PARENT_PID", "")
+    return {os.getppid(), *([int(parent)] if parent.isdigit() else [])}
 
 
 def _knows_this_kernel(info: dict[str, Any]) -> bool:

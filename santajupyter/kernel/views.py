@@ -51,6 +51,7 @@ class View:
 
 
 def sentence(text: str) -> View:
+    """Plain words; line breaks stay."""
     return View(text, f"<div style='white-space: pre-line'>{escape(text)}</div>")
 
 
@@ -124,6 +125,7 @@ def candidates(texts: Sequence[str], items: Sequence[Item], language: str) -> Vi
 
 
 def summary(made: Completion) -> str:
+    """One line: the model, tokens and their speed, how likely the first candidate is."""
     return f"{made.model}: {made.usage.completion_tokens} tokens{speed(made)}, {logprob(made.items[0])}."
 
 
@@ -134,6 +136,7 @@ def speed(made: Completion) -> str:
 
 
 def logprob(item: Item) -> str:
+    """An item's mean natural log-probability a token, in words."""
     return f"mean log-probability {item.logprob:.2f}"
 
 
@@ -170,6 +173,7 @@ def prompt(answer: Mapping[str, Any]) -> View:
 
 
 def size(number: float) -> str:
+    """Bytes in MB or GB, which are powers of ten."""
     return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
 
 
