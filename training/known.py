@@ -96,7 +96,7 @@ def _table(shown: ast.expr, cell: Cell) -> Iterator[tuple[str, Variable]]:
     part = isinstance(shown, ast.Call) and isinstance(shown.func, ast.Attribute)
     if part:
         shown = shown.func.value if shown.func.attr in PARTS_OF_A_FRAME else shown  # type: ignore[attr-defined]
-    page = "\n".join(output.text for output in cell.outputs if output.type == "html")
+    page = "\n".join(output.text for output in cell.outputs if output.type == "html")  # type: ignore[comparison-overlap]
     table = TABLE.search(page)
     if not isinstance(shown, ast.Name) or not table:
         return

@@ -201,7 +201,7 @@ def test_a_notebook_is_shown_with_what_a_kernel_would_know(monkeypatch: pytest.M
         Cell("# About", "markdown"),
         Cell("model.fit(frame, load, size, rows)"),
     ]
-    cells[0] = Cell(cells[0].source, outputs=(Output("html", table),))
+    cells[0] = Cell(cells[0].source, outputs=(Output("html", table),))  # type: ignore[arg-type]
     above, _, told = render_with_facts(cells).rpartition("# # About\n\n")
     assert above.count("#") == 0
     assert told == (

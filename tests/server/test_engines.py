@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from santajupyter.engine import process as process_module
 from santajupyter.engine.process import EngineProcess, EngineUnavailable, RequestFailed
-from santajupyter.protocol import Cell, CompletionRequest, Sampling
+from santajupyter.protocol import Cell, CompletionRequest
 from santajupyter.server import engines as engines_module
 from santajupyter.server.service import CompletionService, QueueFull, Superseded, TimedOut
 from santajupyter.server.settings import Settings
@@ -87,10 +87,13 @@ def two(tiny: Path, tmp_path: Path) -> tuple[str, str]:
     return str(tiny), str(tmp_path / "other")
 
 
-def a_request(client: str = "", tokens: int = 20, trigger: str = "invoke") -> CompletionRequest:
-    sampling = Sampling(max_new_tokens=tokens)
+def a_request(
+    client: str = "", tokens: int = 20, trigger: Literal["invoke", "automatic"] = "invoke"
+) -> CompletionRequest:
     cell = Cell("import numpy as np\n" * 3)
-    return CompletionRequest((cell,), 0, len(cell.source), trigger=trigger, client=client, sampling=sampling)
+    return CompletionRequest(
+        (cell,), 0, len(cell.source), trigger=trigger, client=client, max_new_tokens=tokens
+    )
 
 
 async def nothing(index: int, text: str) -> None:
