@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import json
 import mmap
+import os
 import shutil
 import sys
 import tempfile
@@ -27,6 +28,9 @@ from safetensors import safe_open
 # Importing openvino would report that, from a child process, to its makers' statistics. Nothing leaves
 # this machine unasked; without the package that does it, openvino takes its own stub instead.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+# oneDNN, which OpenVINO brings, would keep 1,024 kernels of its own beside OpenVINO's.
+# https://uxlfoundation.github.io/oneDNN/dev_guide_primitive_cache.html
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 import openvino
 from openvino import opset15 as op
 
@@ -49,9 +53,16 @@ ACTIVATION_GROUP = 128
 # The arrays of keys and values grow by this many tokens.
 GROWTH = 256
 # Of the quantised copy: another graph, another number.
-FORMAT = 2
-# Attention in small steps is over a multiple of so many positions.
-BLOCK = 64
+FORMAT = 3
+# OpenVINO compiles kernels for each shape that it meets, and keeps them: without limits a process grew by
+# gigabytes. So there are few shapes: a step is filled up to one of these numbers of tokens, above the last
+# to a multiple of it, and attention is over a multiple of BLOCK positions. What is kept has limits, too.
+STEPS = (1, 2, 4, 8, 16, 32)
+BLOCK = 128
+SHAPES_KEPT = 64
+# Of glibc's malloc: from this size on memory goes back to the system when it is freed. Left to itself glibc
+# raises the limit, and then the prompt cache's arrays leave holes.
+M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 128 * 2**10
 
 Array = npt.NDArray[Any]
 
@@ -83,9 +94,9 @@ class BigCode:
     """A compiled graph with its tables of token and position embeddings, [vocabulary, width] each.
 
     In int8 the last bit of an activation decides how it is rounded for the next product, and that bit
-    depends on how many rows a product has. So there a step of few tokens always has the same shape:
-    filled up to ``guesses`` + 1 tokens, with attention over a multiple of BLOCK positions. Then a
-    token's logits are the same to the last bit, alone or behind right guesses.
+    depends on how many rows a product has. So there a step of few tokens always has the same shape,
+    filled up to ``guesses`` + 1 tokens. Then a token's logits are the same to the last bit, alone or
+    behind right guesses, as long as attention is over the same multiple of BLOCK positions.
     """
 
     def __init__(
@@ -102,9 +113,14 @@ class BigCode:
         self._row = 2 * int(config["n_embd"]) // int(config["n_head"])
         self._few = 1 + guesses if dtype == "int8" else 1
         self._tokens, self._positions = tokens, positions
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "CPU_RUNTIME_CACHE_CAPACITY": str(SHAPES_KEPT),
+        }
         if dtype == "int8":
             settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(ACTIVATION_GROUP)
+        _return_freed_memory()
         self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
         self.step(self.empty(), [[0]])  # OpenVINO repacks the weights at the first step
 
@@ -116,22 +132,22 @@ class BigCode:
         past = cast(RowsKV, kv)
         ids = np.array(rows)
         batch, new = ids.shape
-        wanted, unused = np.arange(new - keep, new), 0
-        if batch == 1 and new <= self._few:
-            ids = np.pad(ids, ((0, 0), (0, self._few - new)))
-            wanted, unused = np.arange(self._few), -(past.length + self._few) % BLOCK
-        places = np.arange(past.length, past.length + ids.shape[1])
-        later = np.arange(places[-1] + 1 + unused) > places[:, None]
-        mask = np.where(later, np.float32(-np.inf), np.float32(0))[:, None]
-        at = np.minimum(places, len(self._positions) - 1)
-        embedded = self._tokens[ids].astype(np.float32) + self._positions[at].astype(np.float32)
-        nothing = np.zeros((batch, unused, self._row), np.float32)
-        rows_so_far = past.rows()  # a tensor that shares an array's memory doesn't keep it alive
-        tensors = [openvino.Tensor(layer, shared_memory=layer.size > 0) for layer in rows_so_far]
-        inputs = [embedded, mask, wanted, nothing, *tensors]
+        few = self._few if batch == 1 else 1
+        filled = few if new <= few else _next_step(new)
+        ids = np.pad(ids, ((0, 0), (0, filled - new)))
+        positions = np.arange(past.length, past.length + filled)
+        room = -(-(past.length + filled) // BLOCK) * BLOCK
+        mask = np.where(np.arange(room) > positions[:, None], np.float32(-np.inf), np.float32(0))[:, None]
+        known = np.minimum(positions, len(self._positions) - 1)  # what fills up may be beyond the last
+        embedded = self._tokens[ids].astype(np.float32) + self._positions[known].astype(np.float32)
+        count = filled if new <= few else min(filled, _next_step(keep))
+        first = max(0, new - count)
+        pasts = past.rows(room)  # a tensor that shares an array's memory doesn't keep it alive
+        tensors = [openvino.Tensor(layer, shared_memory=True) for layer in pasts]
+        inputs = [embedded, mask, positions, np.arange(first, first + count), *tensors]
         out = self._request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)
         past.append(out[1][:, :, :new])
-        return np.array(out[0][:, new - keep : new] if len(wanted) > keep else out[0])
+        return np.array(out[0][:, new - keep - first : new - first])
 
     def together(self, kv: KV) -> int:
         if self.dtype == "float32":
@@ -161,23 +177,32 @@ class RowsKV:
     def picked(self, rows: Sequence[int]) -> RowsKV:
         return RowsKV([layer[list(rows), : self.length] for layer in self._layers], self.length)
 
-    def rows(self) -> list[Array]:
-        """[batch, length, 2 x head size], contiguous; of a single text, views."""
-        return [np.ascontiguousarray(layer[:, : self.length]) for layer in self._layers]
+    def rows(self, room: int) -> list[Array]:
+        """[batch, room, 2 x head size], contiguous; of a single text, views. Zeros where nothing ever was."""
+        batch, capacity, size = self._layers[0].shape
+        if room > capacity:
+            more = np.zeros((batch, -(-room // GROWTH) * GROWTH - capacity, size), np.float32)
+            self._layers = [np.concatenate([layer, more], axis=1) for layer in self._layers]
+        return [np.ascontiguousarray(layer[:, :room]) for layer in self._layers]
 
     def append(self, new: Array) -> None:
-        """``new``: [layers, batch, tokens, 2 x head size]."""
+        """``new``: [layers, batch, tokens, 2 x head size], for which ``rows`` has made room."""
         length = self.length + new.shape[2]
-        if length > self._layers[0].shape[1]:
-            room = -(-length // GROWTH) * GROWTH - self.length
-            shape = (new.shape[1], room, new.shape[3])
-            self._layers = [
-                np.concatenate([layer[:, : self.length], np.empty(shape, layer.dtype)], axis=1)
-                for layer in self._layers
-            ]
         for layer, rows in zip(self._layers, new, strict=True):
             layer[:, self.length : length] = rows
         self.length = length
+
+
+def _return_freed_memory() -> None:
+    """Where malloc is glibc's."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
+        libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+
+
+def _next_step(count: int) -> int:
+    """The number of tokens, of those that a step may have, with room for ``count``."""
+    most = STEPS[-1]
+    return next((size for size in STEPS if size >= count), -(-count // most) * most)
 
 
 def _built(folder: Path, dtype: str) -> tuple[Any, Array, Array]:
@@ -235,10 +260,10 @@ class _Builder:
 
 
 def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -> Any:
-    """Embeddings [batch, new, width], mask [new, 1, all], the places [keep] among the new tokens whose
-    logits are wanted, zeros [batch, unused, 2 x head size] to fill up with, and for each layer the past
-    [batch, past, 2 x head size] -> logits [batch, keep, vocabulary] and the new rows of the past,
-    [layers, batch, new, 2 x head size]. Follows transformers' modeling_gpt_bigcode.py.
+    """Embeddings [batch, new, width], mask [new, 1, room], the new tokens' positions [new], the indices
+    [keep] of those whose logits are wanted, and for each layer the past [batch, room, 2 x head size], whose
+    rows at ``positions`` are looked at as the new ones -> logits [batch, keep, vocabulary] and the new rows
+    of the past, [layers, batch, new, 2 x head size]. Follows transformers' modeling_gpt_bigcode.py.
     """
     width, heads = int(config["n_embd"]), int(config["n_head"])
     size = width // heads
@@ -251,7 +276,7 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
     x = embedded = op.parameter([-1, -1, width], np.float32)
     mask = op.parameter([-1, 1, -1], np.float32)
     wanted = op.parameter([-1], np.int64)
-    nothing = op.parameter([-1, -1, 2 * size], np.float32)
+    positions = op.parameter([-1], np.int64)
     batch, new = (op.gather(op.shape_of(embedded), whole(axis), whole(0)) for axis in (0, 1))
     by_token = op.concat([batch, new, whole(heads, -1)], 0)
     by_row = op.concat([batch, op.multiply(new, whole(heads)), whole(-1)], 0)
@@ -267,7 +292,9 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
         rows = projected.output(1)
         pasts.append(past)
         added.append(op.unsqueeze(rows, whole(0)))
-        keys, values = op.variadic_split(op.concat([past, rows, nothing], 1), 2, [size, size]).outputs()
+        keys, values = op.variadic_split(
+            op.scatter_update(past, positions, rows, whole(1)), 2, [size, size]
+        ).outputs()
         scores = op.multiply(op.matmul(query, keys, False, True), op.constant(np.float32(size**-0.5)))
         weights = op.softmax(op.add(op.reshape(scores, by_token, False), mask), -1)
         attended = op.reshape(
@@ -279,7 +306,7 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
         x = op.add(x, build.linear(hidden, name + ".mlp.c_proj"))
     last = op.gather(x, wanted, whole(1))
     logits = build.product(build.norm(last, "transformer.ln_f"), "lm_head.weight")
-    inputs = [embedded, mask, wanted, nothing, *pasts]
+    inputs = [embedded, mask, positions, wanted, *pasts]
     return openvino.Model([logits, op.concat(added, 0)], inputs, "gpt_bigcode")
 
 

@@ -58,7 +58,7 @@ def test_real_weights_agree_with_transformers() -> None:
     assert np.sqrt(np.mean(error**2)) < 0.05 * theirs.std()
 
 
-@pytest.mark.parametrize("length", [1, 40, 58, 61, 62, 126, 200])
+@pytest.mark.parametrize("length", [1, 40, 58, 61, 122, 123, 126, 200])
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_a_token_alone_has_the_logits_it_has_among_others(dtype: str, length: int) -> None:
     """Rounding went by the shape of a step: with guesses in int8, 11 of 24 greedy outputs were other ones."""
@@ -66,11 +66,40 @@ def test_a_token_alone_has_the_logits_it_has_among_others(dtype: str, length: in
     kv = model.empty()
     model.step(kv, [[(7 * i) % 320 for i in range(length)]])
     several = IDS[: min(8, model.together(kv))]
-    assert len(several) == (8 if dtype == "float32" else min(5, 1 + -(length + 5) % 64))
+    assert len(several) == (8 if dtype == "float32" else min(5, 1 + -(length + 5) % 128))
     together = model.step(kv, [several], len(several))[0]
     kv.cut(length)
     alone = np.concatenate([model.step(kv, [[token]])[0] for token in several])
     np.testing.assert_allclose(alone, together, atol=1e-3 if dtype == "float32" else 0)
+
+
+def test_few_shapes_and_little_memory() -> None:
+    """OpenVINO kept kernels for each shape: 20,000 requests took a worker from 160 to 3,600 MB.
+
+    A process of its own, so that nothing else grows in it; the last half needs no more than the first.
+    """
+    code = f"""
+import random, psutil, pathlib
+from santajupyter.engine import openvino_bigcode
+model = openvino_bigcode.load(pathlib.Path({str(SANTA_MINI)!r}), "auto")
+shapes, infer = set(), model._request.infer
+class Request:
+    def infer(self, inputs, **options):
+        shapes.add(str([getattr(value, "shape", None) for value in inputs.values()]))
+        return infer(inputs, **options)
+model._request = Request()
+rng, start = random.Random(0), psutil.Process().memory_info().rss
+for _ in range(120):
+    kv, length = model.empty(), rng.randint(1, 440)
+    for begin in range(0, length, 128):
+        model.step(kv, [[1] * min(128, length - begin)])
+    model.step(kv, [[1] * rng.randint(1, 9)], 1)
+    model.step(kv, [[1] * 3], rng.randint(1, 3))
+print(len(shapes), (psutil.Process().memory_info().rss - start) // 1000000)
+"""
+    shapes, grown = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert int(shapes) <= 9 * 4 * 3  # tokens, positions, wanted
+    assert int(grown) < 100
 
 
 def test_guesses_change_no_bit_of_real_weights_in_int8(tmp_path: Path) -> None:
