@@ -23,9 +23,9 @@ from pathlib import Path
 
 from santajupyter.engine import worker
 from santajupyter.engine.cachemodel import cache_text
+from santajupyter.engine.checkpoint import end_ids as model_end_ids
+from santajupyter.engine.checkpoint import text_config
 from santajupyter.engine.generate import Completer
-from santajupyter.engine.locate import end_ids as model_end_ids
-from santajupyter.engine.locate import text_config
 from santajupyter.engine.lookup import PromptLookup
 from santajupyter.engine.model import KV, Model
 from santajupyter.engine.work import Control

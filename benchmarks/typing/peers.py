@@ -29,7 +29,7 @@ import psutil
 from safetensors import safe_open
 
 from santajupyter.engine import wire
-from santajupyter.engine.locate import safetensors_files
+from santajupyter.engine.checkpoint import safetensors_files
 from santajupyter.engine.process import EngineUnavailable
 from santajupyter.prompt.document import Document
 from santajupyter.prompt.fim import Prompt

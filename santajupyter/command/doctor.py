@@ -170,7 +170,8 @@ def chosen_model(model: str) -> Iterator[Finding]:
     if model == BUILT_IN:
         yield Finding(f"{model} is built in")
         return
-    from ..engine.locate import cached, locate, weights_size
+    from ..engine.checkpoint import weights_size
+    from ..engine.locate import cached, locate
     from ..engine.model import ModelUnavailable
 
     try:

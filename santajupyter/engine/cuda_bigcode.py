@@ -17,8 +17,8 @@ import torch
 from safetensors import safe_open
 from torch.nn import functional
 
+from .checkpoint import BIGCODE_ACTIVATIONS, is_bigcode, not_finite, tensors, text_config
 from .devices import spoken
-from .locate import BIGCODE_ACTIVATIONS, is_bigcode, tensor_files, text_config
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
 
 CHUNK = 512
@@ -41,12 +41,16 @@ def load(folder: Path, device: str, dtype: str) -> BigCode:
         if place.type == "cuda":
             torch.cuda.set_device(place)
         weights = {}
-        for name, file in tensor_files(folder).items():
-            with safe_open(file, "pt", backend="pread") as opened:
+        for name, info in tensors(folder).items():
+            with safe_open(info.file, "pt", backend="pread") as opened:
                 weights[name] = opened.get_tensor(name).to(place, DTYPES[dtype])
+            if not all(edge.isfinite() for edge in weights[name].aminmax()):
+                raise not_finite(name)
         return BigCode(text_config(folder), weights)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(f"not enough memory on {device} for the model") from error
+    except ModelUnavailable:
+        raise
     except Exception as error:  # a broken checkpoint fails in many ways
         raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
 

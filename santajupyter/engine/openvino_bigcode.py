@@ -34,12 +34,13 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 import openvino
 from openvino import opset15 as op
 
-from .locate import (
+from .checkpoint import (
     BIGCODE_ACTIVATIONS,
     SMALL_FILE,
+    check_numbers,
     is_bigcode,
     safetensors_files,
-    tensor_files,
+    tensors,
     text_config,
     weights_size,
 )
@@ -86,6 +87,8 @@ def load(folder: Path, dtype: str, guesses: int = 0) -> BigCode:
             _let_go(_place(folder)[0])
             return model
         return BigCode(config, number, guesses, *_built(folder, number))
+    except ModelUnavailable:
+        raise
     except Exception as error:  # a broken checkpoint fails in many ways
         raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
 
@@ -122,7 +125,8 @@ class BigCode:
             settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(ACTIVATION_GROUP)
         _return_freed_memory()
         self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
-        self.step(self.empty(), [[0]])  # OpenVINO repacks the weights at the first step
+        logits = self.step(self.empty(), [[0]])  # OpenVINO repacks the weights at the first step
+        check_numbers("the first step", logits)
 
     def empty(self) -> RowsKV:
         nothing = np.empty((1, 0, self._row), np.float32)
@@ -209,21 +213,26 @@ def _built(folder: Path, dtype: str) -> tuple[Any, Array, Array]:
     """The graph and the two tables, from the checkpoint."""
     tensor = _reader(folder)
     graph = _graph(text_config(folder), tensor, dtype)
-    return graph, tensor("transformer.wte.weight"), tensor("transformer.wpe.weight")
+    tables = {name: tensor(name) for name in ("transformer.wte.weight", "transformer.wpe.weight")}
+    for name, values in tables.items():
+        check_numbers(name, values)
+    return graph, *tables.values()
 
 
 def _reader(folder: Path) -> Callable[[str], Array]:
     """A function from a tensor's name to its values, read one at a time."""
-    files = tensor_files(folder)
+    files = {name: info.file for name, info in tensors(folder).items()}
 
     def read(name: str) -> Array:
         if name == "lm_head.weight" and name not in files:
             name = "transformer.wte.weight"
         with safe_open(files[name], "np", backend="pread") as file:
-            if file.get_slice(name).get_dtype() != "BF16":
-                return cast(Array, file.get_tensor(name))
-        with safe_open(files[name], "pt", backend="pread") as file:  # numpy has no bfloat16
-            return cast(Array, file.get_tensor(name).float().numpy())
+            is_known = file.get_slice(name).get_dtype() != "BF16"  # numpy has no bfloat16
+            values = file.get_tensor(name) if is_known else None
+        if values is None:
+            with safe_open(files[name], "pt", backend="pread") as file:
+                values = file.get_tensor(name).float().numpy()
+        return cast(Array, values)
 
     return read
 
@@ -237,7 +246,9 @@ class _Builder:
     int8: bool
 
     def single(self, name: str) -> Any:
-        return op.constant(self.tensor(name).astype(np.float32))
+        values = self.tensor(name).astype(np.float32)
+        check_numbers(name, values)
+        return op.constant(values)
 
     def product(self, x: Any, name: str) -> Any:
         """x times the transposed weight, which stays int8 with a scale for each output, if asked."""
@@ -245,6 +256,7 @@ class _Builder:
             return op.matmul(x, self.single(name), False, True)
         weight = self.tensor(name).astype(np.float32)
         scale = np.abs(weight).max(axis=1, keepdims=True) / 127
+        check_numbers(name, scale)  # NaN and infinity are what a row's largest is then
         scale[scale == 0] = 1
         quantised = op.constant(np.rint(weight / scale).astype(np.int8))
         return op.matmul(x, op.multiply(op.convert(quantised, "f32"), op.constant(scale)), False, True)

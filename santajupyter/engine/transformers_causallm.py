@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,13 +23,15 @@ from transformers import (
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging
 
+from .checkpoint import SMALL_FILE, missing, not_finite, safetensors_files, tensors, weights_size
 from .devices import spoken
-from .locate import SMALL_FILE, safetensors_files, weights_size
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
 
 # A cancelled prefill ends within one chunk.
 CHUNK = {"cpu": 128}
 GPU_CHUNK = 512
+# So many times the values of its weights a model may have: some architectures tie weights only at loading.
+ROOM = 2
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -44,7 +47,11 @@ def load(folder: Path, device: str, dtype: str) -> CausalLM:
             )
         number = _auto_dtype(place, weights_size(folder)) if dtype == "auto" else DTYPES[dtype]
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        _check_room(folder, config)
         model = _read(folder, config, number)
+        for name, parameter in model.named_parameters():
+            if parameter.numel() and not all(edge.isfinite() for edge in parameter.detach().aminmax()):
+                raise not_finite(name)
         model.to(place)  # type: ignore[arg-type]  # transformers' annotation lost its self
         return CausalLM(model.eval())
     except torch.OutOfMemoryError as error:
@@ -136,16 +143,44 @@ def _read(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrai
     """
     files = safetensors_files(folder)
     if not files or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, trust_remote_code=False, local_files_only=True
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
         )
-    with ExitStack() as stack:
-        tensors = {}
-        for file in files:
-            opened = stack.enter_context(safe_open(file, "pt", backend="pread"))
-            tensors.update({name: opened.get_slice(name) for name in opened.keys()})  # noqa: SIM118
-        kind = cast(type[PreTrainedModel], MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
-        return kind.from_pretrained(None, config=config, state_dict=tensors, dtype=dtype)
+    else:
+        with ExitStack() as stack:
+            slices = {}
+            for file in files:
+                opened = stack.enter_context(safe_open(file, "pt", backend="pread"))
+                slices.update({name: opened.get_slice(name) for name in opened.keys()})  # noqa: SIM118
+            kind = cast(type[PreTrainedModel], MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
+            model, found = kind.from_pretrained(
+                None, config=config, state_dict=slices, dtype=dtype, output_loading_info=True
+            )
+    if found["missing_keys"]:  # transformers would fill them with random numbers
+        raise missing(found["missing_keys"])
+    return cast(PreTrainedModel, model)
+
+
+def _check_room(folder: Path, config: PretrainedConfig) -> None:
+    """Raises ModelUnavailable where config.json describes more than the weights can hold.
+
+    A model without memory for its weights is made to be counted; its tied weights count once.
+    """
+    if getattr(config, "quantization_config", None) or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return
+    with torch.device("meta"):
+        described = AutoModelForCausalLM.from_config(config, trust_remote_code=False).num_parameters()
+    values = sum(math.prod(info.shape) for info in tensors(folder).values()) or weights_size(folder)
+    if described > ROOM * values:
+        raise ModelUnavailable(
+            f"config.json describes {described / 1e6:,.1f} million parameters, and the weights have "
+            f"{values / 1e6:,.1f} million"
+        )
 
 
 def _auto_dtype(device: torch.device, size: int) -> torch.dtype:

@@ -154,9 +154,10 @@ class _Engine:
     """
 
     def __init__(self, load: wire.Load, out: _Out) -> None:
+        from .checkpoint import end_ids as model_end_ids
+        from .checkpoint import text_config
         from .generate import Completer
-        from .locate import end_ids as model_end_ids
-        from .locate import locate, text_config
+        from .locate import locate
 
         self.steps = 0
         self._out = out

@@ -138,7 +138,7 @@ def test_a_gpu_that_is_full_leaves_the_cpu(tiny: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(worker, "resolve", lambda device: "cuda:0" if device == "auto" else device)
     monkeypatch.setattr(cuda_bigcode, "text_config", full)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
-    monkeypatch.setattr(cuda_bigcode, "tensor_files", lambda folder: {})
+    monkeypatch.setattr(cuda_bigcode, "tensors", lambda folder: {})
     assert isinstance(worker._load(tiny, "auto", "auto", 0), openvino_bigcode.BigCode)
     for device, dtype in (("cuda:0", "auto"), ("auto", "float16")):
         with pytest.raises(OutOfMemory, match="not enough memory on cuda:0"):

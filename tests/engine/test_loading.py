@@ -11,7 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from santajupyter.engine.locate import end_ids, locate
+from santajupyter.engine.checkpoint import end_ids
+from santajupyter.engine.locate import locate
 from santajupyter.engine.model import ModelUnavailable
 from santajupyter.engine.transformers_causallm import load
 
@@ -69,7 +70,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 def test_a_broken_file_is_a_sentence(tmp_path: Path) -> None:
     make_checkpoint(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"not tensors")
-    with pytest.raises(ModelUnavailable, match="transformers can't load it"):
+    with pytest.raises(ModelUnavailable, match=r"model\.safetensors can't be loaded"):
         load(tmp_path, "cpu", "auto")
 
 
