@@ -18,7 +18,7 @@ from safetensors import safe_open
 from torch.nn import functional
 
 from .checkpoint import BIGCODE_ACTIVATIONS, is_bigcode, not_finite, tensors, text_config
-from .devices import spoken
+from .devices import device_name
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
 
 CHUNK = 512
@@ -29,7 +29,7 @@ AHEAD = 2
 GROWTH = 256
 
 
-def runs(folder: Path, device: str, dtype: str) -> bool:
+def supports(folder: Path, device: str, dtype: str) -> bool:
     """Whether this file is the way to run the checkpoint on that device in that format."""
     return is_bigcode(folder) and device.startswith(("cuda", "mps")) and dtype in DTYPES
 
@@ -71,7 +71,10 @@ class BigCode:
         self._size = self._tokens.shape[1] // self._heads
         self._epsilon = float(config.get("layer_norm_epsilon", 1e-5))
         self._gelu = BIGCODE_ACTIVATIONS[config.get("activation_function", "gelu_pytorch_tanh")]
-        self.device, self.dtype = spoken(str(self._tokens.device)), str(self._tokens.dtype)[len("torch.") :]
+        self.device, self.dtype = (
+            device_name(str(self._tokens.device)),
+            str(self._tokens.dtype)[len("torch.") :],
+        )
         self.chunk = CHUNK
         self._single = _SingleStep(self)
 

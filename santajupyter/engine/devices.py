@@ -22,7 +22,7 @@ def resolve(device: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def spoken(device: str) -> str:
+def device_name(device: str) -> str:
     """With the GPU's name."""
     if not device.startswith("cuda"):
         return device

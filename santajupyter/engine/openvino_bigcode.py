@@ -8,13 +8,9 @@ query heads of all new tokens are the rows of one matrix product.
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import json
 import mmap
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +18,6 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from platformdirs import user_cache_path
 from safetensors import safe_open
 
 # Importing openvino would report that, from a child process, to its makers' statistics. Nothing leaves
@@ -34,12 +29,12 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 import openvino
 from openvino import opset15 as op
 
+from . import quantised
 from .checkpoint import (
     BIGCODE_ACTIVATIONS,
     SMALL_FILE,
     check_numbers,
     is_bigcode,
-    safetensors_files,
     tensors,
     text_config,
     weights_size,
@@ -53,8 +48,6 @@ GELUS = {"tanh": "TANH", "none": "ERF"}
 ACTIVATION_GROUP = 128
 # The arrays of keys and values grow by this many tokens.
 GROWTH = 256
-# Of the quantised copy: another graph, another number.
-FORMAT = 3
 # OpenVINO compiles kernels for each shape that it meets, and keeps them: without limits a process grew by
 # gigabytes. So there are few shapes: a step is filled up to one of these numbers of tokens, above the last
 # to a multiple of it, and attention is over a multiple of BLOCK positions. What is kept has limits, too.
@@ -68,7 +61,7 @@ M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 128 * 2**10
 Array = npt.NDArray[Any]
 
 
-def runs(folder: Path, device: str, dtype: str) -> bool:
+def supports(folder: Path, device: str, dtype: str) -> bool:
     """Whether this file is the way to run the checkpoint on that device in that format."""
     return is_bigcode(folder) and device == "cpu" and dtype in ("auto", "float32", "int8")
 
@@ -79,18 +72,30 @@ def load(folder: Path, dtype: str, guesses: int = 0) -> BigCode:
     int8 is what "auto" takes for all but small checkpoints; the quantised copy is kept in the
     user's cache folder, and next time the original isn't read.
     """
-    config = text_config(folder)
     number = dtype if dtype != "auto" else "float32" if weights_size(folder) <= SMALL_FILE else "int8"
     try:
-        if number == "int8" and (_kept(folder) or _keep(folder, *_built(folder, number))):
-            model = BigCode(config, number, guesses, *_read_back(folder))
-            _let_go(_place(folder)[0])
-            return model
-        return BigCode(config, number, guesses, *_built(folder, number))
+        config = text_config(folder)
+        if number != "int8":
+            return BigCode(config, number, guesses, *_built(folder, number))
+        try:
+            return _load_quantised(config, guesses, _quantised(folder))
+        except Exception:  # of a damaged copy OpenVINO and numpy say many things
+            if not (path := quantised.cached(folder)):
+                raise
+            quantised.remove(path)
+            return _load_quantised(config, guesses, _quantised(folder))
     except ModelUnavailable:
         raise
     except Exception as error:  # a broken checkpoint fails in many ways
         raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
+
+
+def _load_quantised(config: dict[str, Any], guesses: int, source: Path | tuple[Any, Array, Array]) -> BigCode:
+    if not isinstance(source, Path):
+        return BigCode(config, "int8", guesses, *source)
+    model = BigCode(config, "int8", guesses, *_read_back(source))
+    _release(source)
+    return model
 
 
 class BigCode:
@@ -322,58 +327,36 @@ def _graph(config: dict[str, Any], tensor: Callable[[str], Array], dtype: str) -
     return openvino.Model([logits, op.concat(added, 0)], inputs, "gpt_bigcode")
 
 
-def _place(folder: Path) -> tuple[Path, str]:
-    """Where the quantised copy is kept, and a mark of what it was made from."""
-    files = [file.resolve() for file in safetensors_files(folder)]
-    made_from = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    name = hashlib.sha256(json.dumps([str(file) for file in files]).encode()).hexdigest()[:16]
-    return user_cache_path("santajupyter") / f"int8-{name}", json.dumps(
-        [FORMAT, openvino.__version__, made_from]
-    )
+def _quantised(folder: Path) -> Path | tuple[Any, Array, Array]:
+    """The quantised copy's folder; where it can't be kept, what would be in it."""
+    if path := quantised.cached(folder):
+        return path
+    graph, tokens, positions = _built(folder, "int8")
+
+    def write(to: Path) -> None:
+        openvino.save_model(graph, to / "graph.xml", compress_to_fp16=False)
+        for name, table in (("tokens", tokens), ("positions", positions)):
+            np.save(to / f"{name}.npy", table)
+
+    return quantised.save(folder, write) or (graph, tokens, positions)
 
 
-def _kept(folder: Path) -> bool:
-    place, mark = _place(folder)
-    stamp = place / "made-from.json"
-    return stamp.is_file() and stamp.read_text("utf-8") == mark
-
-
-def _keep(folder: Path, graph: Any, tokens: Array, positions: Array) -> bool:
-    """Write the copy beside its place, then move it there; False where that can't be done."""
-    place, mark = _place(folder)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent) as made:
-            openvino.save_model(graph, Path(made) / "graph.xml", compress_to_fp16=False)
-            for name, table in (("tokens", tokens), ("positions", positions)):
-                np.save(Path(made) / f"{name}.npy", table)
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir()
-            for file in Path(made).iterdir():
-                file.replace(place / file.name)
-        (place / "made-from.json").write_text(mark, "utf-8")  # last: a half copy is never taken
-    except (OSError, RuntimeError):
-        return False
-    return True
-
-
-def _read_back(folder: Path) -> tuple[Path, Array, Array]:
+def _read_back(path: Path) -> tuple[Path, Array, Array]:
     """All mapped: of the tokens' table only the rows in use are ever in memory."""
-    place, _ = _place(folder)
-    tokens, positions = (np.load(place / f"{name}.npy", mmap_mode="r") for name in ("tokens", "positions"))
-    return place / "graph.xml", tokens, positions
+    tokens, positions = (np.load(path / f"{name}.npy", mmap_mode="r") for name in ("tokens", "positions"))
+    return path / "graph.xml", tokens, positions
 
 
-def _let_go(place: Path) -> None:
+def _release(path: Path) -> None:
     """OpenVINO has the weights repacked, but holds the file mapped too, twice the memory to all appearances.
 
-    What is let go is read from the file again if it is ever looked at.
+    What is released is read from the file again if it is ever looked at.
     """
     maps = Path("/proc/self/maps")
     if not maps.is_file():
         return
     libc = ctypes.CDLL(None)
     for line in maps.read_text("utf-8", "replace").splitlines():
-        if line.endswith(str(place / "graph.bin")):
+        if line.endswith(str(path / "graph.bin")):
             start, end = (int(address, 16) for address in line.split()[0].split("-"))
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)

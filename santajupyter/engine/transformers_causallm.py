@@ -24,7 +24,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging
 
 from .checkpoint import SMALL_FILE, missing, not_finite, safetensors_files, tensors, weights_size
-from .devices import spoken
+from .devices import device_name
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
 
 # A cancelled prefill ends within one chunk.
@@ -68,7 +68,7 @@ class CausalLM:
     def __init__(self, model: PreTrainedModel) -> None:
         self.module = model
         self.chunk = CHUNK.get(model.device.type, GPU_CHUNK)
-        self.device = spoken(str(model.device))
+        self.device = device_name(str(model.device))
         self.dtype = str(model.dtype).removeprefix("torch.")
         # transformers 5.24 renamed it, model by model.
         named = inspect.signature(model.forward).parameters

@@ -319,12 +319,12 @@ def _load_on(folder: Path, device: str, dtype: str, guesses: int) -> Model:
         except ImportError:  # no OpenVINO for this platform
             pass
         else:
-            if openvino_bigcode.runs(folder, device, dtype):
+            if openvino_bigcode.supports(folder, device, dtype):
                 return openvino_bigcode.load(folder, dtype, guesses)
     else:
         from . import cuda_bigcode
 
-        if cuda_bigcode.runs(folder, device, dtype):
+        if cuda_bigcode.supports(folder, device, dtype):
             return cuda_bigcode.load(folder, device, dtype)
     from . import transformers_causallm
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from santajupyter.engine import cuda_bigcode, openvino_bigcode, transformers_causallm
+from santajupyter.engine import cuda_bigcode, openvino_bigcode, quantised, transformers_causallm
 from santajupyter.engine.checkpoint import check
 from santajupyter.engine.locate import locate
 from santajupyter.engine.model import ModelUnavailable
@@ -31,7 +31,7 @@ LOADS: dict[str, Callable[[Path], Any]] = {
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino_bigcode, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(quantised, "user_cache_path", lambda name: tmp_path / "cache" / name)
 
 
 @pytest.fixture

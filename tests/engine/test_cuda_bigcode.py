@@ -119,7 +119,7 @@ def test_the_step_is_captured(tiny: Path, capfd: pytest.CaptureFixture[str]) -> 
 def test_what_runs_here(
     tmp_path: Path, changes: dict[str, object], device: str, dtype: str, here: bool
 ) -> None:
-    assert cuda_bigcode.runs(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
+    assert cuda_bigcode.supports(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
 
 
 def test_a_broken_file_is_a_sentence(tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from santajupyter.engine import openvino_bigcode, transformers_causallm
+from santajupyter.engine import openvino_bigcode, quantised, transformers_causallm
 from santajupyter.engine.model import Logits, Model, ModelUnavailable
 from santajupyter.engine.work import Control
 from santajupyter.prompt.fim import CodeTokenizer, Prompt
@@ -24,7 +26,7 @@ SANTA_MINI = Path(openvino_bigcode.__file__).parents[1] / "models" / "santa-mini
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(openvino_bigcode, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(quantised, "user_cache_path", lambda name: tmp_path / "cache" / name)
     return tmp_path / "cache" / "santajupyter"
 
 
@@ -155,7 +157,7 @@ def test_the_quantised_copy_is_read_instead_of_the_weights(
 ) -> None:
     folder = make_checkpoint(tmp_path / "model")
     expected = logits(openvino_bigcode.load(folder, "int8"), IDS)
-    assert len(list(cache.iterdir())) == 1
+    assert quantised.cached(folder) in cache.iterdir()
     with monkeypatch.context() as patch:
         patch.setattr(openvino_bigcode, "_reader", lambda folder: pytest.fail("read the weights again"))
         np.testing.assert_array_equal(logits(openvino_bigcode.load(folder, "int8"), IDS), expected)
@@ -167,6 +169,80 @@ def test_changed_weights_are_quantised_again(tmp_path: Path) -> None:
     shutil.copy(make_checkpoint(tmp_path / "other", n_inner=64) / "model.safetensors", folder)
     shutil.copy(tmp_path / "other" / "config.json", folder)
     assert not np.allclose(logits(openvino_bigcode.load(folder, "int8"), IDS), before)
+
+
+@pytest.mark.parametrize("name", ["graph.bin", "graph.xml", "tokens.npy", "positions.npy", "made-from.json"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "missing", "other bytes"])
+def test_a_damaged_copy_is_made_again(tmp_path: Path, cache: Path, name: str, damage: str) -> None:
+    folder = make_checkpoint(tmp_path / "model")
+    expected = logits(openvino_bigcode.load(folder, "int8"), IDS)
+    path = quantised.cached(folder)
+    assert path
+    whole = (path / name).read_bytes()
+    if damage == "missing":
+        (path / name).unlink()
+    elif name != "graph.bin" or damage != "other bytes":  # of which only a checksum could tell
+        wrong = {"truncated": whole[: len(whole) // 2], "empty": b"", "other bytes": b"x" * len(whole)}
+        (path / name).write_bytes(wrong[damage])
+    np.testing.assert_array_equal(logits(openvino_bigcode.load(folder, "int8"), IDS), expected)
+    again = quantised.cached(folder)
+    assert again and (again / name).read_bytes()[:1] == whole[:1]
+
+
+def test_a_killed_writer_leaves_nothing_for_ever(tmp_path: Path, cache: Path) -> None:
+    folder = make_checkpoint(tmp_path / "model")
+    code = f"""
+import os, pathlib
+from santajupyter.engine import openvino_bigcode, quantised
+quantised.user_cache_path = lambda name: pathlib.Path({str(cache)!r})
+openvino_bigcode.np.save = lambda *_: os._exit(9)
+openvino_bigcode.load(pathlib.Path({str(folder)!r}), "int8")
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    [part] = cache.glob("*.part")
+    assert list(quantised.unneeded()) == [part]
+    openvino_bigcode.load(make_checkpoint(tmp_path / "other", n_inner=64), "int8")
+    assert not list(cache.glob("*.part"))
+
+
+def test_copies_that_nobody_needs_go(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of weights that changed, or are gone; one of the same weights elsewhere is that of both."""
+    folder = make_checkpoint(tmp_path / "model")
+    openvino_bigcode.load(folder, "int8")
+    first = quantised.cached(folder)
+    folder = folder.rename(tmp_path / "moved")
+    assert quantised.cached(folder) == first
+    os.utime(folder / "model.safetensors", (1, 1))
+    assert not quantised.cached(folder)
+    openvino_bigcode.load(folder, "int8")
+    copies = [path for path in cache.glob("int8-*") if path.is_dir()]
+    assert copies == [quantised.cached(folder)] != [first]
+    monkeypatch.setattr(quantised, "FORMAT", 99)
+    assert list(quantised.unneeded()) == copies
+
+
+def test_one_process_writes_while_others_wait(tmp_path: Path, cache: Path) -> None:
+    folder = make_checkpoint(tmp_path / "model")
+    written = []
+
+    def write(to: Path) -> None:
+        written.append(to)
+        (to / "graph.xml").write_text("x")
+        assert not list(quantised.unneeded())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(lambda _: quantised.save(folder, write), range(4)))) == 1
+    assert len(written) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no umask")
+def test_copies_are_the_users_alone(tmp_path: Path, cache: Path) -> None:
+    before = os.umask(0)
+    try:
+        openvino_bigcode.load(make_checkpoint(tmp_path / "model"), "int8")
+    finally:
+        os.umask(before)
+    assert cache.stat().st_mode & 0o077 == cache.parent.stat().st_mode & 0o077 == 0
 
 
 def test_no_room_for_the_copy_is_no_failure(tmp_path: Path, cache: Path) -> None:
@@ -189,7 +265,7 @@ def test_no_room_for_the_copy_is_no_failure(tmp_path: Path, cache: Path) -> None
 def test_what_runs_here(
     tmp_path: Path, changes: dict[str, object], device: str, dtype: str, here: bool
 ) -> None:
-    assert openvino_bigcode.runs(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
+    assert openvino_bigcode.supports(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
 
 
 def test_int8_of_another_architecture_is_a_sentence(tmp_path: Path) -> None:
