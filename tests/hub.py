@@ -17,19 +17,36 @@ COMMIT = "0123456789" * 4
 
 @contextmanager
 def hub_with(
-    folder: Path, pause: float = 0.0, breaks: list[int] | None = None, ranges: list[str] | None = None
+    folder: Path,
+    pause: float = 0.0,
+    breaks: list[int] | None = None,
+    ranges: list[str] | None = None,
+    headers: dict[str, str] | None = None,
+    commit: str = COMMIT,
+    silent: str = "",
 ) -> Iterator[str]:
     """A hub whose only model, me/tiny, is ``folder``; it rests ``pause`` seconds in the weights' middle.
 
     ``breaks``: after so many bytes of what it was asked for it hangs up, each number once. ``ranges``
-    notes which parts of the weights were asked for.
+    notes which parts of the weights were asked for. ``headers`` go with every file and error. It never
+    answers where a path holds ``silent``.
     """
-    settings = {"folder": folder, "pause": pause, "breaks": breaks, "ranges": ranges}
+    settings = {
+        "folder": folder,
+        "pause": pause,
+        "breaks": breaks,
+        "ranges": ranges,
+        "more": headers or {},
+        "commit": commit,
+        "silent": silent,
+        "ended": threading.Event(),
+    }
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("TinyHub", (_Hub,), settings))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
+        settings["ended"].set()  # type: ignore[attr-defined]
         server.shutdown()
         server.server_close()
 
@@ -39,24 +56,35 @@ class _Hub(BaseHTTPRequestHandler):
     pause: float
     breaks: list[int] | None
     ranges: list[str] | None
+    more: dict[str, str]
+    commit: str
+    silent: str
+    ended: threading.Event
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
+        if self.silent and self.silent in path:
+            self.ended.wait(60)
+            return
         files = [file for file in sorted(self.folder.iterdir()) if file.is_file()]
         if path.startswith("/api/models/me/tiny/tree/"):
             self.answer([_listed(file) for file in files])
         elif path.startswith("/api/models/me/tiny"):
-            self.answer({"id": "me/tiny", "sha": COMMIT, "siblings": [{"rfilename": f.name} for f in files]})
+            self.answer(
+                {"id": "me/tiny", "sha": self.commit, "siblings": [{"rfilename": f.name} for f in files]}
+            )
         elif path.startswith("/me/tiny/resolve/") and (self.folder / path.rsplit("/", 1)[1]).is_file():
             file = self.folder / path.rsplit("/", 1)[1]
-            self.answer(file.read_bytes(), {"ETag": f'"{_digest(file)}"', "X-Repo-Commit": COMMIT})
+            own = {"ETag": f'"{_digest(file)}"', "X-Repo-Commit": self.commit, **self.more}
+            self.answer(file.read_bytes(), own)
         else:
             self.send_response(404)
             self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Length", "0")
+            for name, value in {"Content-Length": "0", **self.more}.items():
+                self.send_header(name, value)
             self.end_headers()
 
     def answer(self, body: Any, headers: dict[str, str] | None = None) -> None:

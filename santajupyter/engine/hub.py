@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, snapshot_download
+from huggingface_hub import (
+    constants,
+    get_hf_file_metadata,
+    get_session,
+    hf_hub_url,
+    snapshot_download,
+)
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # its HTTP library's
-from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import (  # type: ignore[attr-defined]
     build_hf_headers,
     disable_progress_bars,
+    hf_raise_for_status,
 )
-from huggingface_hub.utils.sha import sha_fileobj
-from tqdm import tqdm
 
+from ..printable import printable
 from .model import ModelUnavailable, first_line
 
 CONFIG_FILES = ["config.json", "generation_config.json", "tokenizer.json"]
@@ -27,10 +38,20 @@ SAFETENSORS = ["*.safetensors", "*.safetensors.index.json"]
 # Only where there are no safetensors; transformers unpickles them with weights_only=True.
 PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
 SHA256 = re.compile("[0-9a-f]{64}")
+# What the hub calls files, commits and contents becomes names in the cache.
+NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
+NAMED_BY_HEADERS = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
+NAMED_BY_JSON = ("sha", "oid", "sha256", "blobId", "xetHash")
 # The last is a connection that breaks again and again.
 HUB_ERRORS = (OSError, ValueError, HTTPError)
-# Seconds.
+# Seconds. A hub that takes a connection and says nothing for so long is as good as none.
+SILENCE = 15.0
 POLL = 1.0
+# All but the weights is there by then, or given up.
+LIMIT = 60.0
+# A file is given up when so many tries in a row brought less than ENOUGH bytes.
+TRIES = 5
+ENOUGH = 2**20
 
 Progress = Callable[[int, int], None]
 
@@ -44,11 +65,15 @@ def cached(model: str, revision: str) -> Path | None:
 
 
 def download(model: str, revision: str, on_progress: Progress) -> Path:
-    """The folder with what a model needs; ``on_progress(done, total)``: bytes. Raises ModelUnavailable."""
+    """The folder with what a model needs; ``on_progress(done, total)``: bytes. Raises ModelUnavailable.
+
+    What is in the cache and the newest of the revision isn't fetched again.
+    """
     disable_progress_bars()
+    _guard()
 
     def plan(patterns: list[str]) -> list[Any]:
-        return snapshot_download(model, revision=revision or None, allow_patterns=patterns, dry_run=True)
+        return _within_limit(lambda: _snapshot(model, revision, patterns, dry_run=True))  # type: ignore[no-any-return]
 
     patterns = CONFIG_FILES + SAFETENSORS
     try:
@@ -59,12 +84,35 @@ def download(model: str, revision: str, on_progress: Progress) -> Path:
         total = sum(file.file_size or 0 for file in files if file.will_download)
         _fetch_weights(model, [file for file in files if file.will_download], total, on_progress)
         # What is in the cache by now is only named in the folder.
-        folder = snapshot_download(model, revision=revision or None, allow_patterns=patterns)
+        folder = _within_limit(lambda: _snapshot(model, revision, patterns))
         on_progress(total, total)
         return Path(folder)
     except HUB_ERRORS as error:
-        reason = first_line(error.__cause__ or error)
+        reason = printable(first_line(error.__cause__ or error))
         raise ModelUnavailable(f"it can't be downloaded from the hub: {reason}") from error
+
+
+def _snapshot(model: str, revision: str, patterns: list[str], dry_run: bool = False) -> Any:
+    return snapshot_download(
+        model, revision=revision or None, allow_patterns=patterns, dry_run=dry_run, etag_timeout=SILENCE
+    )
+
+
+def _within_limit(ask: Callable[[], Any]) -> Any:
+    """What is asked of the hub's library, which tries again and again while a hub is silent."""
+    answer: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return answer.result(LIMIT)
+    except FutureTimeout:
+        raise OSError(f"the hub hasn't answered within {LIMIT:.0f} s") from None
 
 
 def _fetch_weights(model: str, files: list[Any], total: int, on_progress: Progress) -> None:
@@ -72,7 +120,7 @@ def _fetch_weights(model: str, files: list[Any], total: int, on_progress: Progre
 
     Where its cache has them: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
     """
-    blobs = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model") / "blobs"
+    blobs = Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
     _check_disk(total - sum(part.stat().st_size for part in blobs.glob("*.part")))
 
@@ -85,47 +133,100 @@ def _fetch_weights(model: str, files: list[Any], total: int, on_progress: Progre
         size = file.file_size or 0
         if file.filename.endswith((".safetensors", ".bin")):
             url = hf_hub_url(model, file.filename, revision=file.commit_hash)
-            etag = get_hf_file_metadata(url).etag
+            etag = _within_limit(functools.partial(get_hf_file_metadata, url, timeout=SILENCE)).etag
             if etag and size:
-                _fetch(url, blobs / etag, size, after(done))
+                _fetch(url, blobs / _checked(etag), size, after(done))
         done += size
 
 
 def _fetch(url: str, blob: Path, size: int, on_bytes: Callable[[int], None]) -> None:
     """One file, from where an earlier try has stopped."""
-    part = blob.with_suffix(".part")
-
-    class Bar(tqdm):  # type: ignore[type-arg]
-        """Draws nothing."""
-
-        def update(self, n: float | None = 1) -> None:
-            self.n += n or 0
-            on_bytes(min(int(self.n), size))
-
-        def display(self, *args: Any, **kwargs: Any) -> None:
-            pass
-
+    part = blob.with_name(blob.name + ".part")
     with _alone(part, on_bytes):
         if blob.exists():
             return
         if part.exists() and part.stat().st_size > size:  # two wrote to it, where locks don't hold
             part.unlink()
         with part.open("ab") as out:
-            if out.tell() < size:  # what was stopped at the very end is whole
-                http_get(
-                    url,
-                    out,
-                    resume_size=out.tell(),
-                    headers=build_hf_headers(),
-                    expected_size=size,
-                    tqdm_class=Bar,
-                )
-        with part.open("rb") as whole:
-            # A large file is named by its checksum.
-            if SHA256.fullmatch(blob.name) and sha_fileobj(whole).hex() != blob.name:
-                part.unlink()
-                raise OSError(f"what came of {url} was damaged; it is deleted: try again")
+            _receive(url, out, size, on_bytes)
+        # A large file is named by its checksum.
+        if SHA256.fullmatch(blob.name) and _sha256(part) != blob.name:
+            part.unlink()
+            raise OSError(f"what came of {url} was damaged; it is deleted: try again")
         part.replace(blob)
+
+
+def _receive(url: str, out: BinaryIO, size: int, on_bytes: Callable[[int], None]) -> None:
+    """What is missing of the ``size`` bytes. Where the connection breaks, on from there."""
+    tries = 0
+    while (begin := out.tell()) < size:
+        try:
+            headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+            if begin:
+                headers["Range"] = f"bytes={begin}-"
+            with get_session().stream("GET", url, headers=headers, timeout=SILENCE) as response:
+                hf_raise_for_status(response)
+                if response.status_code != 206:  # all of it comes again
+                    out.seek(0)
+                    out.truncate()
+                for piece in response.iter_bytes():
+                    out.write(piece[: size - out.tell()])
+                    on_bytes(out.tell())
+            broken: Exception = OSError(f"the hub ends {url} after {out.tell()} of {size} bytes")
+        except HTTPError as error:
+            if getattr(error, "response", None) is not None:  # it answered, and won't give the file
+                raise
+            broken = error
+        tries = 1 if out.tell() - begin >= ENOUGH else tries + 1
+        if out.tell() < size:
+            if tries >= TRIES:
+                raise broken
+            time.sleep(POLL)
+
+
+def _sha256(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def _guard() -> None:
+    """The hub's library waits for an answer for ever, and writes to any path that a hub names."""
+    session = get_session()
+    session.timeout = SILENCE
+    hooks = session.event_hooks
+    if _check_names not in hooks["response"]:
+        session.event_hooks = {**hooks, "response": [*hooks["response"], _check_names]}
+
+
+def _check_names(response: Any) -> None:
+    if response.request.method == "HEAD":
+        for header in NAMED_BY_HEADERS:
+            if value := response.headers.get(header, ""):
+                _checked(value.removeprefix("W/").strip('"'))
+    elif "/api/models/" in response.url.path:
+        response.read()
+        with suppress(ValueError, RecursionError):  # which the library tells
+            _check_values(response.json())
+
+
+def _check_values(value: Any) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _check_values(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if name in NAMED_BY_JSON and isinstance(item, str):
+                _checked(item)
+            _check_values(item)
+
+
+def _checked(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise OSError(f"the hub calls a file {name[:100]!r}, which is no name for one")
+    return name
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..printable import printable
 from ..prompt.explain import explain
 from ..prompt.fim import FAMILIES, CodeTokenizer, Family, Prompt, end_ids, fit, recognize
 from ..protocol import Progress
@@ -50,7 +51,7 @@ def main() -> None:
     try:
         _serve(inbox, out)
     except ModelUnavailable as error:
-        out.send(wire.Broken(_whole(str(error))))
+        out.send(wire.Broken(printable(str(error))))
         _exit(0)
     except BaseException:
         traceback.print_exc()
@@ -237,7 +238,7 @@ class _Engine:
             # prompt, goes to the server's log by way of stderr.
             traceback.print_exc()
             self._failures += 1
-            return wire.Failed(job.request.id, _whole(self._failure(error)))
+            return wire.Failed(job.request.id, printable(self._failure(error)))
 
     def _failure(self, error: Exception) -> str:
         """A sentence. Without memory, the prompt cache is emptied, which may be all that is needed."""
@@ -292,11 +293,6 @@ def _downloading(out: _Out) -> Callable[[int, int], None]:
         out.send(wire.Loading(Progress("downloading", done, total, "B")))
 
     return report
-
-
-def _whole(text: str) -> str:
-    """With replacements for what is no Unicode character: a file's name may be any bytes."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _load(folder: Path, device: str, dtype: str, guesses: int) -> Model:

@@ -100,11 +100,49 @@ def test_unknown_device_is_a_sentence(tiny: Path) -> None:
 @pytest.fixture
 def hub(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with hub_with(tiny) as endpoint:
+        use(endpoint, tmp_path, monkeypatch)
+        yield endpoint
+
+
+def use(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if endpoint:
         values = {"ENDPOINT": endpoint, "HF_HUB_OFFLINE": False, "HF_HUB_CACHE": str(tmp_path / "cache")}
         values["HUGGINGFACE_CO_URL_TEMPLATE"] = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
         for name, value in values.items():
             monkeypatch.setattr(huggingface_hub.constants, name, value)
-        yield endpoint
+
+
+@pytest.mark.parametrize("name", ["../outside", "{tmp}/outside", "a/b", "..", "x\x1b]0;y", "a" * 300])
+@pytest.mark.parametrize("where", ["ETag", "X-Linked-ETag", "commit"])
+def test_a_hub_writes_to_its_cache_alone(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str
+) -> None:
+    name = name.format(tmp=tmp_path)
+    named = {"commit": name} if where == "commit" else {"headers": {where: f'"{name}"'}}
+    with hub_with(tiny, **named) as endpoint:  # type: ignore[arg-type]
+        use(endpoint, tmp_path, monkeypatch)
+        with pytest.raises(ModelUnavailable) as caught:
+            locate("me/tiny", "", nothing)
+    assert "which is no name for one" in str(caught.value) and str(caught.value).isprintable()
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["cache"])
+    assert not [path for path in tmp_path.rglob("*") if path.stat().st_size > 400 and path.is_file()]
+
+
+@pytest.mark.parametrize("silent", ["/api/models", "/tree/", "model.safetensors", "config.json"])
+def test_a_hub_that_never_answers(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    """An error soon, and the next try is as good as the first."""
+    monkeypatch.setattr("santajupyter.engine.hub.SILENCE", 0.2)
+    monkeypatch.setattr("santajupyter.engine.hub.POLL", 0.01)
+    monkeypatch.setattr("santajupyter.engine.hub.LIMIT", 3)
+    with hub_with(tiny, silent=silent) as endpoint:
+        use(endpoint, tmp_path, monkeypatch)
+        with pytest.raises(ModelUnavailable, match="can't be downloaded"):
+            locate("me/tiny", "", nothing)
+    with hub_with(tiny) as endpoint:
+        use(endpoint, tmp_path, monkeypatch)
+        assert locate("me/tiny", "", nothing)
 
 
 def test_download_counts_bytes_and_the_next_use_needs_no_hub(
