@@ -1,4 +1,4 @@
-"""``santajupyter download``: a model into the hub's cache, with a bar; what is there already is kept."""
+"""``santajupyter download``: the newest of a model into the hub's cache, with a bar; what is there stays."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from tqdm import tqdm
 
-from ..engine.hub import HUB_ERRORS
-from ..engine.locate import locate
+from ..engine import hub
 from ..engine.model import ModelUnavailable, first_line
 from ..kernel.client import SantaError
 
 
 def download(model: str, revision: str) -> str:
-    """Download and check; a sentence on what came of it. Raises SantaError."""
+    """Download what the cache lacks of the newest ``revision``, and compare checksums; a sentence on it.
+
+    Raises SantaError.
+    """
     if Path(model).expanduser().is_dir():
         raise SantaError(f"{model} is a folder: there is nothing to download.")
     with tqdm(unit="B", unit_scale=True, desc=model, leave=False, delay=0.5) as bar:
@@ -24,12 +26,14 @@ def download(model: str, revision: str) -> str:
             bar.update(done - bar.n)
 
         try:
-            folder = locate(model, revision, report)
+            if model.count("/") != 1:
+                raise ModelUnavailable(f"{model} is neither a folder nor a hub id of the form owner/name")
+            folder = hub.download(model, revision, report)
         except ModelUnavailable as error:
             raise SantaError(f"{model} can't be had: {error}.") from error
     try:
         found = HfApi().verify_repo_checksums(model, revision=revision or None)
-    except HUB_ERRORS as error:
+    except hub.HUB_ERRORS as error:
         return f"{model} is in {folder}; its checksums weren't compared: {first_line(error)}"
     if found.mismatches:
         damaged = [mismatch["path"] for mismatch in found.mismatches]

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from torch.nn import functional
 
 from .checkpoint import BIGCODE_ACTIVATIONS, is_bigcode, not_finite, tensors, text_config
-from .devices import device_name
+from .devices import device_name, is_out_of_memory
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
 
 CHUNK = 512
@@ -47,11 +47,11 @@ def load(folder: Path, device: str, dtype: str) -> BigCode:
             if not all(edge.isfinite() for edge in weights[name].aminmax()):
                 raise not_finite(name)
         return BigCode(text_config(folder), weights)
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory(f"not enough memory on {device} for the model") from error
     except ModelUnavailable:
         raise
     except Exception as error:  # a broken checkpoint fails in many ways
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"not enough memory on {device} for the model") from error
         raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
 
 

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+import ctypes
 import ctypes.util
 import sys
+from contextlib import suppress
+from pathlib import Path
+
+# What the drivers of NVIDIA's and AMD's GPUs put there, also into a container.
+DEVICE_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+# Their libraries; Apptainer's --nv puts them on LD_LIBRARY_PATH, where only loading them finds them.
+LIBRARIES = ("nvcuda.dll", "amdhip64.dll") if sys.platform == "win32" else ("libcuda.so.1",)
+# After these a process can do nothing more with its GPU.
+# https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html
+LOST = (
+    "an illegal memory access",
+    "device-side assert",
+    "misaligned address",
+    "illegal instruction",
+    "illegal address",
+    "unspecified launch failure",
+    "invalid program counter",
+    "uncorrectable ecc error",
+    "hardware stack error",
+    "launch timed out",
+    "device is lost",
+    "gpu has fallen off",
+    "context is destroyed",
+    "cublas_status_execution_failed",
+    "cublas_status_internal_error",
+    "cublas_status_not_initialized",
+    "cudnn_status_execution_failed",
+    "cudnn_status_internal_error",
+    "cudnn_status_mapping_error",
+    "hiperrorillegaladdress",
+    "hiperrorlaunchfailure",
+)
 
 
 def resolve(device: str) -> str:
     """``device``; "auto" is the GPU with the most free memory, or the CPU."""
     if device != "auto":
         return device
-    if sys.platform != "darwin" and not ctypes.util.find_library(
-        "nvcuda" if sys.platform == "win32" else "cuda"
-    ):
+    if sys.platform != "darwin" and not _may_have_gpu():
         return "cpu"
     import torch
 
@@ -23,9 +54,42 @@ def resolve(device: str) -> str:
 
 
 def device_name(device: str) -> str:
-    """With the GPU's name."""
+    """A torch device, "cuda:0", with the GPU's name if it is one of CUDA's or ROCm's."""
     if not device.startswith("cuda"):
         return device
     import torch
 
     return f"{device} ({torch.cuda.get_device_name(device)})"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device's memory is full; Apple's GPUs say it by a plain RuntimeError."""
+    if type(error).__name__ in ("OutOfMemoryError", "OutOfMemory"):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in said or "cublas_status_alloc_failed" in said or "invalid buffer size" in said
+    )
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether an error of the GPU stays, whatever the process does next: only a new process helps."""
+    if type(error).__name__ == "AcceleratorError" and not is_out_of_memory(error):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in LOST)
+
+
+def _may_have_gpu() -> bool:
+    """Cheap evidence of an NVIDIA or AMD driver."""
+    return (
+        any(Path(file).exists() for file in DEVICE_FILES)
+        or bool(ctypes.util.find_library("nvcuda" if sys.platform == "win32" else "cuda"))
+        or any(map(_can_be_loaded, LIBRARIES))
+    )
+
+
+def _can_be_loaded(library: str) -> bool:
+    with suppress(OSError):
+        return bool(ctypes.CDLL(library))
+    return False

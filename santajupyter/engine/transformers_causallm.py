@@ -24,7 +24,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging
 
 from .checkpoint import SMALL_FILE, missing, not_finite, safetensors_files, tensors, weights_size
-from .devices import device_name
+from .devices import device_name, is_out_of_memory
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
 
 # A cancelled prefill ends within one chunk.
@@ -54,11 +54,11 @@ def load(folder: Path, device: str, dtype: str) -> CausalLM:
                 raise not_finite(name)
         model.to(place)  # type: ignore[arg-type]  # transformers' annotation lost its self
         return CausalLM(model.eval())
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory(f"not enough memory on {device} for the model") from error
     except ModelUnavailable:
         raise
     except Exception as error:  # a broken or unknown checkpoint fails in many ways, all of them its own
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"not enough memory on {device} for the model") from error
         raise ModelUnavailable(f"transformers can't load it: {first_line(error)}") from error
 
 

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from jupyter_server.serverapp import ServerApp
+from jupyter_server.services.contents.manager import ContentsManager
 
 from ..kernel.client import SantaError
 
 
+class NoContents(ContentsManager):
+    """No files: so nothing beside a notebook is read for a prompt either."""
+
+
 class RestServer(ServerApp):
-    """No contents, no kernels, no terminals: who has its token can complete code and nothing else."""
+    """No contents, no kernels, no terminals: who has its token can complete code and nothing else.
+
+    Whatever the configuration says, which was made for JupyterLab perhaps.
+    """
 
     default_services = ("api", "auth", "security", "shutdown")  # type: ignore[assignment]
 
+    def init_server_extensions(self) -> None:
+        self.jpserver_extensions = {"santajupyter": True}
+        self.extra_services = []
+        self.extra_static_paths = []
+        self.extra_template_paths = []
+        self.contents_manager_class = NoContents
+        super().init_server_extensions()  # type: ignore[no-untyped-call]
+
 
 def serve(options: Sequence[str], ip: str, port: int | None) -> None:
-    """Serve until interrupted. ``options``: jupyter server's own. Raises SantaError without a token."""
+    """Serve until interrupted. ``options``: jupyter server's own. Raises SantaError where that can't be."""
     server = RestServer.instance(
-        jpserver_extensions={"santajupyter": True},
         open_browser=False,
         no_browser_open_file=True,
         answer_yes=True,
@@ -34,8 +50,16 @@ def serve(options: Sequence[str], ip: str, port: int | None) -> None:
     if not identity.token:
         server.clear_instance()
         raise SantaError("A server needs a token: set JUPYTER_TOKEN to one, or unset it and one is made.")
-    print(f"Serving at {server.connection_url}santajupyter/ until Ctrl-C.", flush=True)
-    if identity.token_generated:
-        print(f"Kernels here find it by themselves; others need the token {identity.token}", flush=True)
-        identity.token_generated = False  # said; or the server says it in an address for browsers
+    if not server.allow_root and hasattr(os, "geteuid") and os.geteuid() == 0:
+        server.clear_instance()
+        raise SantaError("Serving as root is better not done: use another account, or add --allow-root.")
+    is_generated = identity.token_generated
+    identity.token_generated = False  # we say it; or the server says it in an address for browsers
+
+    def announce() -> None:
+        print(f"Serving at {server.connection_url}santajupyter/ until Ctrl-C.", flush=True)
+        if is_generated:
+            print(f"Kernels here find it by themselves; others need the token {identity.token}", flush=True)
+
+    server.io_loop.add_callback(announce)  # after the one that binds the port, which ends all where it can't
     server.start()
