@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..printable import printable
 
 if TYPE_CHECKING:
     from ..kernel.client import Engine
@@ -62,7 +63,7 @@ def status(arguments: argparse.Namespace) -> None:
 
     engine = discovery.find()
     answer = client.run(engine.status())
-    print(json.dumps(answer) if arguments.json else views.status(answer, engine.url).text)
+    print(json.dumps(answer) if arguments.json else printable(views.status(answer, engine.url).text))
 
 
 def complete(arguments: argparse.Namespace) -> None:
@@ -74,10 +75,12 @@ def complete(arguments: argparse.Namespace) -> None:
 
 
 def generate(arguments: argparse.Namespace) -> None:
+    from ..kernel.client import SantaError
+
     prompt = (arguments.prompt or sys.stdin.read()).rstrip("\r\n")
-    if arguments.n == 1:
-        print(prompt, end="", flush=True)
-    made = _complete(arguments, prompt, "", language=arguments.lang, mode="block")
+    if not prompt.strip():
+        raise SantaError("There is nothing to go on from: name a text, or send one to stdin.")
+    made = _complete(arguments, prompt, "", before=prompt, language=arguments.lang, mode="block")
     if arguments.n > 1:
         _print_candidates([prompt + item.text for item in made.items])
 
@@ -87,7 +90,7 @@ def download(arguments: argparse.Namespace) -> None:
 
     # The hub's threads don't hear of an interrupt, and would be waited for.
     signal.signal(signal.SIGINT, lambda *_: os._exit(_fail("Stopped; what is here is kept.", INTERRUPTED)))
-    print(hub.download(arguments.model, arguments.revision))
+    print(printable(hub.download(arguments.model, arguments.revision)))
 
 
 def bench(arguments: argparse.Namespace) -> None:
@@ -110,7 +113,8 @@ def bench(arguments: argparse.Namespace) -> None:
     _line("")
     first, *rest = times
     rest = sorted(rest) or [first]
-    print(f"{answer.model}: {arguments.n} completions of a line in a file of {len(lines)} lines")
+    name = printable(answer.model)
+    print(f"{name}: {arguments.n} completions of a line in a file of {len(lines)} lines")
     print(f"first   {first:8.0f} ms")
     print(f"p50     {_percentile(rest, 50):8.0f} ms")
     print(f"p95     {_percentile(rest, 95):8.0f} ms")
@@ -127,11 +131,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
 def doctor(arguments: argparse.Namespace) -> int:
     from . import doctor as checks
 
-    return checks.report(arguments.model)
+    return checks.report(arguments.model, arguments.clean)
 
 
-def _complete(arguments: argparse.Namespace, left: str, right: str, **fields: Any) -> Completion:
-    """One candidate is printed, in a terminal as it comes."""
+def _complete(
+    arguments: argparse.Namespace, left: str, right: str, before: str = "", **fields: Any
+) -> Completion:
+    """One candidate is printed, in a terminal as it comes; ``before`` it, once there is an answer."""
     from ..kernel import client
 
     body = client.at_cursor(
@@ -144,22 +150,30 @@ def _complete(arguments: argparse.Namespace, left: str, right: str, **fields: An
         **fields,
     )
     waiting = _Waiting()
-    shown = ""
+    shown, said = "", arguments.n > 1
+
+    def begin() -> None:
+        nonlocal said
+        if not said:
+            said = True
+            print(printable(before), end="", flush=True)
 
     def grow(index: int, text: str) -> None:
         nonlocal shown
         waiting.done()
         if arguments.n == 1 and sys.stdout.isatty():
+            begin()
             shown += text
-            print(text, end="", flush=True)
+            print(printable(text), end="", flush=True)
 
     made = client.run(client.ask(_engine(arguments), body, grow, waiting.say))
     waiting.done()
+    begin()
     if not any(item.text for item in made.items):
-        print(f"{made.model} has nothing to add here.", file=sys.stderr)
+        print(printable(f"{made.model} has nothing to add here."), file=sys.stderr)
     if arguments.n == 1:
         # A rule may have taken back the end of what was shown.
-        print(made.text[len(shown) :] if made.text.startswith(shown) else f"\n{made.text}")
+        print(printable(made.text[len(shown) :] if made.text.startswith(shown) else f"\n{made.text}"))
     return made
 
 
@@ -211,6 +225,7 @@ class _Waiting:
 
 def _line(text: str) -> None:
     """In a terminal the line is written over; elsewhere there is one for each text."""
+    text = printable(text)
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
     elif text:
@@ -219,7 +234,7 @@ def _line(text: str) -> None:
 
 def _print_candidates(texts: Sequence[str]) -> None:
     for number, text in enumerate(texts, 1):
-        print(f"[{number}]\n{text}")
+        print(f"[{number}]\n{printable(text)}")
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float:
@@ -227,7 +242,7 @@ def _percentile(ordered: Sequence[float], percent: int) -> float:
 
 
 def _fail(message: str, code: int = 1) -> int:
-    print(f"santajupyter: {message}", file=sys.stderr)
+    print(f"santajupyter: {printable(message)}", file=sys.stderr)
     return code
 
 
@@ -270,6 +285,7 @@ def _parser() -> argparse.ArgumentParser:
     added = command("eval", evaluate, "Evaluate a model; options as for python -m santajupyter.evaluation.")
     added = command("doctor", doctor, "Check this installation, and say what to do.")
     added.add_argument("--model", default="", help="The model to check for; by default the configured one.")
+    added.add_argument("--clean", action="store_true", help="Remove what is left of quantised copies.")
     return parser
 
 

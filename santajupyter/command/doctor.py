@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..printable import printable
 
 IMPORT_TIMEOUT = 180
 HUB_TIMEOUT = 10
@@ -41,15 +42,18 @@ class Finding:
     fatal: bool = False
 
 
-def report(model: str) -> int:
-    """Print the findings as they come; 1 if something is broken, else 0."""
-    model = model or configured_model()
+def report(model: str, clean: bool = False) -> int:
+    """Print the findings as they come; 1 if something is broken, else 0. ``clean``: remove leftovers."""
+    configured, revision = configured_model()
+    revision = "" if model else revision
+    model = model or configured
     checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
         ("versions", versions),
         ("GPU", gpu),
         ("labextension", labextension),
         ("server extension", server_extension),
-        ("model", lambda: chosen_model(model)),
+        ("model", lambda: chosen_model(model, revision)),
+        ("copies", lambda: copies(clean)),
         ("engine", engine),
         ("server", server),
     )
@@ -58,14 +62,14 @@ def report(model: str) -> int:
         for finding in _safely(check):
             broken = broken or finding.fatal
             mark = "ok  " if not finding.remedy else "FAIL" if finding.fatal else "note"
-            print(f"{mark} {name}: {finding.what}", flush=True)
+            print(printable(f"{mark} {name}: {finding.what}"), flush=True)
             if finding.remedy:
-                print(f"     -> {finding.remedy}", flush=True)
+                print(printable(f"     -> {finding.remedy}"), flush=True)
     return int(broken)
 
 
-def configured_model() -> str:
-    """SantaApp.model as the Jupyter server's configuration files have it."""
+def configured_model() -> tuple[str, str]:
+    """SantaApp.model and SantaApp.revision as the Jupyter server's configuration files have it."""
     try:
         from jupyter_server.serverapp import ServerApp
 
@@ -75,9 +79,9 @@ def configured_model() -> str:
         server.load_config_file()
         app = SantaApp(config=server.config)
         app.load_config_file()
-        return str(app.model)
+        return str(app.model), str(app.revision)
     except Exception:  # the checks that follow say what is wrong
-        return "bigcode/gpt_bigcode-santacoder"
+        return "bigcode/gpt_bigcode-santacoder", ""
 
 
 def versions() -> Iterator[Finding]:
@@ -163,7 +167,25 @@ def server_extension() -> Iterator[Finding]:
         yield Finding("not enabled", remedy, fatal=True)
 
 
-def chosen_model(model: str) -> Iterator[Finding]:
+def copies(clean: bool) -> Iterator[Finding]:
+    """What is left in the cache of quantised copies that nobody can use."""
+    from ..engine import quantised
+
+    found = list(quantised.unneeded())
+    size = sum(file.stat().st_size for path in found for file in path.rglob("*") if file.is_file())
+    names = ", ".join(map(str, found))
+    if clean:
+        for path in found:
+            quantised.remove(path)
+        yield Finding(f"removed {names}, {size / 1e9:.2f} GB" if found else "nothing is left over")
+    elif found:
+        remedy = "Run `santajupyter doctor --clean` to remove them; the next one that is made does so too."
+        yield Finding(f"{size / 1e9:.2f} GB of quantised copies are left over: {names}", remedy)
+    else:
+        yield Finding("nothing is left over")
+
+
+def chosen_model(model: str, revision: str = "") -> Iterator[Finding]:
     """Whether it can be had, and whether there is room for it."""
     from ..server.settings import BUILT_IN
 
@@ -176,7 +198,7 @@ def chosen_model(model: str) -> Iterator[Finding]:
 
     try:
         is_folder = Path(model).expanduser().is_dir()
-        folder = locate(model, "", lambda done, total: None) if is_folder else cached(model, "")
+        folder = locate(model, revision, lambda done, total: None) if is_folder else cached(model, revision)
     except ModelUnavailable as error:
         yield Finding(f"{model}: {error}", "Set SantaApp.model to a complete folder or a hub id.", fatal=True)
         return
@@ -185,7 +207,7 @@ def chosen_model(model: str) -> Iterator[Finding]:
         yield Finding(f"{model} is here, {size / 1e9:.2f} GB")
     else:
         try:
-            size = _size_on_hub(model)
+            size = _size_on_hub(model, revision)
         except Exception as error:
             yield _unreachable(model, error)
             return
@@ -234,7 +256,7 @@ def _safely(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
         yield Finding(what, _pip("--force-reinstall santajupyter"), fatal=True)
 
 
-def _size_on_hub(model: str) -> int:
+def _size_on_hub(model: str, revision: str) -> int:
     """Bytes of what would be downloaded."""
     from fnmatch import fnmatch
 
@@ -242,7 +264,12 @@ def _size_on_hub(model: str) -> int:
 
     from ..engine.hub import CONFIG_FILES, PICKLES, SAFETENSORS
 
-    files = HfApi().model_info(model, files_metadata=True, timeout=HUB_TIMEOUT).siblings or []
+    files = (
+        HfApi()
+        .model_info(model, revision=revision or None, files_metadata=True, timeout=HUB_TIMEOUT)
+        .siblings
+        or []
+    )
     sizes = {file.rfilename: file.size or 0 for file in files}
     weights = SAFETENSORS if any(name.endswith(".safetensors") for name in sizes) else PICKLES
     wanted = [*CONFIG_FILES, *weights]

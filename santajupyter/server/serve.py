@@ -24,12 +24,23 @@ class RestServer(ServerApp):
     default_services = ("api", "auth", "security", "shutdown")  # type: ignore[assignment]
 
     def init_server_extensions(self) -> None:
+        self._restrict()
+        super().init_server_extensions()  # type: ignore[no-untyped-call]
+
+    def init_configurables(self) -> None:
+        self._restrict()  # again: what an extension loads may have set the configuration's values anew
+        super().init_configurables()  # type: ignore[no-untyped-call]
+
+    def init_webapp(self) -> None:
+        self._restrict()
+        super().init_webapp()  # type: ignore[no-untyped-call]
+
+    def _restrict(self) -> None:
         self.jpserver_extensions = {"santajupyter": True}
         self.extra_services = []
         self.extra_static_paths = []
         self.extra_template_paths = []
         self.contents_manager_class = NoContents
-        super().init_server_extensions()  # type: ignore[no-untyped-call]
 
 
 def serve(options: Sequence[str], ip: str, port: int | None) -> None:

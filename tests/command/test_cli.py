@@ -97,6 +97,11 @@ def test_complete_at_a_place(environment: dict[str, str], tmp_path: Path) -> Non
     assert run(environment, "complete", f"{file}:2:9", *options, "-n", "2")[1].startswith("[1]\n")
 
 
+def test_escapes_reach_no_terminal(environment: dict[str, str]) -> None:
+    code, out, err = run(environment, "generate", "-m", "2", "x = '\x1b]0;mine\x07\x9b31m'")
+    assert code == 0 and "x = '" in out and not set("\x1b\x07\x9b") & set(out + err)
+
+
 def test_generate_from_stdin(environment: dict[str, str]) -> None:
     code, out, _ = run(environment, "generate", "-m", "8", "-t", "1.2", "--seed", "1", stdin="for i in\n")
     assert code == 0 and out.startswith("for i in") and len(out) > len("for i in\n")
@@ -120,6 +125,8 @@ def test_without_a_server(environment: dict[str, str], tmp_path: Path, tiny: Pat
     ("arguments", "said"),
     [
         (["complete", "x"], "x: write the place as "),
+        (["complete", "\x1b]0;a\x07:1:1"], "\ufffd]0;a\ufffd: No such file or directory."),
+        (["generate", "  "], "There is nothing to go on from: name a text, or send one to stdin."),
         (["generate", "--model", "me/other", "x"], "--model needs --here: a server's model is "),
         (["complete", "FOLDER:1:1"], "FOLDER: Is a directory."),
         (["complete", "none.py:1:1"], "none.py: No such file or directory."),
@@ -410,12 +417,6 @@ class TestDoctor:
         assert (
             "note server: The server refused the token: set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN." in out
         )
-        for name in ("config.json", "tokenizer.json"):
-            (tmp_path / name).write_text("{}")
-        with (tmp_path / "model.safetensors").open("wb") as file:
-            file.truncate(10**13)  # of which the disk holds nothing
-        code, out, _ = run(environment, "doctor", "--model", str(tmp_path))
-        assert code == 0 and "GB of memory are free, about 12000.0 are needed\n     -> Close something" in out
 
     def test_a_gpu_without_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "_seen_by_torch", lambda: {"gpus": [["A100", 10**9, 2 * 10**9]]})
@@ -468,5 +469,7 @@ class TestDoctor:
 
     def test_the_configured_model(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
-        (tmp_path / "jupyter_server_config.py").write_text("c.SantaApp.model = 'me/own'\n")
-        assert doctor.configured_model() == "me/own"
+        (tmp_path / "jupyter_server_config.py").write_text(
+            "c.SantaApp.model = 'me/own'\nc.SantaApp.revision = 'v2'\n"
+        )
+        assert doctor.configured_model() == ("me/own", "v2")
