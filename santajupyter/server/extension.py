@@ -28,7 +28,9 @@ class SantaApp(ExtensionApp):
         "or 'santa-mini', the built-in one.",
     ).tag(config=True)
     revision = Unicode(
-        Settings.revision, help="The hub revision (branch, tag or commit) of the model; empty: the newest."
+        Settings.revision,
+        help="The hub revision (branch, tag or commit) of the model; empty: main. A copy in the cache is used as it "
+        "is; `santajupyter download` fetches the newest.",
     ).tag(config=True)
     family = Enum(
         ["", *FAMILIES],

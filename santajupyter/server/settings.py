@@ -18,7 +18,7 @@ class Settings:
     dtype: str = "auto"
     prompt_order: str = "auto"
     min_probability: float | None = None
-    cache_bytes: int = 256 * 2**20
+    cache_bytes: int = 192 * 2**20
     prompt_lookup: int = 4
     cache_model: bool | None = None
     kernel_names: bool = True
