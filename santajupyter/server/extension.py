@@ -29,8 +29,8 @@ class SantaApp(ExtensionApp):
     ).tag(config=True)
     revision = Unicode(
         Settings.revision,
-        help="The hub revision (branch, tag or commit) of the model; empty: main. A copy in the cache is used as it "
-        "is; `santajupyter download` fetches the newest.",
+        help="The hub revision (branch, tag or commit) of the model; empty: main. A cached copy is used "
+        "as it is; `santajupyter download` fetches the newest.",
     ).tag(config=True)
     family = Enum(
         ["", *FAMILIES],
