@@ -20,6 +20,8 @@ from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, inspect
 from msgspec.json import Decoder
 from msgspec.structs import force_setattr
 
+from .printable import printable
+
 T = TypeVar("T")
 
 MAX_NEW_TOKENS = 1024
@@ -538,16 +540,6 @@ def decode(body: object, kind: type[T]) -> T:
         raise BadRequest("the body: nested too deeply") from error
     except (DecodeError, UnicodeError) as error:
         raise BadRequest(_malformed(data, error)) from error
-
-
-def printable(text: str) -> str:
-    """Text by others, safe for a terminal: control characters other than newlines and tabs are spelled out.
-
-    So are half surrogates, which no encoding can write.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 def _read(data: bytes | Raw, kind: Any, name: str) -> Any:

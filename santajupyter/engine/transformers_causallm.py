@@ -143,7 +143,7 @@ def _read(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrai
     """
     files = safetensors_files(folder)
     if not files or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -158,9 +158,10 @@ def _read(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrai
                 opened = stack.enter_context(safe_open(file, "pt", backend="pread"))
                 slices.update({name: opened.get_slice(name) for name in opened.keys()})  # noqa: SIM118
             kind = cast(type[PreTrainedModel], MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
-            model, found = kind.from_pretrained(
+            loaded = kind.from_pretrained(
                 None, config=config, state_dict=slices, dtype=dtype, output_loading_info=True
             )
+    model, found = loaded
     if found["missing_keys"]:  # transformers would fill them with random numbers
         raise missing(found["missing_keys"])
     return cast(PreTrainedModel, model)

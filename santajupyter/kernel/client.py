@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
+from ..printable import printable
 from ..protocol import (
     BadRequest,
     Completion,
@@ -26,7 +27,6 @@ from ..protocol import (
     Failure,
     Status,
     decode,
-    printable,
 )
 
 T = TypeVar("T")

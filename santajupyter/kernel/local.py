@@ -9,7 +9,8 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from ..protocol import BadRequest, Completion, Status, completion_request, decode, printable
+from ..printable import printable
+from ..protocol import BadRequest, Completion, Status, completion_request, decode
 from . import client
 from .client import NotYet, SantaError
 

@@ -14,7 +14,8 @@ from typing import Any
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
-from ..protocol import Completion, Item, printable
+from ..printable import printable
+from ..protocol import Completion, Item
 
 Logprobs = Sequence[tuple[str, float]]
 

@@ -18,6 +18,7 @@ from jupyter_server.utils import url_path_join
 from tornado import iostream, web
 
 from ..engine.process import EngineUnavailable, RequestFailed
+from ..printable import printable
 from ..protocol import (
     PIECE,
     BadRequest,
@@ -34,7 +35,6 @@ from ..protocol import (
     Usage,
     completion_request,
     load_request,
-    printable,
     text_request,
 )
 from .service import CompletionService, NotAllowed, QueueFull, Superseded, TimedOut

@@ -25,15 +25,15 @@ class RestServer(ServerApp):
 
     def init_server_extensions(self) -> None:
         self._restrict()
-        super().init_server_extensions()  # type: ignore[no-untyped-call]
+        super().init_server_extensions()
 
     def init_configurables(self) -> None:
         self._restrict()  # again: what an extension loads may have set the configuration's values anew
-        super().init_configurables()  # type: ignore[no-untyped-call]
+        super().init_configurables()
 
     def init_webapp(self) -> None:
         self._restrict()
-        super().init_webapp()  # type: ignore[no-untyped-call]
+        super().init_webapp()
 
     def _restrict(self) -> None:
         self.jpserver_extensions = {"santajupyter": True}

@@ -119,7 +119,7 @@ def test_a_hub_writes_to_its_cache_alone(
 ) -> None:
     name = name.format(tmp=tmp_path)
     named = {"commit": name} if where == "commit" else {"headers": {where: f'"{name}"'}}
-    with hub_with(tiny, **named) as endpoint:  # type: ignore[arg-type]
+    with hub_with(tiny, **named) as endpoint:
         use(endpoint, tmp_path, monkeypatch)
         with pytest.raises(ModelUnavailable) as caught:
             locate("me/tiny", "", nothing)

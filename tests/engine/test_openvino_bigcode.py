@@ -157,7 +157,7 @@ def test_the_quantised_copy_is_read_instead_of_the_weights(
 ) -> None:
     folder = make_checkpoint(tmp_path / "model")
     expected = logits(openvino_bigcode.load(folder, "int8"), IDS)
-    assert quantised.cached(folder) in cache.iterdir()
+    assert quantised.cached(folder) in [*cache.iterdir()]
     with monkeypatch.context() as patch:
         patch.setattr(openvino_bigcode, "_reader", lambda folder: pytest.fail("read the weights again"))
         np.testing.assert_array_equal(logits(openvino_bigcode.load(folder, "int8"), IDS), expected)

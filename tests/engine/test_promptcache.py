@@ -153,7 +153,7 @@ def check_entries(generator: Completer) -> None:
 
 def layers(kv: Any) -> list[torch.Tensor]:
     if isinstance(kv, openvino_bigcode.RowsKV):
-        return [torch.from_numpy(rows) for rows in kv.rows()]
+        return [torch.from_numpy(rows) for rows in kv.rows(kv.length)]
     if isinstance(kv, cuda_bigcode.TensorKV):
         return list(kv.filled(kv.length))
     return [tensor for layer in kv.layers for tensor in layer[:2]]

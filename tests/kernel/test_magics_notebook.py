@@ -103,7 +103,7 @@ def test_the_example_of_a_configuration_counts(tmp_path: Path, monkeypatch: pyte
     [line] = re.findall(r"(?m)^c\.SantaApp\..*", (ROOT / "README.md").read_text("utf-8"))
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
     (tmp_path / "jupyter_server_config.py").write_text(line.replace("bigcode/", "me/"))
-    assert doctor.configured_model() == "me/gpt_bigcode-santacoder"
+    assert doctor.configured_model() == ("me/gpt_bigcode-santacoder", "")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/cli.md", "docs/magics.md"])

@@ -193,4 +193,4 @@ async def test_others_control_characters_are_spelled_out(jp_fetch: Any) -> None:
     with pytest.raises(HTTPClientError) as failed:
         await jp_fetch("santajupyter", "load", method="POST", body=json.dumps({"model": "\x1b]0;x\x07"}))
     assert failed.value.response
-    assert json.loads(failed.value.response.body)["message"].startswith("model: \\x1b]0;x\\x07 is not one")
+    assert json.loads(failed.value.response.body)["message"].startswith("model: \ufffd]0;x\ufffd is not one")
