@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
+from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import NamedTuple
 
-from pygments.lexers import get_lexer_by_name
-from pygments.token import Comment, String
+from .pythoncode import UNPARSED, parsed, statements
 
 LANGUAGES = ("python", "java", "javascript")
 PYTHON_QUOTES = '"""'
@@ -58,10 +58,26 @@ STATEMENTS = frozenset(
         "with",
     ]
 )
+# Longer sources are refused, and longer single statements of Python's top level.
+LONGEST = 200_000
+LONGEST_STATEMENT = 40_000
 LONGEST_LINE = 400
-# The last two: nested too deeply.
-UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
-LONGEST_PARAMETERS = 4000
+# Strings and comments. A slash begins a regular expression where no value stands before it.
+TEXTS = {
+    "java": re.compile(
+        r"//[^\r\n]*|/\*.*?(?:\*/|\Z)|\"\"\"(?:\\.|[^\\])*?(?:\"\"\"|\\?\Z)"
+        r"|\"(?:\\.|[^\"\\\r\n])*\"?|'(?:\\.|[^'\\\r\n])*'?",
+        re.DOTALL,
+    ),
+    "javascript": re.compile(
+        r"//[^\r\n]*|/\*.*?(?:\*/|\Z)|`(?:\\.|[^`\\])*`?"
+        r"|\"(?:\\.|[^\"\\\r\n])*\"?|'(?:\\.|[^'\\\r\n])*'?"
+        r"|(?<=[=(,:!&|?;{}\n\[])[ ]*/(?:\\.|[^/\\\r\n]){1,200}/",
+        re.DOTALL,
+    ),
+}
+# Lines that are IPython's or the shell's.
+MAGIC = re.compile(r"%%?[a-zA-Z]|!|[\w., ]+=[ ]*[!%]")
 # With its end, where Python's parser sees one.
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
@@ -100,13 +116,17 @@ def slots(source: str, language: str) -> list[Slot]:
 def slot_around(source: str, offset: int, language: str) -> Slot:
     """The innermost function around the cursor; on a blank line, around what stands above.
 
-    Raises ValueError, with a sentence, where there is none to document.
+    Raises ValueError, with a sentence, where there is none to document, or too much to be read.
     """
     if language not in LANGUAGES:
         raise ValueError("Only functions in Python, Java and JavaScript are documented.")
+    if len(source) > LONGEST:
+        raise ValueError(f"This is too long to be documented: more than {LONGEST:,} characters.")
     line = source[:offset].rpartition("\n")[2] + source[offset:].partition("\n")[0]
     cursor = offset if line.strip() else len(source[:offset].rstrip())
-    around = [slot for slot in _functions_of(source, language) if slot.start <= cursor <= slot.end]
+    first, end = _region(source, cursor) if language == "python" else (0, len(source))
+    moved = [_moved(slot, first) for slot in _functions_of(source[first:end], language)]
+    around = [slot for slot in moved if slot.start <= cursor <= slot.end]
     if not around:
         raise ValueError("The cursor is in no function.")
     slot = max(around, key=lambda slot: slot.start)
@@ -115,11 +135,29 @@ def slot_around(source: str, offset: int, language: str) -> Slot:
     return slot
 
 
+def _region(source: str, cursor: int) -> tuple[int, int]:
+    """The statement of the top level around the cursor, or everything where that isn't much."""
+    spans = [span for span in statements(source) if span[0] <= cursor <= span[1]]
+    first, end = spans[-1] if spans else (cursor, cursor)
+    if end - first > LONGEST_STATEMENT:
+        raise ValueError(f"This is too long to be documented: more than {LONGEST_STATEMENT:,} characters.")
+    return first, end
+
+
+def _moved(slot: Slot, by: int) -> Slot:
+    return replace(slot, start=slot.start + by, end=slot.end + by, at=slot.at + by)
+
+
 def addition(source: str, slot: Slot, text: str, language: str) -> str:
     """What goes in at the slot: the documentation, or "" without words or if it changed the program."""
     comment = written(slot, text)
-    new = source[: slot.at] + comment + source[slot.at :]
-    return comment if language != "python" or same_program(new, source) else ""
+    if language != "python":
+        return comment
+    old = source[slot.start : slot.end]
+    new = source[slot.start : slot.at] + comment + source[slot.at : slot.end]
+    # A function that is indented is one only inside of something.
+    inside = "if 1:\n" if old[:1].isspace() else ""
+    return comment if same_program(inside + new, inside + old) else ""
 
 
 def written(slot: Slot, text: str) -> str:
@@ -158,7 +196,7 @@ def _functions_of(source: str, language: str) -> Iterator[Slot]:
 def _python_functions(source: str) -> Iterator[Slot]:
     lines = LINE.findall(source)
     begins = list(accumulate(map(len, lines), initial=0))
-    for node in sorted(_functions(_parsed(source)), key=lambda node: node.lineno):
+    for node in sorted(_functions(_cell(source)), key=lambda node: node.lineno):
         first = node.body[0]
         line = _first_line(first)
         indent = lines[line - 1].encode()[: first.col_offset].decode()
@@ -202,23 +240,28 @@ def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunction
     return (n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)))
 
 
-def _parsed(source: str) -> ast.Module:
+def _cell(source: str) -> ast.Module:
     """Lines for IPython or the shell count as ``pass``, which leaves every line where it is."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)
-        try:
-            return ast.parse(source)
-        except UNPARSED:
-            plain = re.sub(r"(?m)^([ \t]*)(?:%%?[a-zA-Z]|!|[\w., ]+=[ ]*[!%]).*$", r"\1pass", source)
-        try:
-            return ast.parse(plain)
-        except UNPARSED as error:
-            where = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
-            raise ValueError(f"This isn't complete Python{where}: mend it first.") from error
+    try:
+        return parsed(source)
+    except UNPARSED:
+        plain = "".join(map(_plain, source.splitlines(keepends=True)))
+    try:
+        return parsed(plain)
+    except UNPARSED as error:
+        where = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise ValueError(f"This isn't complete Python{where}: mend it first.") from error
+
+
+def _plain(line: str) -> str:
+    code = line.lstrip(" \t")
+    if not MAGIC.match(code):
+        return line
+    return line[: len(line) - len(code)] + "pass" + code[len(code.rstrip("\r\n")) :]
 
 
 def _without_docstrings(source: str) -> str:
-    tree = _parsed(source)
+    tree = _cell(source)
     for node in _functions(tree):
         if ast.get_docstring(node) is not None:
             del node.body[0]
@@ -226,21 +269,23 @@ def _without_docstrings(source: str) -> str:
 
 
 def _functions_by_look(source: str, language: str) -> Iterator[Slot]:
-    lines, code = LINE.findall(source), _without_texts(source, language)
+    lines, code = LINE.findall(source), TEXTS[language].sub(_blanks, source)
     begins = list(accumulate(map(len, lines), initial=0))
+    closed = _closed(code)
+    shapes = _shapes(lines)
+    above = 0
     for number, start in enumerate(begins[:-1]):
+        if not (number and lines[number - 1].lstrip().startswith("@")):
+            above = number  # the annotations of what comes begin here
         found = DECLARATIONS[language].match(code, start, start + LONGEST_LINE)
-        if not found or not _is_function(found, code, language):
+        if not found or not _is_function(found, code, language, closed):
             continue
-        above = number
-        while above and lines[above - 1].lstrip().startswith("@"):
-            above -= 1
         groups = found.groupdict()
         indent = found["indent"]
         yield Slot(
             name=groups["name"] or groups.get("bound") or groups.get("method") or "",
             start=begins[above],
-            end=_line_end(begins, lines, _end_by_look(lines, number, len(indent))),
+            end=_line_end(begins, lines, _end_by_look(shapes, number, len(indent))),
             documented=bool(above) and lines[above - 1].rstrip().endswith("*/"),
             at=begins[above],
             indent=indent,
@@ -250,29 +295,39 @@ def _functions_by_look(source: str, language: str) -> Iterator[Slot]:
         )
 
 
-def _end_by_look(lines: list[str], header: int, indent: int) -> int:
+class _Shape(NamedTuple):
+    """A line that isn't blank: its number, how far it is indented, and its first and last characters."""
+
+    number: int
+    depth: int
+    first: str
+    last: str
+
+
+def _shapes(lines: list[str]) -> list[_Shape]:
+    texts = ((number, line, line.strip()) for number, line in enumerate(lines))
+    return [_Shape(n, len(line) - len(line.lstrip()), text[0], text[-1]) for n, line, text in texts if text]
+
+
+def _end_by_look(shapes: list[_Shape], header: int, indent: int) -> int:
     """How many lines there are up to the end of the function: its brace stands below its header."""
     end = header + 1
-    for number, line in enumerate(lines[header + 1 :], header + 1):
-        text = line.strip()
-        depth = len(line) - len(line.lstrip())
-        if text and (depth < indent or (depth == indent and text[0] not in "{})]")):
+    for at in range(bisect_left(shapes, (header + 1,)), len(shapes)):
+        shape = shapes[at]
+        if shape.depth < indent or (shape.depth == indent and shape.first not in "{})]"):
             break
-        end = number + 1 if text else end
-        if depth == indent and text.startswith("}") and not text.endswith("{"):
+        end = shape.number + 1
+        if shape.depth == indent and shape.first == "}" and shape.last != "{":
             break
     return end
 
 
-def _without_texts(source: str, language: str) -> str:
-    """Blanks for all that is in strings and comments, so that no bracket or word in them counts."""
-    return "".join(
-        re.sub(r"[^\r\n]", " ", text) if kind in String or kind in Comment else text
-        for _, kind, text in get_lexer_by_name(language).get_tokens_unprocessed(source)
-    )
+def _blanks(text: re.Match[str]) -> str:
+    """For a string or comment, so that no bracket or word in it counts."""
+    return re.sub(r"[^\r\n]", " ", text[0])
 
 
-def _is_function(found: re.Match[str], code: str, language: str) -> bool:
+def _is_function(found: re.Match[str], code: str, language: str, closed: dict[int, int]) -> bool:
     """Whether parameters and a body follow."""
     groups = found.groupdict()
     first = (groups.get("before") or groups["name"] or groups.get("method") or "").split()
@@ -281,15 +336,17 @@ def _is_function(found: re.Match[str], code: str, language: str) -> bool:
     is_arrow = bool(groups.get("bound")) and not groups["keyword"]
     if code[found.end()] != "(":
         return is_arrow
-    body = BODIES[language].match(code, _closed(code, found.end()))
+    body = BODIES[language].match(code, closed.get(found.end(), len(code)))
     return body is not None and bool(body.groupdict().get("arrow")) == is_arrow
 
 
-def _closed(code: str, start: int) -> int:
-    """Where what the bracket at ``start`` opens is over."""
-    depth = 0
-    for at in range(start, min(len(code), start + LONGEST_PARAMETERS)):
-        depth += {"(": 1, ")": -1}.get(code[at], 0)
-        if not depth:
-            return at + 1
-    return len(code)
+def _closed(code: str) -> dict[int, int]:
+    """Of each bracket that is closed, where what is in it is over."""
+    opened: list[int] = []
+    found = {}
+    for bracket in re.finditer(r"[()]", code):
+        if bracket[0] == "(":
+            opened.append(bracket.start())
+        elif opened:
+            found[opened.pop()] = bracket.end()
+    return found

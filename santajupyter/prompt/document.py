@@ -10,7 +10,6 @@ it is made of the other cells and of those lines of the active cell that the cur
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,36 +18,11 @@ from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
 from ..protocol import Cell
+from .cursor import Cursor, Excerpt
+from .languages import comment_mark, language_of
 from .names import bound, defined, used
 
 SEPARATOR = "\n\n"
-SLASH_LANGUAGES = frozenset(
-    [
-        "c",
-        "c++",
-        "cpp",
-        "csharp",
-        "dart",
-        "go",
-        "groovy",
-        "java",
-        "javascript",
-        "js",
-        "kotlin",
-        "php",
-        "rust",
-        "scala",
-        "swift",
-        "ts",
-        "typescript",
-    ]
-)
-OTHER_MARKS = {"haskell": "--", "latex": "%", "lua": "--", "matlab": "%", "octave": "%", "sql": "--"}
-_MAGIC = re.compile(r"\s*%%(\w+)")
-# Cell magics whose body is still code of the notebook's own language.
-TRANSPARENT_MAGICS = frozenset(["capture", "debug", "memit", "prun", "python", "python3", "time", "timeit"])
-# %% begins a section there.
-NO_MAGICS = frozenset(["matlab", "octave"])
 
 # A longer comment keeps its headings and first lines, a longer line its first sentences.
 COMMENT_LINES = 8
@@ -58,83 +32,101 @@ TASK_LINES = 40
 OUTPUT_LINES = 3
 FACTS = 60
 
-# Characters above and below the cursor that are looked at; no window reaches further.
-REACH_ABOVE = 150_000
-REACH_BELOW = 50_000
-REACH_STEP = 50_000
-
-# Parts are cut at a blank line before a line that isn't indented, from this many characters on; from
+# Segments are cut at a blank line before a line that isn't indented, from this many characters on; from
 # twice as many at any line that isn't.
-PART = 500
+SEGMENT = 500
 _BORDER = re.compile(r"\n(?=[^\s)\]}])")
 
 # Lines of the active cell count when so many more are complete, and only those near the cursor.
-SETTLED_STEP = 4
-SETTLED_LINES = 40
-SETTLED_LINE = 400
+STABLE_STEP = 4
+STABLE_LINES = 40
+STABLE_LINE = 400
 # So many code cells above count with them, each with its last characters.
 NEIGHBOURS = 2
 NEIGHBOUR = 4_000
 
-# Ranks of parts: the lower, the longer it stays.
+# Priorities of segments: the lower, the longer it stays.
 FACT, USED, CODE, DOUBTFUL, NARRATIVE = range(5)
 
 
-class Part(NamedTuple):
-    """So many characters of a prefix, and the rank that they have when space is short."""
+class Segment(NamedTuple):
+    """So many characters of a prefix, and the priority that they have when space is short."""
 
     length: int
-    rank: int
+    priority: int
+
+
+class Origin(NamedTuple):
+    """So many characters of a text, and which of the excerpt's cells they are from; None: of none."""
+
+    length: int
+    cell: int | None
 
 
 @dataclass(frozen=True)
 class Document:
     """The program text left (``prefix``) and right (``suffix``) of the cursor.
 
-    ``parts`` cover the prefix from its beginning; what follows them is never left out.
+    ``segments`` cover the prefix from its beginning; what follows them is never left out. ``origins`` cover
+    all of the prefix, and ``origins_below`` all of the suffix.
     """
 
     prefix: str
     suffix: str
     language: str = "python"
-    parts: tuple[Part, ...] = field(default=(), compare=False)
+    segments: tuple[Segment, ...] = field(default=(), compare=False)
+    origins: tuple[Origin, ...] = field(default=(), compare=False)
+    origins_below: tuple[Origin, ...] = field(default=(), compare=False)
+
+
+class _Text(NamedTuple):
+    """A segment's text. Of its cell are the first ``own`` characters, or all where that is None."""
+
+    text: str
+    priority: int
+    cell: int | None = None
+    own: int | None = None
+
+    def origins(self) -> list[Origin]:
+        own = len(self.text) if self.own is None else self.own
+        both = [Origin(own, self.cell), Origin(len(self.text) - own, None)]
+        return [origin for origin in both if origin.length]
 
 
 def document(
-    cells: Sequence[Cell],
-    active: int,
-    offset: int,
+    where: Excerpt,
     language: str = "python",
     facts: Sequence[str] = (),
     modules: Sequence[str] = (),
 ) -> Document:
-    """The notebook as its language's program, cut ``offset`` code points into ``cells[active]``.
+    """The notebook as its language's program, split at the cursor.
 
     ``modules`` (what imported files define) go before the first cell and ``facts`` (what the
     kernel knows) right above the active one, each a comment of one line.
     """
-    cell = cells[active]
-    left, right = cell.source[:offset], cell.source[offset:]
-    spoken = language_of(cell, language)
-    if spoken == "markdown":
+    cell, cursor = where.cells[where.active], where.cursor
+    cells, own = where.cells, language_of(cell, language)
+    if own == "markdown":
         facts = ()
-    elif spoken != language:
-        cells, language = _in_foreign_eyes(cells, language, spoken), spoken
-    settled = _settled(left, right)
-    above, below = _in_order(cells, active, language, used(settled) - bound(settled))
-    wanted = used("\n".join([settled, *_neighbours(above, language)]))
-    texts = [
-        *_comments(modules, language, wanted),
-        *_above(above, language, wanted),
+    elif own != language:
+        cells, language = _in_foreign_eyes(cells, language, own), own
+    stable = _stable(cursor)
+    above, below = _in_order(cells, where.active, language, used(stable) - bound(stable))
+    names = used("\n".join([stable, *_neighbours([cells[n] for n in above], language)]))
+    prefix = [
+        *_comments(modules, language, names),
+        *_above(cells, above, language, names),
         *_comments([*facts[:FACTS], *_failure(cell)], language),
-        *_own(left, wanted),
+        *_active(cursor.left, where.active, names),
     ]
-    rest = render(below, language)
+    suffix = [_Text(cursor.right, CODE, where.active), *_below(cells, below, language)]
     return Document(
-        prefix="".join(text for text, _ in texts),
-        suffix=right + SEPARATOR + rest if rest else right,
-        language=spoken,
-        parts=tuple(Part(len(text), rank) for text, rank in texts[:-1]),
+        prefix="".join(text.text for text in prefix),
+        suffix="".join(text.text for text in suffix),
+        language=own,
+        segments=tuple(Segment(len(text.text), text.priority) for text in prefix[:-1]),
+        origins=tuple(chain.from_iterable(text.origins() for text in prefix)),
+        origins_below=tuple(chain.from_iterable(text.origins() for text in suffix)),
     )
 
 
@@ -154,27 +146,14 @@ def render_cell(cell: Cell, language: str = "python", comment_lines: int = COMME
     return source
 
 
-def language_of(cell: Cell, language: str) -> str:
-    """The language that a cell of a notebook in ``language`` is written in: a cell magic names its own."""
-    if cell.type == "markdown":
-        return "markdown"
-    magic = _MAGIC.match(cell.source) if language.lower() not in NO_MAGICS else None
-    return magic[1].lower() if magic and magic[1] not in TRANSPARENT_MAGICS else language
-
-
-def _in_foreign_eyes(cells: Sequence[Cell], language: str, spoken: str) -> list[Cell]:
+def _in_foreign_eyes(cells: Sequence[Cell], language: str, own: str) -> list[Cell]:
     """For a cell in another language the notebook's own code is what becomes comments."""
     return [
         replace(cell, type="markdown")
-        if cell.type == "code" and language_of(cell, language) != spoken
+        if cell.type == "code" and language_of(cell, language) != own
         else cell
         for cell in cells
     ]
-
-
-def comment_mark(language: str) -> str:
-    name = language.lower()
-    return "//" if name in SLASH_LANGUAGES else OTHER_MARKS.get(name, "#")
 
 
 def _as_comment(lines: Iterable[str], language: str) -> str:
@@ -185,8 +164,8 @@ def _as_comment(lines: Iterable[str], language: str) -> str:
 def _gist(source: str, most: int) -> list[str]:
     """The lines that aren't blank; of more than ``most`` the headings with a line each, and the first."""
     lines = [line for line in source.split("\n") if line.strip()]
-    told = [line.startswith("#") or before.startswith("#") for before, line in pairwise(["#", *lines])]
-    kept = sorted(sorted(range(len(lines)), key=lambda i: (not told[i], i))[:most])
+    heads = [line.startswith("#") or before.startswith("#") for before, line in pairwise(["#", *lines])]
+    kept = sorted(sorted(range(len(lines)), key=lambda i: (not heads[i], i))[:most])
     return [_sentences(lines[i]) for i in kept]
 
 
@@ -199,45 +178,30 @@ def _sentences(line: str) -> str:
     return begun[:end] if end > 0 else begun
 
 
-def _settled(left: str, right: str) -> str:
-    """Lines around the cursor's own; those above count SETTLED_STEP at a time."""
-    above, below = left.split("\n")[:-1], right.split("\n", SETTLED_LINES)[1:]
-    whole = len(above) // SETTLED_STEP * SETTLED_STEP
-    lines = [*above[max(0, whole - SETTLED_LINES) : whole], *below[: SETTLED_LINES - 1]]
-    return "\n".join(line[:SETTLED_LINE] for line in lines)
+def _stable(cursor: Cursor) -> str:
+    """Lines around the cursor's own; those above count STABLE_STEP at a time."""
+    above, below = cursor.above.split("\n")[:-1], cursor.below.split("\n", STABLE_LINES)[1:]
+    whole = len(above) // STABLE_STEP * STABLE_STEP
+    lines = [*above[max(0, whole - STABLE_LINES) : whole], *below[: STABLE_LINES - 1]]
+    return "\n".join(line[:STABLE_LINE] for line in lines)
 
 
 def _in_order(
     cells: Sequence[Cell], active: int, language: str, names: frozenset[str]
-) -> tuple[list[Cell], list[Cell]]:
-    """The cells that stand above the cursor's, and those below, each source once: the nearest.
+) -> tuple[list[int], list[int]]:
+    """The numbers of the cells that stand above the cursor's, and below; each source once: the nearest.
 
     The document's order, but for the cells of :func:`_latest`: they come last of the code above.
     """
-    first, last = _reach(cells, active)
-    near = [*range(first, active), *range(active + 1, last)]
+    near = [*range(active), *range(active + 1, len(cells))]
     code = [i for i in near if cells[i].type == "code" and language_of(cells[i], language) == language]
     latest = _latest(cells, code if names else (), active, names)
-    above = [i for i in near if i < active and i not in latest]
-    below = [i for i in near if i > active and i not in latest]
+    moved = frozenset(latest)
+    above = [i for i in near if i < active and i not in moved]
+    below = [i for i in near if i > active and i not in moved]
     end = next((n for n in range(len(above), 0, -1) if cells[above[n - 1]].type == "code"), 0)
     above[end:end] = latest
-    return _once(cells[i] for i in reversed(above))[::-1], _once(cells[i] for i in below)
-
-
-def _reach(cells: Sequence[Cell], active: int) -> tuple[int, int]:
-    """The first cell to look at, and one after the last; those far above go in large steps."""
-    excess = sum(len(cell.source) for cell in cells[:active]) - REACH_ABOVE
-    excess = math.ceil(max(0, excess) / REACH_STEP) * REACH_STEP
-    first = 0
-    while excess > 0 and first < active - 1:
-        excess -= len(cells[first].source)
-        first += 1
-    room, last = REACH_BELOW, active + 1
-    while last < len(cells) and room > 0:
-        room -= len(cells[last].source)
-        last += 1
-    return first, last
+    return _once(cells, reversed(above))[::-1], _once(cells, below)
 
 
 def _latest(cells: Sequence[Cell], code: Sequence[int], active: int, names: frozenset[str]) -> list[int]:
@@ -260,10 +224,10 @@ def _latest(cells: Sequence[Cell], code: Sequence[int], active: int, names: froz
     return sorted(found, key=lambda i: found[i])
 
 
-def _once(cells: Iterable[Cell]) -> list[Cell]:
-    found: dict[tuple[str, str], Cell] = {}
-    for cell in cells:
-        found.setdefault((cell.type, cell.source.strip()), cell)
+def _once(cells: Sequence[Cell], numbers: Iterable[int]) -> list[int]:
+    found: dict[tuple[str, str], int] = {}
+    for number in numbers:
+        found.setdefault((cells[number].type, cells[number].source.strip()), number)
     return list(found.values())
 
 
@@ -273,58 +237,70 @@ def _neighbours(above: Sequence[Cell], language: str) -> list[str]:
     return [*islice(own, NEIGHBOURS)]
 
 
-def _above(cells: Sequence[Cell], language: str, wanted: frozenset[str]) -> Iterator[tuple[str, int]]:
-    ran = any(cell.execution_count for cell in cells)
-    for number, cell in enumerate(cells, 1):
-        text = render_cell(cell, language, TASK_LINES if number == len(cells) else COMMENT_LINES)
-        if not text:
+def _above(
+    cells: Sequence[Cell], numbers: Sequence[int], language: str, names: frozenset[str]
+) -> Iterator[_Text]:
+    ran = any(cells[number].execution_count for number in numbers)
+    for number in numbers:
+        cell = cells[number]
+        source = render_cell(cell, language, TASK_LINES if number == numbers[-1] else COMMENT_LINES)
+        if not source:
             continue
         if language_of(cell, language) != language:
-            rank = NARRATIVE
+            text, priority = source, NARRATIVE
         else:
-            rank = CODE if cell.execution_count or not ran else DOUBTFUL
-            text = "\n".join([text, *_shown(cell, language)])
-        for part in _split(text + SEPARATOR):
-            yield part, DOUBTFUL if _has_failed(cell) else _rank(part, rank, wanted)
+            text = "\n".join([source, *_shown(cell, language)])
+            priority = CODE if cell.execution_count or not ran else DOUBTFUL
+        left = len(source)
+        for piece in _split(text + SEPARATOR):
+            level = DOUBTFUL if _has_failed(cell) else _priority(piece, priority, names)
+            yield _Text(piece, level, number, max(0, min(left, len(piece))))
+            left -= len(piece)
 
 
-def _rank(part: str, rank: int, wanted: frozenset[str]) -> int:
-    return USED if rank != NARRATIVE and wanted & defined(part.strip("\n")) else rank
+def _below(cells: Sequence[Cell], numbers: Sequence[int], language: str) -> Iterator[_Text]:
+    for number in numbers:
+        if text := render_cell(cells[number], language):
+            yield _Text(SEPARATOR + text, CODE, number)
 
 
-def _own(left: str, wanted: frozenset[str]) -> Iterator[tuple[str, int]]:
-    """The active cell's parts; the last one, with the cursor, is there even if empty."""
-    for part in _split(left):
-        yield part, _rank(part, CODE, wanted)
+def _active(left: str, active: int, names: frozenset[str]) -> Iterator[_Text]:
+    """The active cell's segments; the last one, with the cursor, is there even if empty."""
+    *before, last = _split(left)
+    for piece in before:
+        yield _Text(piece, _priority(piece, CODE, names), active)
+    yield _Text(last, CODE, active)
+
+
+def _priority(text: str, priority: int, names: frozenset[str]) -> int:
+    return USED if priority != NARRATIVE and names & defined(text.strip("\n")) else priority
 
 
 def _split(text: str) -> list[str]:
-    if len(text) < PART:
+    if len(text) < SEGMENT:
         return [text]
     parts, start = [], 0
-    for border in _BORDER.finditer(text, PART - 1):
+    for border in _BORDER.finditer(text, SEGMENT - 1):
         length = border.end() - start
-        if length >= 2 * PART or (length >= PART and text[border.start() - 1] == "\n"):
+        if length >= 2 * SEGMENT or (length >= SEGMENT and text[border.start() - 1] == "\n"):
             parts.append(text[start : border.end()])
             start = border.end()
     return [*parts, text[start:]]
 
 
-def _comments(
-    lines: Sequence[str], language: str, wanted: frozenset[str] | None = None
-) -> list[tuple[str, int]]:
-    """Each line a comment; facts, or else signatures, of which the ``wanted`` count more."""
+def _comments(lines: Sequence[str], language: str, names: frozenset[str] | None = None) -> list[_Text]:
+    """Each line a comment; facts, or else signatures, of which those of ``names`` count more."""
     mark = comment_mark(language)
     texts = [f"{mark} {' '.join(line.split())}\n" for line in lines]
     if texts:
         texts[-1] += "\n"
-    return [(text, FACT if wanted is None else _signature_rank(text, wanted)) for text in texts]
+    return [_Text(text, FACT if names is None else _signature_priority(text, names)) for text in texts]
 
 
-def _signature_rank(line: str, wanted: frozenset[str]) -> int:
+def _signature_priority(line: str, names: frozenset[str]) -> int:
     """``place.py: def name(...)``, of which the place's name or the function's may be used."""
     place, _, signature = line.partition(": ")
-    return USED if wanted & (used(place) | defined(signature)) else DOUBTFUL
+    return USED if names & (used(place) | defined(signature)) else DOUBTFUL
 
 
 def _has_failed(cell: Cell) -> bool:

@@ -8,39 +8,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from ..protocol import Cell, Variable
+from .cursor import Excerpt
+from .names import imported
 
-# The cells whose names are told of, besides the cursor's own.
+# The cells whose names are told of, besides the cursor's own, and of each so many characters or a third less.
 ABOVE = 2
 BELOW = 1
+NEAR = 30_000
 MAX_FACTS = 8
 MAX_LENGTH = 200
 MAX_DETAIL = 60
 
 NAME = re.compile(r"[^\W\d]\w*")
-IMPORTS = re.compile(r"^\s*(?:import|from)\b.*", re.MULTILINE)
 DEFINED = re.compile(r"\b(?:class|def)\s+(\w+)")
-UNFINISHED = re.compile(r"\w+\Z")
 
 
-def facts(variables: Sequence[Variable], cells: Sequence[Cell], active: int, offset: int) -> tuple[str, ...]:
+def facts(variables: Sequence[Variable], where: Excerpt) -> tuple[str, ...]:
     """A line for each variable that the code around the cursor names, the last named one last.
 
     The word being typed isn't a name yet, so that the lines stay the same from key to key. What the
-    cells say themselves (an import, a definition) isn't told again.
+    cells say themselves (an import, a definition) isn't said again.
     """
+    cells, active = where.cells, where.active
     if not variables or cells[active].type != "code":
         return ()
-    source = cells[active].source
     above = _code(cells[max(0, active - ABOVE) : active])
     below = _code(cells[active + 1 : active + 1 + BELOW])
-    near = "\n".join([source[offset:], below, above, UNFINISHED.sub("", source[:offset])])
-    told = set(DEFINED.findall(near))
-    told.update(name for line in IMPORTS.findall(_code(cells)) for name in NAME.findall(line))
-    known = {variable.name: variable for variable in variables if variable.name not in told}
-    lines = (line(known[name]) for name in dict.fromkeys(NAME.findall(near)) if name in known)
+    near = [where.cursor.right[:NEAR], below[:NEAR], _ending(above), _ending(where.cursor.settled)]
+    names = dict.fromkeys(chain.from_iterable(map(NAME.findall, near)))
+    said = frozenset(chain.from_iterable(map(DEFINED.findall, near)))
+    said = said.union(*(imported(cell.source) for cell in cells if cell.type == "code"))
+    known = {variable.name: variable for variable in variables}
+    lines = (line(known[name]) for name in names if name in known and name not in said)
     return tuple(filter(None, lines))[-MAX_FACTS:]
+
+
+def _ending(text: str) -> str:
+    """The text's end; it begins elsewhere only after many more characters."""
+    step = NEAR // 3
+    return text[max(0, (len(text) - NEAR) // step * step + step) if len(text) > NEAR else 0 :]
 
 
 def files_line(files: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from .modules import may_be_read, notebook_folder
+from .cursor import Cursor
+from .modules import is_inside, may_be_read, notebook_folder
 from .names import READER
 
 MAX_ENTRIES = 1000
@@ -22,15 +23,15 @@ _READS = re.compile(rf"\b{READER}\(")
 _BEGUN = re.compile(r"""["']([^"'\n]*/)[^"'/\n]*\Z""")
 
 
-def data_files(root: Path, path: str, code: str, left: str) -> list[str]:
+def data_files(root: Path, path: str, cursor: Cursor) -> list[str]:
     """Paths from the folder of the notebook at ``path``, which is relative to ``root``, with ``/``.
 
     Those of the files in that folder and one level further down, and of those in the folder that the string
-    at the end of ``left`` has begun with. None where ``code`` reads no file. No error is raised.
+    left of the cursor has begun with. None where the cursor's cell reads no file. No error is raised.
     """
-    if not _READS.search(code):
+    if not (_READS.search(cursor.left) or _READS.search(cursor.right)):
         return []
-    begun = _BEGUN.search(left)
+    begun = _BEGUN.search(cursor.line_left)
     try:
         root = root.resolve()
         there = _files(root, notebook_folder(root, path), begun[1] if begun else "")
@@ -54,7 +55,7 @@ def _files(root: Path, folder: Path, begun: str) -> Iterator[str]:
 
 def _entries(root: Path, folder: Path) -> Iterator[os.DirEntry[str]]:
     """The first of those that may be read, in the file system's order."""
-    if not may_be_read(root, folder.resolve()):
+    if not (is_inside(root, folder) and may_be_read(root, folder.resolve())):
         return
     try:
         with os.scandir(folder) as entries:

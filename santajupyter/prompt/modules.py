@@ -6,13 +6,18 @@ Files are read and parsed, never imported; none outside the server's root, none 
 from __future__ import annotations
 
 import ast
+import os
 import re
-import warnings
+import tokenize
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 
+from .pythoncode import UNPARSED, parsed, statements
+
+# Modules that are looked for, and files that are read.
+MAX_MODULES = 200
 MAX_FILES = 16
 MAX_FILE_BYTES = 200_000
 MAX_LINES = 60
@@ -32,8 +37,8 @@ def signatures(root: Path, path: str, sources: Iterable[str]) -> list[str]:
     root = root.resolve()
     try:
         folders = _folders(root, notebook_folder(root, path))
-        wanted = _imported("\n".join(sources))
-        files = {file: names for module, names in wanted.items() if (file := _find(root, folders, module))}
+        wanted = islice(_imported("\n".join(sources)).items(), MAX_MODULES)
+        files = {file: names for module, names in wanted if (file := _find(root, folders, module))}
         lines = (_lines(root, file, names) for file, names in islice(files.items(), MAX_FILES))
         return [*islice(chain.from_iterable(lines), MAX_LINES)]
     except (OSError, ValueError, RuntimeError):  # a null byte in the path, a loop of links
@@ -81,7 +86,18 @@ def _find(root: Path, folders: Iterable[Path], module: str) -> Path | None:
 
 def notebook_folder(root: Path, path: str) -> Path:
     """Of the notebook that the server calls ``path``; links are followed. Raises OSError, ValueError."""
-    return (root / path.removeprefix("RTC:").lstrip("/")).resolve().parent
+    file = root / path.removeprefix("RTC:").lstrip("/")
+    if not is_inside(root, file):
+        raise ValueError(f"{path} is outside of the server's folder")
+    return file.resolve().parent
+
+
+def is_inside(root: Path, path: Path) -> bool:
+    """Whether the path leads into the server's root by its letters alone.
+
+    Asked first: looking at a path on another drive or host may take long, and tells the host who looks.
+    """
+    return Path(os.path.normpath(path)).is_relative_to(root)
 
 
 def may_be_read(root: Path, path: Path) -> bool:
@@ -102,17 +118,23 @@ def _lines(root: Path, file: Path, names: frozenset[str] | None) -> Iterator[str
 def _outline(file: Path, changed: int, size: int) -> tuple[tuple[str, str], ...]:
     """Name and signature of each public function and class; cached while the file stays as it is."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(file.read_bytes())
-        return tuple(
-            (node.name, _signature(node))
-            for node in tree.body
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-            and not node.name.startswith("_")
-        )
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        with tokenize.open(file) as opened:
+            source = opened.read()
+        return tuple(_public(chain.from_iterable(_bodies(source))))
+    except (OSError, *UNPARSED):
         return ()
+
+
+def _bodies(source: str) -> Iterator[list[ast.stmt]]:
+    for start, end in statements(source):
+        if end - start == len(source) or source.startswith(("@", "async ", "class ", "def "), start):
+            yield parsed(source[start:end]).body
+
+
+def _public(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for node in statements:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            yield node.name, _signature(node)
 
 
 def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from santajupyter.prompt.cursor import Cursor
 from santajupyter.prompt.facts import files_line
 from santajupyter.prompt.files import MAX_FILES, data_files
 
@@ -35,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def read(root: Path, code: str, path: str = "work/book.ipynb") -> list[str]:
-    return data_files(root, path, code, code)
+    return data_files(root, path, Cursor(code, ""))
 
 
 @pytest.mark.parametrize("code", ["open(", "x = pd.read_csv('", "np.load(a)\n"])
