@@ -31,6 +31,7 @@ from santajupyter.engine.model import KV, Model
 from santajupyter.engine.work import Control
 from santajupyter.evaluation.places import MAX_NEW_TOKENS, body, read_folder
 from santajupyter.evaluation.replay import Result
+from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import Document, document
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, end_ids, fit, recognize
 from santajupyter.protocol import Sampling, completion_request
@@ -217,7 +218,8 @@ def lines(results: Path, folder: Path, tokenizer: CodeTokenizer, order: str) -> 
         if result.configuration != "no-rules":
             continue
         request = completion_request(body(books[result.place.notebook], result.place))
-        where = document(request.cells, request.active, request.offset, request.language)
+        place = request.cells, request.active, request.offset, request.language
+        where = document(excerpt(*place), request.language)
         prompt = fit(where, tokenizer, family, worker.MAX_WINDOW, MAX_NEW_TOKENS, order)
         healed = tokenizer.decode(prompt.healed)
         yield Line(where, prompt.ids, healed, tuple(tokenizer.encode(f"{healed}{result.text}\n")))

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
+from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import SEPARATOR, render_cell
 from santajupyter.prompt.facts import facts
 from santajupyter.protocol import Cell, Variable
@@ -39,7 +40,7 @@ def render_with_facts(cells: Sequence[Cell]) -> str:
     for at, cell in enumerate(cells):
         lines: tuple[str, ...] = ()
         if at % EVERY == 0:
-            lines = facts([variable for variable in known.values() if variable], cells, at, 0)
+            lines = facts([variable for variable in known.values() if variable], excerpt(cells, at, 0))
         text = render_cell(cell)
         if text:
             parts.append(

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import document
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit
 
@@ -92,7 +93,7 @@ class Replay:
         return self._rng.sample(self._peers, len(self._peers))
 
     def _question(self, state: State) -> Question:
-        text = document(state.cells, state.active, state.offset)
+        text = document(excerpt(state.cells, state.active, state.offset))
         return Question(text, fit(text, self._tokenizer, self._family, self._window, self._new))
 
     def _ask(self, peer: Peer, question: Question, speed: Speed, pause: float) -> None:

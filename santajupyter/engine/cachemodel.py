@@ -36,17 +36,17 @@ def cache_text(document: Document, tokenizer: CodeTokenizer, healed: Sequence[in
 
     They end where the model's new tokens begin: before the ids ``healed`` that are generated again.
     """
-    ends = [0, *accumulate(part.length for part in document.parts)]
+    ends = [0, *accumulate(segment.length for segment in document.segments)]
     first = next(i for i, end in enumerate(ends) if end >= ends[-1] - REACH)
-    parts = [document.prefix[start:end] for start, end in pairwise(ends[first:])]
+    texts = [document.prefix[start:end] for start, end in pairwise(ends[first:])]
     rest = document.prefix[ends[-1] :][-REACH:]
-    if not rest and parts:
-        rest = parts.pop()
+    if not rest and texts:
+        rest = texts.pop()
     last = np.array(tokenizer.encode(rest), np.int32)
     if healed and last[-len(healed) :].tolist() == list(healed):
         last = last[: -len(healed)]
     below = tokenizer.below(document.suffix[:REACH])
-    return np.concatenate([below, np.array([BORDER], np.int32), *map(tokenizer.part, parts), last])
+    return np.concatenate([below, np.array([BORDER], np.int32), *map(tokenizer.segment, texts), last])
 
 
 def interpolated(logits: Row, text: Text, made: Sequence[int] = ()) -> Row:

@@ -89,8 +89,8 @@ class _Text(NamedTuple):
 
     def origins(self) -> list[Origin]:
         own = len(self.text) if self.own is None else self.own
-        both = [Origin(own, self.cell), Origin(len(self.text) - own, None)]
-        return [origin for origin in both if origin.length]
+        rest = len(self.text) - own
+        return [Origin(own, self.cell), *([Origin(rest, None)] if rest else [])]
 
 
 def document(

@@ -1,49 +1,70 @@
 """What the model sees, by piece: which cell, how many tokens, how many of them in the prompt cache.
 
-Pure, like notebook.py and fim.py: locate_pieces knows no tokens, explain knows no cells.
+Pure, like document.py and fim.py: locate_pieces knows no tokens, explain knows no cells.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from functools import partial
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby
 from typing import Any
 
 from ..protocol import Cell
-from .document import TASK_LINES, Document, render_cell
+from .cursor import Excerpt
+from .document import Document, Origin
 from .fim import CodeTokenizer, Family, Prompt
 
 # {"prefix": [[name, end], …], "suffix": …}: consecutive pieces; ends are code points into the text.
 # {"absent": [[name, length], …]}: cells that neither has.
 Pieces = Mapping[str, Sequence[tuple[str, int]]]
+# Tokens; a text may have U+FFFD itself.
+LONGEST_CHARACTER = 8
 LEFT, RIGHT, OTHER = "left of the cursor", "right of the cursor", "added by the server"
 
 
-def locate_pieces(document: Document, cells: Sequence[Cell], active: int, offset: int) -> Pieces:
-    """Which part of the document's texts is which cell, and what belongs to no cell.
+def locate_pieces(document: Document, where: Excerpt, notebook: Sequence[Cell]) -> Pieces:
+    """Which part of the document's texts is which cell of the notebook, and what belongs to none.
 
-    Found by looking for the cells' texts, so it holds whatever else a document is made of, and in
-    whatever order. Of cells with the same text it is the nearest.
+    Blanks go to the piece after them. Of cells with the same text only the nearest is in the document. Those
+    out of reach count as one where there are several.
     """
-    left, right = cells[active].source[:offset], cells[active].source[offset:]
-    prefix = _Claims(document.prefix, len(document.prefix) - len(left), len(document.prefix), LEFT)
-    suffix = _Claims(document.suffix, 0, len(right), RIGHT)
-    others = [
-        (number, _renderings(cell, document.language))
-        for number, cell in enumerate(cells)
-        if number != active and cell.source.strip()
+    there = {origin.cell for origin in (*document.origins, *document.origins_below)}
+    far_below = where.first + len(where.cells)
+    near = range(where.first, far_below)
+    absent = [
+        *_absent(notebook, range(where.first)),
+        *(one for n in near if n - where.first not in there for one in _absent(notebook, range(n, n + 1))),
+        *_absent(notebook, range(far_below, len(notebook))),
     ]
-    absent = {}
-    # The longest first: the text of a short one may be a line of another.
-    for number, forms in sorted(others, key=lambda other: (-len(other[1][0]), abs(other[0] - active))):
-        name = f"cell {number + 1}"
-        if not any(claims.take(form, name) for claims in (prefix, suffix) for form in forms):
-            absent[number] = (name, len(forms[0]))
-    in_order = [absent[number] for number in sorted(absent)]
-    return {"prefix": prefix.pieces(), "suffix": suffix.pieces(), "absent": in_order}
+    return {
+        "prefix": [*_named(document.prefix, document.origins, where, LEFT)],
+        "suffix": [*_named(document.suffix, document.origins_below, where, RIGHT)],
+        "absent": absent,
+    }
+
+
+def _absent(notebook: Sequence[Cell], numbers: range) -> list[tuple[str, int]]:
+    """The cells as one, if they say anything: the name and how many characters they have."""
+    said = [n for n in numbers if notebook[n].source and not notebook[n].source.isspace()]
+    if not said:
+        return []
+    name = f"cell {said[0] + 1}" if len(said) == 1 else f"cells {said[0] + 1} to {said[-1] + 1}"
+    return [(name, sum(len(notebook[n].source.strip("\n")) for n in said))]
+
+
+def _named(text: str, origins: Iterable[Origin], where: Excerpt, active: str) -> Iterator[tuple[str, int]]:
+    """(name, end) of each piece."""
+    start = end = 0
+    for cell, run in groupby(origins, lambda origin: origin.cell):
+        end += sum(origin.length for origin in run)
+        if end == start or (cell is None and text[start:end].isspace()):
+            continue
+        start = end
+        if cell is None:
+            yield OTHER, end
+        else:
+            yield active if cell == where.active else f"cell {where.first + cell + 1}", end
 
 
 def explain(
@@ -66,9 +87,11 @@ def explain(
     for part, ids in runs:
         if part != "format":
             texts[part] = tokenizer.decode(ids) + texts[part]
-    segments = {
-        "prefix": _of_prefix(document, pieces["prefix"], prompt.parts, len(texts["prefix"])),
-        "suffix": _of_suffix(document.suffix, pieces["suffix"], texts["suffix"]),
+    kept = {
+        "prefix": _kept(
+            document.prefix, pieces["prefix"], _spans(document, prompt.segments, len(texts["prefix"]))
+        ),
+        "suffix": _kept(document.suffix, pieces["suffix"], [(0, len(texts["suffix"]))]),
     }
     shown = []
     start = 0
@@ -78,11 +101,11 @@ def explain(
             text = "".join(map(tokenizer.raw, ids))
             shown.append(_piece("format", text, len(ids), counted))
         else:
-            kept = [(name, len(text)) for name, text, _ in segments[part]]
-            shown += _split(ids, tokenizer.decode(ids), kept, counted, tokenizer)
+            lengths = [(name, length) for name, length, _ in kept[part]]
+            shown += _split(ids, tokenizer.decode(ids), lengths, counted, tokenizer)
         start += len(ids)
     left_out: dict[str, int] = {}
-    for name, _, lost in [*segments["prefix"], *segments["suffix"]]:
+    for name, _, lost in [*kept["prefix"], *kept["suffix"]]:
         if lost.strip():
             left_out[name] = left_out.get(name, 0) + len(lost)
     left_out.update(pieces["absent"])
@@ -90,74 +113,38 @@ def explain(
     return {"pieces": shown, "healed": healed, "left_out": named}
 
 
-class _Claims:
-    """A text of which cells claim their own, at whole lines; ``own`` is the active cell's from the start."""
+def _spans(document: Document, segments: Sequence[int], length: int) -> list[tuple[int, int]]:
+    """What the prompt has of the prefix, in order: of the segments that were kept, and of the text that no
 
-    def __init__(self, text: str, start: int, end: int, own: str) -> None:
-        self._text = text
-        self._taken = [(start, end, own)]
-
-    def take(self, piece: str, name: str) -> bool:
-        """Claim where the piece stands, the last such place."""
-        found = [match.span() for match in re.finditer(rf"(?m)^{re.escape(piece)}$", self._text)]
-        for start, end in reversed(found):
-            if all(end <= first or last <= start for first, last, _ in self._taken):
-                self._taken.append((start, end, name))
-                return True
-        return False
-
-    def pieces(self) -> list[tuple[str, int]]:
-        """All of the text; blanks go to the piece after them, what nobody claimed is OTHER."""
-        found: list[tuple[str, int]] = []
-        at = 0
-        for start, end, name in sorted(self._taken):
-            if self._text[at:start].strip():
-                found.append((OTHER, start))
-                at = start
-            if end > at:
-                found.append((name, end))
-                at = end
-        if at < len(self._text):
-            name = OTHER if self._text[at:].strip() or not found else found.pop()[0]
-            found.append((name, len(self._text)))
-        return found
-
-
-def _renderings(cell: Cell, language: str) -> list[str]:
-    """What a cell may look like in a document, the longest first."""
-    forms = {cell.source.strip("\n"), render_cell(cell, language), render_cell(cell, language, TASK_LINES)}
-    return sorted(filter(None, forms), key=len, reverse=True)
-
-
-def _of_prefix(
-    document: Document, pieces: Sequence[tuple[str, int]], parts: Sequence[int], length: int
-) -> list[tuple[str, str, str]]:
-    """(name, what was kept, what was lost) of each piece; of the parts that were kept the last ``length``
-
-    characters, and of the text that no part covers.
+    segment covers, the last ``length`` characters.
     """
-    ends = [0, *accumulate(part.length for part in document.parts)]
-    spans = [*((ends[n], ends[n + 1]) for n in parts), (ends[-1], len(document.prefix))]
-    kept = bytearray(len(document.prefix))
+    ends = [0, *accumulate(segment.length for segment in document.segments)]
+    spans = [*((ends[n], ends[n + 1]) for n in segments), (ends[-1], len(document.prefix))]
+    found = []
     for start, end in reversed(spans):
         start = max(start, end - length)
         length -= end - start
-        kept[start:end] = b"\1" * (end - start)
-    found = []
-    for (name, _), (start, end) in zip(pieces, pairwise([0, *(end for _, end in pieces)]), strict=True):
-        letters = list(zip(document.prefix[start:end], kept[start:end], strict=True))
-        shown, lost = ("".join(c for c, is_kept in letters if is_kept == side) for side in (True, False))
-        found.append((name, shown, lost))
+        found.append((start, end))
+    return found[::-1]
+
+
+def _kept(
+    text: str, pieces: Sequence[tuple[str, int]], spans: Sequence[tuple[int, int]]
+) -> list[tuple[str, int, str]]:
+    """Of each piece of the text its name, how many characters of it are in the spans, and what is in none."""
+    found, number, start = [], 0, 0
+    for name, end in pieces:
+        inside, at, lost = 0, start, []
+        while number < len(spans) and spans[number][0] < end:
+            first, last = max(spans[number][0], start), min(spans[number][1], end)
+            lost.append(text[at:first])
+            inside, at = inside + last - first, last
+            if spans[number][1] > end:
+                break
+            number += 1
+        found.append((name, inside, "".join([*lost, text[at:end]])))
+        start = end
     return found
-
-
-def _of_suffix(text: str, pieces: Sequence[tuple[str, int]], kept: str) -> list[tuple[str, str, str]]:
-    """As _of_prefix, for a text that lost its end."""
-    borders = [0, *(end for _, end in pieces)]
-    return [
-        (name, text[start : min(end, len(kept))], text[max(start, len(kept)) : end])
-        for (name, _), (start, end) in zip(pieces, pairwise(borders), strict=True)
-    ]
 
 
 def _runs(
@@ -193,19 +180,28 @@ def _split(
             ends[end] = name
     pieces = []
     begun = token = 0
+    reached = [*_reached(ids, tokenizer)]
     for end, name in ends.items():
         end = min(end, len(text))
         if end <= begun:
             continue
-        last = bisect_left(range(len(ids)), end, token, key=partial(_length, ids, tokenizer))
+        last = bisect_left(reached, end, token) if reached[-1] >= end else len(ids)
         pieces.append(_piece(name, text[begun:end], last - token, cached - token))
         begun, token = end, last
     return pieces
 
 
-def _length(ids: Sequence[int], tokenizer: CodeTokenizer, count: int) -> int:
-    """How many whole characters the first ids are."""
-    return len(tokenizer.decode(ids[:count]).rstrip("\ufffd"))
+def _reached(ids: Sequence[int], tokenizer: CodeTokenizer) -> Iterator[int]:
+    """How many whole characters the first none, one, two, … of the ids are."""
+    done = 0
+    half: list[int] = []
+    yield done
+    for token in ids:
+        half.append(token)
+        text = tokenizer.decode(half)
+        if not text.endswith("\ufffd") or len(half) == LONGEST_CHARACTER:
+            done, half = done + len(text), []
+        yield done + len(text.rstrip("\ufffd")) if half else done
 
 
 def _piece(name: str, text: str, tokens: int, cached: int) -> dict[str, Any]:

@@ -28,9 +28,9 @@ SUFFIX_SHARE = 1 / 4
 # What is too long is cut in steps of this share of the room, so that all but the prompt's
 # end, and with it the prompt cache, stays the same for many keystrokes.
 CUT_SHARE = 1 / 8
-# Of the room for the prefix's parts, this share is for the nearest ones, whatever they are.
+# Of the room for the prefix's segments, this share is for the nearest ones, whatever they are.
 NEAR_SHARE = 1 / 2
-# When so many parts didn't fit, what is left of the room is not worth more tokenizing.
+# When so many segments didn't fit, what is left of the room is not worth more tokenizing.
 MISSES = 8
 # No tokenizer here has code with more characters a token: what is further away than
 # this can't reach the window and needn't be tokenized.
@@ -100,14 +100,14 @@ class Prompt:
     """Token ids for the model, the length still free for new tokens, and ``healed``:
 
     the ids that were taken off the prompt's end; their text must be generated again first. There is room for
-    them too. ``parts``: the numbers of the document's parts that it has; the first of them, or the rest, may
+    them too. ``segments``: the numbers of the document's segments that it has; the first, or the rest, may
     lack its beginning. ``cache_text``: the token ids that a cache model goes by; None: there is none.
     """
 
     ids: tuple[int, ...]
     max_new_tokens: int
     healed: tuple[int, ...] = ()
-    parts: tuple[int, ...] = ()
+    segments: tuple[int, ...] = ()
     cache_text: npt.NDArray[np.int32] | None = field(default=None, compare=False)
 
 
@@ -122,8 +122,8 @@ class CodeTokenizer:
         self._anchor_length = len(tokenizer.encode(self._anchor, add_special_tokens=False).ids)
         self._sorted = sorted(tokenizer.get_vocab(with_added_tokens=False))
         self._decode_anchor = tokenizer.encode("a", add_special_tokens=False).ids
-        # Of a notebook's parts few change from key to key; what is below the cursor is one long text.
-        self.part = lru_cache(maxsize=4096)(self._array)
+        # Of a notebook's segments few change from key to key; what is below the cursor is one long text.
+        self.segment = lru_cache(maxsize=4096)(self._array)
         self.below = lru_cache(maxsize=8)(self._array)
 
     @classmethod
@@ -159,8 +159,8 @@ class CodeTokenizer:
         return np.array(self.encode(text), np.int32)
 
     def length(self, text: str) -> int:
-        """At most how many tokens a part's text is in the middle of another."""
-        return len(self.part(text)) + 1
+        """At most how many tokens a segment's text is in the middle of another."""
+        return len(self.segment(text)) + 1
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids that continue some other text; U+FFFD for half a character."""
@@ -221,7 +221,7 @@ def fit(
 ) -> Prompt:
     """The prompt for the text at the document's cursor; with the new tokens at most ``window`` ids.
 
-    Blank suffix or no family: left to right. Where it doesn't all fit, the prefix loses parts, or its
+    Blank suffix or no family: left to right. Where it doesn't all fit, the prefix loses segments, or its
     beginning where it has none, and the suffix its end. The prefix's last token, or the last ones that a
     longer token begins with, are taken off and generated again (token healing): a cursor in mid-word, or
     after an indentation, cuts tokens as no training text does left to right, and few do for infilling.
@@ -230,10 +230,10 @@ def fit(
     infill = family is not None and bool(document.suffix.strip())
     bos = _ids(tokenizer, (family.bos,)) if family and family.bos else []
     room = window - new - len(bos) - (3 if infill else 0)
-    parts = _Parts(document, tokenizer, room)
+    segments = _Segments(document, tokenizer, room)
     suffix = _beginning(tokenizer, document.suffix, room) if infill else []
-    suffix = _first(suffix, room, room - parts.length)
-    prefix, kept = parts.within(room - len(suffix))
+    suffix = _first(suffix, room, room - segments.length)
+    prefix, kept = segments.within(room - len(suffix))
     prefix, healed = _heal(tokenizer, prefix)
     if not infill or family is None:
         return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed, kept)
@@ -243,16 +243,16 @@ def fit(
     return Prompt(tuple(bos + pre + suf + suffix + mid + prefix), new, healed, kept)
 
 
-class _Parts:
-    """A document's prefix as its parts, and the rest that always stays; lengths in tokens.
+class _Segments:
+    """A document's prefix as its segments, and the rest that always stays; lengths in tokens.
 
     ``length`` is the whole's, counted no further than ``room``. Decisions are made in steps of the room.
     """
 
     def __init__(self, document: Document, tokenizer: CodeTokenizer, room: int) -> None:
-        ends = [*accumulate(part.length for part in document.parts)]
+        ends = [*accumulate(segment.length for segment in document.segments)]
         self._texts = [document.prefix[start:end] for start, end in pairwise([0, *ends])]
-        self._ranks = [part.rank for part in document.parts]
+        self._priorities = [segment.priority for segment in document.segments]
         self._tokenizer, self._room = tokenizer, room
         self._rest = document.prefix[ends[-1] if ends else 0 :]
         self._rest_ids = tokenizer.encode(_near_end(self._rest, room))
@@ -263,7 +263,7 @@ class _Parts:
             self.length += self._size(number)
 
     def within(self, room: int) -> tuple[list[int], tuple[int, ...]]:
-        """The ids of what of it ``room`` tokens hold, in the document's order, and its parts' numbers."""
+        """The ids of what of it ``room`` tokens hold, in the document's order, and its segments' numbers."""
         kept: Iterable[int] = range(len(self._texts))
         if self.length > room:
             step = max(1, int(room * CUT_SHARE))
@@ -275,7 +275,7 @@ class _Parts:
         return _last(self._tokenizer, self._tokenizer.encode(text), room), numbers
 
     def _best(self, room: int) -> set[int]:
-        """The nearest parts, up to their share; then by rank; of the same rank what is nearer first."""
+        """The nearest segments, up to their share; then by priority; of the same what is nearer first."""
         kept: set[int] = set()
         near, numbers = int(room * (1 - NEAR_SHARE)), [*reversed(range(len(self._texts)))]
         for number in numbers:
@@ -284,7 +284,7 @@ class _Parts:
             room -= self._size(number)
             kept.add(number)
         misses = 0
-        for number in sorted(numbers[len(kept) :], key=lambda number: self._ranks[number]):
+        for number in sorted(numbers[len(kept) :], key=lambda number: self._priorities[number]):
             if self._size(number) <= room:
                 room -= self._size(number)
                 kept.add(number)

@@ -14,6 +14,7 @@ from santajupyter.engine import openvino_bigcode
 from santajupyter.engine.cachemodel import BORDER, DOUBTS, cache_text, interpolated
 from santajupyter.engine.generate import Result
 from santajupyter.engine.work import Control
+from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import Document, document
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit
 from santajupyter.protocol import Cell, Sampling
@@ -84,7 +85,7 @@ def tokenizer() -> CodeTokenizer:
 
 def test_the_text_is_below_then_above_up_to_the_new_tokens(tokenizer: CodeTokenizer) -> None:
     cells = [Cell("import numpy"), Cell("return"), Cell("print(i, fib"), Cell("for i in range(10):")]
-    here = document(cells, 2, len("print(i, fib"))
+    here = document(excerpt(cells, 2, len("print(i, fib")))
     prompt = fit(here, tokenizer, FAMILIES["santacoder"], 200, 8)
     text = cache_text(here, tokenizer, prompt.healed)
     border = int(np.flatnonzero(text == BORDER)[0])
@@ -96,7 +97,7 @@ def test_the_text_is_below_then_above_up_to_the_new_tokens(tokenizer: CodeTokeni
 
 @pytest.mark.parametrize("source", ["", "print("])
 def test_it_ends_where_the_prompt_ends(tokenizer: CodeTokenizer, source: str) -> None:
-    here = document([Cell("import numpy"), Cell(source), Cell("return")], 1, len(source))
+    here = document(excerpt([Cell("import numpy"), Cell(source), Cell("return")], 1, len(source)))
     prompt = fit(here, tokenizer, FAMILIES["santacoder"], 200, 8)
     assert prompt.ids[-1] == cache_text(here, tokenizer, prompt.healed)[-1]
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from itertools import groupby, pairwise
+from dataclasses import replace
+from itertools import groupby, pairwise, product
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from santajupyter.prompt.document import Document, document, render_cell
+from santajupyter.prompt.cursor import excerpt
+from santajupyter.prompt.document import document, render_cell
 from santajupyter.prompt.explain import LEFT, OTHER, RIGHT, explain, locate_pieces
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit
 from santajupyter.protocol import Cell, Output
@@ -24,9 +26,10 @@ CELLS = [Cell("import numpy as np"), Cell("The 🦌", "markdown"), Cell("x = 1")
 
 
 def described(cells: list[Cell], active: int, offset: int, window: int = 256, cached: int = 0) -> Any:
-    where = document(cells, active, offset)
+    around = excerpt(cells, active, offset)
+    where = document(around)
     prompt = fit(where, TOKENIZER, SANTA, window, 8)
-    pieces = locate_pieces(where, cells, active, offset)
+    pieces = locate_pieces(where, around, cells)
     return explain(where, prompt, TOKENIZER, SANTA, pieces, cached), where, prompt
 
 
@@ -68,11 +71,26 @@ def test_a_healed_token_is_named() -> None:
 
 
 def test_what_is_no_cell_is_called_so() -> None:
-    where = Document("# df: a, b\n\nx = 1\n\ny = ", "")
-    cells = [Cell("x = 1"), Cell("gone"), Cell("y = "), Cell("x")]
-    pieces = locate_pieces(where, cells, 2, 4)
-    assert pieces["prefix"] == [(OTHER, 12), ("cell 1", 17), (LEFT, 23)]
-    assert pieces["absent"] == [("cell 2", 4), ("cell 4", 1)]
+    cells = [Cell("x = 1"), Cell("x = 1"), Cell("raw", "raw"), Cell("y = "), Cell("x")]
+    around = excerpt(cells, 3, 4)
+    where = document(around, facts=["df: a, b"])
+    assert where.prefix == "x = 1\n\n# df: a, b\n\ny = "
+    pieces = locate_pieces(where, around, cells)
+    assert pieces["prefix"] == [("cell 2", 5), (OTHER, 19), (LEFT, 23)]
+    assert pieces["suffix"] == [("cell 5", 3)]
+    assert pieces["absent"] == [("cell 1", 5), ("cell 3", 3)]
+
+
+def test_what_is_out_of_reach_counts_as_one() -> None:
+    cells = [*(Cell(f"x = {n}") for n in range(10_000)), Cell("y"), *(Cell("z" * n) for n in range(5000))]
+    around = excerpt(cells, 10_000, 1)
+    pieces = locate_pieces(document(around), around, cells)
+    names = [name for name, _ in pieces["absent"]]
+    assert [name.startswith("cells ") for name in names] == [True, True]
+    assert names[0] == f"cells 1 to {around.first}"
+    texts = sum(len(cell.source) for cell in cells)
+    document_has = sum(len(cell.source) for cell in around.cells)
+    assert sum(length for _, length in pieces["absent"]) == texts - document_has
 
 
 def test_cells_in_another_order_and_twice() -> None:
@@ -123,10 +141,11 @@ def test_the_pieces_are_the_prompt_whatever_the_notebook(
 ) -> None:
     active = data.draw(st.integers(0, len(cells) - 1))
     offset = data.draw(st.integers(0, len(cells[active].source)))
-    where = document(cells, active, offset, language, ["df: DataFrame 3x2", "x"], ["a.py: def f(x)"])
+    around = excerpt(cells, active, offset, language)
+    where = document(around, language, ["df: DataFrame 3x2", "x"], ["a.py: def f(x)"])
     family = None if order == "none" else SANTA
     prompt = fit(where, TOKENIZER, family, window, 8, "auto" if order == "none" else order)
-    pieces = locate_pieces(where, cells, active, offset)
+    pieces = locate_pieces(where, around, cells)
     for text, located in ((where.prefix, pieces["prefix"]), (where.suffix, pieces["suffix"])):
         ends = [end for _, end in located]
         assert ends == sorted(set(ends)) and ends[-1:] == ([len(text)] if text else [])
@@ -146,7 +165,8 @@ def test_the_pieces_are_the_prompt_whatever_the_notebook(
     for piece in described["pieces"]:
         if piece["name"].startswith("cell "):
             cell = cells[int(piece["name"].removeprefix("cell ")) - 1]
-            forms = [cell.source, render_cell(cell, where.language, 99), render_cell(cell, where.language)]
+            comment = replace(cell, type="markdown")
+            forms = [cell.source, *(render_cell(c, where.language, n) for c in (cell, comment) for n in (8, 99))]
             assert any(piece["text"].strip("\n\t \ufffd") in form for form in forms)
 
 

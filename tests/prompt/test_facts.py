@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from santajupyter.prompt.facts import MAX_FACTS, MAX_LENGTH, facts, line
+from santajupyter.prompt.cursor import excerpt
+from santajupyter.prompt.facts import MAX_FACTS, MAX_LENGTH, line
+from santajupyter.prompt.facts import facts as facts_of
 from santajupyter.protocol import Cell, Variable
 
 DF = Variable("df", "DataFrame", "pandas", (891, 2), columns=(("age", "float64"), ("sex", "str")))
 N = Variable("n", "int", "builtins")
 LOAD = Variable("load", "function", "__main__", signature="(path, sep=…)")
+
+
+def facts(variables: list[Variable], cells: list[Cell], active: int, offset: int) -> tuple[str, ...]:
+    return facts_of(variables, excerpt(cells, active, offset))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from santajupyter.prompt.document import CODE, NARRATIVE, USED, Document, Part, document
+from santajupyter.prompt.cursor import excerpt
+from santajupyter.prompt.document import CODE, NARRATIVE, USED, Document, Segment, document
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit, recognize
 from santajupyter.protocol import Cell
 
@@ -142,7 +143,7 @@ def test_the_suffix_yields_to_the_prefix_but_keeps_its_share() -> None:
 
 def in_parts(*parts: tuple[str, int], rest: str = "x") -> Document:
     prefix = "".join(text for text, _ in parts) + rest
-    return Document(prefix, "", parts=tuple(Part(len(text), rank) for text, rank in parts))
+    return Document(prefix, "", segments=tuple(Segment(len(text), rank) for text, rank in parts))
 
 
 class TestParts:
@@ -170,7 +171,7 @@ class TestParts:
         self, parts: list[tuple[str, int]], rest: str, suffix: str, window: int
     ) -> None:
         where = in_parts(*parts, rest=rest)
-        prompt = fit(Document(where.prefix, suffix, parts=where.parts), TINY, SANTA, window, 40)
+        prompt = fit(Document(where.prefix, suffix, segments=where.segments), TINY, SANTA, window, 40)
         assert len(prompt.ids) + prompt.max_new_tokens <= window
 
     def test_a_long_notebook_is_hardly_tokenized(self) -> None:
@@ -183,7 +184,7 @@ class TestParts:
         for typed in ("y = f19", "y = f199"):
             cells[1500] = Cell(typed)
             seen.clear()
-            fit(document(cells, 1500, len(typed)), tokenizer, SANTA, 512, 64)
+            fit(document(excerpt(cells, 1500, len(typed))), tokenizer, SANTA, 512, 64)
             counts.append(sum(map(len, seen)))
         assert sum(len(cell.source) for cell in cells) > 80_000
         assert counts[0] < 8_000
@@ -205,7 +206,7 @@ def test_a_character_more_of_a_word_changes_only_the_prompts_tail(
     for length in range(20):
         source = cells[active].source + typed + "a" * length
         here = [*cells[:active], Cell(source), *cells[active + 1 :]]
-        prompts.append(fit(document(here, active, len(source)), TINY, SANTA, window, 20).ids)
+        prompts.append(fit(document(excerpt(here, active, len(source))), TINY, SANTA, window, 20).ids)
     breaks = sum(after[: len(before) - 6] != before[:-6] for before, after in itertools.pairwise(prompts))
     assert breaks <= 2
 
