@@ -149,9 +149,7 @@ def render_cell(cell: Cell, language: str = "python", comment_lines: int = COMME
 def _in_foreign_eyes(cells: Sequence[Cell], language: str, own: str) -> list[Cell]:
     """For a cell in another language the notebook's own code is what becomes comments."""
     return [
-        replace(cell, type="markdown")
-        if cell.type == "code" and language_of(cell, language) != own
-        else cell
+        replace(cell, type="markdown") if cell.type == "code" and language_of(cell, language) != own else cell
         for cell in cells
     ]
 

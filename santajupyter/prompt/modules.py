@@ -133,7 +133,9 @@ def _bodies(source: str) -> Iterator[list[ast.stmt]]:
 
 def _public(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
     for node in statements:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+        if isinstance(
+            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        ) and not node.name.startswith("_"):
             yield node.name, _signature(node)
 
 

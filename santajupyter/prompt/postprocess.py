@@ -1,25 +1,32 @@
 """Pure rules from what a model wrote to what goes in at the cursor.
 
-:data:`RULES` is the whole chain, in order. Every rule takes the text and the place and
-returns a beginning of the text, so a stream that grows can be shown as it comes.
+:data:`RULES` is the whole chain, in order. A rule takes a text, the place and whether the text has ended, and
+returns a beginning of it: of one that has ended what may stay, of one that goes on what the rule leaves of
+every text that begins so. What it may still take back isn't in the latter, so a stream shows that at once,
+and never has to take anything back.
+
+Each call costs time in proportion to the text, and looks at REACH characters around the cursor.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 
 from .document import Document
 from .fim import ALL_TOKENS
 
 OPENERS, CLOSERS, QUOTES = "([{", ")]}", "\"'`"
+MARKS = re.compile(r"[()\[\]{}\"'`\\]")
 # Those that are HTML too may be meant.
-SPECIAL_TOKEN = re.compile(
-    "|".join(re.escape(token) for token in ALL_TOKENS - {"<s>", "</s>", "<bos>", "<eos>"})
-)
-# Characters above and below the cursor that are looked at.
+SPECIAL_TOKENS = ALL_TOKENS - {"<s>", "</s>", "<bos>", "<eos>"}
+SPECIAL_TOKEN = re.compile("|".join(map(re.escape, sorted(SPECIAL_TOKENS))))
+TOKEN_BEGINNINGS = frozenset(token[:end] for token in SPECIAL_TOKENS for end in range(1, len(token)))
+LONGEST_BEGINNING = max(map(len, TOKEN_BEGINNINGS))
+# Characters above and below the cursor that are looked at, and of its line left and right.
 REACH = 2000
 # A shorter beginning of what stands right of the cursor may stand there by chance.
 OVERLAP = 3
@@ -29,18 +36,27 @@ OPENS_BLOCK = re.compile(
 )
 CONTINUATIONS = ("elif", "else", "except", "finally", "case", "catch")
 CONTINUES_STATEMENT = re.compile(rf"({'|'.join(CONTINUATIONS)})\b|[)\]}}]")
-# A unit of 2 to 60 characters, four times and more, up to the end; "0, 0, 0, 0" is still a list's beginning.
-LOOP = re.compile(r"(.{2,60}?)\1{3,}\Z", re.DOTALL)
+# A unit of so many characters, so many times, up to the end; "0, 0, 0, 0" is still a list's beginning.
+LOOP_UNITS = range(2, 61)
+LOOP_TIMES = 4
 LOOP_LENGTH = 16
 INDENTATION = re.compile(r"\n[ \t]+")
+# A loop goes with the line that it begins in, if its first round ends within so many characters of that line's
+# beginning (the first line is the cursor's). So much of a line waits until it can be shown.
+LOOP_FIRST_LINE = 12
+LOOP_LINE = 40
+# Characters in which a loop that goes on is looked for.
 LOOP_REACH = 400
+# A stream is looked at again when it has grown by this share: n characters cost 17 times n, not n times n.
+GROWTH = 1 / 16
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the completion lands: the line left and right of the cursor, what stands above and
+    """Where the completion lands: the line ``left`` and ``right`` of the cursor, what stands ``above`` and
 
-    below, and whether it may run over more than one line (``block``).
+    ``below``, and whether it may run over more than one line (``block``). Each text has at most REACH characters.
+    ``indent``: columns before the cursor's line.
     """
 
     left: str
@@ -48,6 +64,34 @@ class Place:
     above: str
     below: str
     block: bool
+    indent: int = 0
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """The text at which the model has written all that the place has room for."""
+        return () if self.block else ("\n",)
+
+    @cached_property
+    def opened(self) -> bool:
+        """Whether the cursor's line opens a block."""
+        return bool(self.left.strip()) and bool(OPENS_BLOCK.search(self.left))
+
+    @cached_property
+    def line_above(self) -> str:
+        return self.above.rstrip().rpartition("\n")[2].strip()
+
+    @cached_property
+    def line_below(self) -> str:
+        return next((line.strip() for line in self.below.split("\n") if line.strip()), "")
+
+    @cached_property
+    def before(self) -> _Scan:
+        """The brackets and quotes of the paragraph up to the cursor."""
+        return _scan([*_paragraph(self.above.split("\n")[::-1])[::-1], self.left])
+
+    @cached_property
+    def after(self) -> _Scan:
+        return _scan([self.right, *_paragraph(self.below.split("\n"))], self.before.quote)
 
 
 def place(document: Document, mode: str = "auto", trigger: str = "automatic") -> Place:
@@ -55,138 +99,245 @@ def place(document: Document, mode: str = "auto", trigger: str = "automatic") ->
 
     An empty line that only continues a block is offered one line; an explicit ``invoke`` a block.
     """
-    above, _, left = document.prefix.rpartition("\n")
-    right, _, below = document.suffix.partition("\n")
+    prefix, suffix = document.prefix, document.suffix
+    start, end = prefix.rfind("\n") + 1, suffix.find("\n") % (len(suffix) + 1)
+    left, right = prefix[max(start, len(prefix) - REACH) :], suffix[: min(end, REACH)]
+    above, below = prefix[max(0, start - 1 - REACH) : max(0, start - 1)], suffix[end + 1 : end + 1 + REACH]
+    block = mode == "block"
     if mode == "auto":
         opener = left if left.strip() else above.rstrip().rpartition("\n")[2]
         block = not right.strip() and (trigger == "invoke" or bool(OPENS_BLOCK.search(opener)))
-    else:
-        block = mode == "block"
-    return Place(left=left, right=right, above=above[-REACH:], below=below[:REACH], block=block)
+    return Place(left, right, above, below, block, _indent(prefix[start : start + REACH]))
 
 
 class Stream:
-    """What a user sees of one candidate while it streams."""
+    """What a user sees of one candidate while it streams: what no rule can take back any more.
+
+    ``finished``: nothing that follows could be shown, so the model may stop.
+    """
 
     def __init__(self, place: Place | None) -> None:
+        """``place`` None: no rules."""
         self._place = place
-        self._raw = self._visible = ""
+        self._raw: list[str] = []
+        self._length = self._shown = self._due = 0
+        self._line = ""
+        self._block = _Block(place) if place and place.block else None
         self.finished = False
 
     def add(self, delta: str) -> str:
-        """Take the next piece of raw text; return what it adds to the visible text."""
-        self._raw += delta
+        """Take the next piece of raw text; return what may be shown since."""
         if self._place is None:
             return delta
-        self.finished = finished(self._raw, self._place)
-        visible = clean(self._raw, self._place)
-        if not visible.startswith(self._visible):
+        self._raw.append(delta)
+        self._length += len(delta)
+        self._watch(delta)
+        if self._length < self._due:
             return ""
-        new, self._visible = visible[len(self._visible) :], visible
+        self._due = self._length + int(self._length * GROWTH)
+        self._raw = ["".join(self._raw)]
+        text = certain(self._raw[0], self._place)
+        new, self._shown = text[self._shown :], max(self._shown, len(text))
         return new
+
+    def _watch(self, delta: str) -> None:
+        if self._block is None:
+            self.finished = self.finished or "\n" in delta
+            return
+        *lines, self._line = (self._line + delta).split("\n")
+        for line in lines:
+            self._block.add(line)
+        self.finished = self._block.is_over or (
+            not _may_continue(self._line) and self._block.ends_at(self._line)
+        )
 
 
 def clean(text: str, place: Place, cut_off: bool = False) -> str:
-    """What may be shown of ``text``; "" when nothing in it is worth showing.
+    """What goes in of ``text``; "" when nothing in it is worth showing.
 
     ``cut_off``: the model hadn't ended; of a block, only whole lines are worth accepting then.
     """
-    whole, _, _ = text.rpartition("\n")
-    if cut_off and place.block and whole.strip():
-        text = whole
+    text = _whole_lines(text, place) if cut_off else text
     for rule in RULES:
-        text = rule(text, place)
+        text = rule(text, place, True)
+    return text
+
+
+def certain(text: str, place: Place) -> str:
+    """What :func:`clean` leaves of every text that begins so, whether or not it is cut off."""
+    # Blanks at the end go with what comes after them.
+    text = _whole_lines(text, place).rstrip() if RULES else text
+    for rule in RULES:
+        text = rule(text, place, False)
     return text
 
 
 def finished(text: str, place: Place) -> bool:
     """Whether nothing that follows ``text`` could be shown: the model may stop."""
-    if not place.block:
-        return "\n" in text
-    lines = text.split("\n")
-    begun = lines[-1].lstrip()
-    if begun and any(word.startswith(begun) for word in CONTINUATIONS):
-        lines.pop()
-    return _block_length(lines, place)[1]
+    stream = Stream(place)
+    stream._watch(text)
+    return stream.finished
 
 
-def _special_token(text: str, place: Place) -> str:
+def _whole_lines(text: str, place: Place) -> str:
+    whole = text.rpartition("\n")[0]
+    return whole if place.block and whole.strip() else text
+
+
+def _special_token(text: str, place: Place, ended: bool) -> str:
     """Where a model spells one of its own tokens, what it had to say is over."""
     found = SPECIAL_TOKEN.search(text)
-    return text[: found.start()] if found else text
+    if found:
+        return text[: found.start()]
+    starts = () if ended else range(max(0, len(text) - LONGEST_BEGINNING), len(text))
+    return text[: next((start for start in starts if text[start:] in TOKEN_BEGINNINGS), len(text))]
 
 
-def _end_of_line(text: str, place: Place) -> str:
+def _end_of_line(text: str, place: Place, ended: bool) -> str:
     return text if place.block else text.partition("\n")[0]
 
 
-def _end_of_block(text: str, place: Place) -> str:
-    """Up to the last line of the block that has something on it."""
-    lines = text.split("\n")
-    return "\n".join(lines[: _block_length(lines, place)[0]])
-
-
-def _block_length(lines: list[str], place: Place) -> tuple[int, bool]:
-    """How many lines belong to the block, and whether a line that doesn't follows them.
+class _Block:
+    """Which lines belong to the block, told one line after the other.
 
     A line leaves the block when it is less indented than the cursor's line; as far indented
     after a line that opened a block; or, at top level, when it begins a new paragraph or
     statement after an indented one. Closing brackets, else, except and the like stay.
     """
-    base = _indent(place.left)
-    opened = bool(place.left.strip()) and bool(OPENS_BLOCK.search(place.left))
-    kept, deeper, blank = 1, False, False
-    for number, line in enumerate(lines[1:], 1):
-        if not line.strip():
-            blank = True
-            continue
-        indent = _indent(line)
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._lines = 0
+        self._deeper = self._blank = self._said = False
+        self.kept = 1
+        self.is_over = False
+
+    def ends_at(self, line: str) -> bool:
+        """Whether this next line is the first that doesn't belong to the block."""
+        if not self._lines or not line.strip():
+            return False
+        indent, base = _indent(line), self._place.indent
         stays = bool(CONTINUES_STATEMENT.match(line.lstrip()))
-        new_paragraph = base == 0 and (deeper or (blank and any(map(str.strip, lines[:number]))))
-        if indent < base or (indent == base and not stays and (opened or new_paragraph)):
-            return kept, True
-        kept, deeper, blank = number + 1, deeper or indent > base, False
-    return kept, False
+        new_paragraph = base == 0 and (self._deeper or (self._blank and self._said))
+        return indent < base or (indent == base and not stays and (self._place.opened or new_paragraph))
+
+    def add(self, line: str) -> None:
+        """The next whole line."""
+        self.is_over = self.is_over or self.ends_at(line)
+        if self.is_over:
+            return
+        self._lines += 1
+        said = bool(line.strip())
+        if self._lines > 1:
+            self._blank = not said
+            if said:
+                self.kept = self._lines
+                self._deeper = self._deeper or _indent(line) > self._place.indent
+        self._said = self._said or said
 
 
-def _loops(text: str, place: Place) -> str:
+def _end_of_block(text: str, place: Place, ended: bool) -> str:
+    """Up to the last line of the block that has something on it."""
+    lines = text.split("\n")
+    if not ended and len(lines) > 1 and _may_continue(lines[-1]):
+        lines.pop()
+    block = _Block(place)
+    for line in lines:
+        block.add(line)
+    return "\n".join(lines[: block.kept])
+
+
+def _may_continue(line: str) -> bool:
+    """Whether it begins with a word like ``else``, or may do so when it goes on."""
+    begun = line.lstrip()[:10]
+    return bool(begun) and any(word.startswith(begun) or begun.startswith(word) for word in CONTINUATIONS)
+
+
+def _loops(text: str, place: Place, ended: bool) -> str:
     """A model that says the same over and over to the end has lost the thread: back to the line before.
 
-    Also where it goes deeper each time.
+    Also where it goes deeper each time. If that line was begun long before, it stays, with the first round.
     """
     flat = INDENTATION.sub("\n", text)
-    tail = flat[-LOOP_REACH:]
-    loop = LOOP.search(tail)
-    if not loop or len(loop[0]) < LOOP_LENGTH:
+    end = _loop(flat) if ended else _loop_to_be(flat)
+    if end == len(flat):
         return text
-    before = flat[: len(flat) - len(tail) + loop.start() + 1].count("\n")
-    return "\n".join(text.split("\n")[:before])
+    number, column = flat.count("\n", 0, end), end - (flat.rfind("\n", 0, end) + 1)
+    *before, line = text.split("\n", number)
+    indent = len(line) - len(line.lstrip(" \t")) if before else 0
+    return "\n".join([*before, line[: indent + column]]).rstrip()
 
 
-def _repeats_below(text: str, place: Place) -> str:
-    """A completion that is the next line over again says nothing."""
-    following = next((line for line in place.below.split("\n") if line.strip()), "")
-    first = (place.left + text).partition("\n")[0] if text.strip() else ""
-    return "" if first and first.strip() == following.strip() and len(first.strip()) > 1 else text
+def _loop(flat: str) -> int:
+    """Where the text ends without the loop at its end."""
+    end = length = len(flat)
+    for size in LOOP_UNITS:
+        unit, start = flat[-size:], length - size * LOOP_TIMES
+        if start < 0 or flat[start:] != unit * LOOP_TIMES:
+            continue
+        while start >= size and flat.startswith(unit, start - size):
+            start -= size
+        if length - start >= LOOP_LENGTH:
+            end = min(end, _loop_end(flat, start, size))
+    return end
 
 
-def _repeats_above(text: str, place: Place) -> str:
-    """Nor does one that is no more than the line above over again."""
-    line = (place.left + text + place.right).strip()
-    again = len(line) > 1 and line == place.above.rstrip().rpartition("\n")[2].strip()
-    return "" if again else text
+def _loop_to_be(flat: str) -> int:
+    """Where the text may end at least, if what comes makes a loop of its end."""
+    length = len(flat)
+    base = max(0, length - LOOP_REACH)
+    # One whose first round isn't over yet takes a line back that has just begun.
+    lines = [0, *_newlines(flat, max(base, length - LOOP_LINE - 1), length)]
+    end = next((line for line in lines if length - _begin(flat, line) <= _limit(flat, line)), length)
+    for size in LOOP_UNITS:
+        at = length  # from here on all is as it was so many characters before
+        while at - 1 - size >= base and flat[at - 1] == flat[at - 1 - size]:
+            at -= 1
+        if at < length and at - 1 - size < base and base:
+            return 0  # it has begun long ago
+        if at < length:
+            start = at - size
+            newline = next(iter(_newlines(flat, start, at)), at)
+            end = min(end, _loop_end(flat, start, size), newline if size <= LOOP_LINE + 1 else at)
+    return end
 
 
-def _closes_twice(text: str, place: Place) -> str:
+def _loop_end(flat: str, start: int, size: int) -> int:
+    """Where a text ends without the loop that begins at ``start`` with units of this size."""
+    line = start if flat[start] == "\n" else max(0, flat.rfind("\n", 0, start))
+    first_round = start + size
+    return line if first_round - _begin(flat, line) <= _limit(flat, line) else first_round
+
+
+def _begin(flat: str, line: int) -> int:
+    """Where the line begins whose newline is at ``line``; the first one has none."""
+    return line + 1 if flat[line : line + 1] == "\n" else line
+
+
+def _limit(flat: str, line: int) -> int:
+    return LOOP_LINE if flat[:line].strip() else LOOP_FIRST_LINE
+
+
+def _newlines(flat: str, start: int, end: int) -> Iterator[int]:
+    at = flat.find("\n", start, end)
+    while at >= 0:
+        yield at
+        at = flat.find("\n", at + 1, end)
+
+
+def _closes_twice(text: str, place: Place, ended: bool) -> str:
     """Up to the bracket or quote that closes what is closed right of the cursor already."""
-    here = _scan([*_paragraph(place.above.split("\n")[::-1])[::-1], place.left])
-    after = _scan([place.right, *_paragraph(place.below.split("\n"))], here.quote)
-    first, end = text.partition("\n")[0], len(text)
-    if here.quote and place.right.startswith(here.quote) and not _scan([first], here.quote).quote:
-        end = first.rfind(here.quote)
-    if after.unopened:
-        free, made = max(0, here.opened - len(after.unopened)), _scan(text.split("\n"), here.quote)
-        if not place.right.strip():
+    quote = place.before.quote
+    made, end = _scan(text.split("\n"), quote), len(text)
+    if quote and place.right.startswith(quote):
+        first, *others = text.split("\n", 1)
+        left_open, last = _scan([first], quote).quote, first.rfind(quote)
+        may_close = not ended and not others and left_open != quote
+        if last >= 0 and (not left_open or may_close):
+            end = last
+    if place.after.unopened:
+        free = max(0, place.before.opened - len(place.after.unopened))
+        if ended and not place.right.strip():
             free += made.opened  # what it opens in turn is closed by what was there
         end = min([end, *made.unopened[free:]])
     line = text[:end].rpartition("\n")
@@ -203,60 +354,101 @@ class _Scan:
 
 
 def _scan(lines: Sequence[str], quote: str = "") -> _Scan:
+    """``quote``: what is open at the beginning. None goes on to the next line."""
     opened, unopened, start, last = 0, [], 0, quote
     for line in lines:
-        escaped = False
-        for at, mark in enumerate(line, start):
-            if quote:
-                quote = "" if mark == quote and not escaped else quote
-                escaped = mark == "\\" and not escaped
-            elif mark in QUOTES:
-                quote = mark
-            elif mark in OPENERS:
+        brackets, last = _brackets(line, quote)
+        for at, mark in brackets:
+            if mark in OPENERS:
                 opened += 1
-            elif mark in CLOSERS and opened:
+            elif opened:
                 opened -= 1
-            elif mark in CLOSERS:
-                unopened.append(at)
-        start += len(line) + 1
-        last, quote = quote, ""
+            else:
+                unopened.append(start + at)
+        start, quote = start + len(line) + 1, ""
     return _Scan(opened, unopened, last)
+
+
+def _brackets(line: str, quote: str) -> tuple[list[tuple[int, str]], str]:
+    """The brackets outside of strings with their places, and the quote that is open at the line's end."""
+    found, escaped = [], -1
+    for match in MARKS.finditer(line):
+        mark, at = match[0], match.start()
+        if quote:
+            if mark == "\\" and at != escaped:
+                escaped = at + 1
+            elif mark == quote and at != escaped:
+                quote = ""
+        elif mark in QUOTES:
+            quote = mark
+        elif mark != "\\":
+            found.append((at, mark))
+    return found, quote
 
 
 def _paragraph(lines: Iterable[str]) -> list[str]:
     """The lines up to a blank one; comments may hold any bracket."""
     taken = takewhile(str.strip, lines)
-    return ["" if line.lstrip().startswith(("#", "//")) else line[:REACH] for line in taken]
+    return ["" if line.lstrip().startswith(("#", "//")) else line for line in taken]
 
 
-def _repeats_right(text: str, place: Place) -> str:
+def _repeats_right(text: str, place: Place, ended: bool) -> str:
     """Up to where it goes on with what stands right of the cursor, or with a beginning of that."""
     right = place.right.rstrip()
-    first = text.partition("\n")[0].rstrip()
     if not right.strip(CLOSERS + QUOTES):
         return text  # brackets are counted, not compared
-    beginnings = range(min(len(right) - 1, len(first)), OVERLAP - 1, -1)
-    for end in (right, *(right[:length] for length in beginnings)):
-        body = first[: -len(end)]
-        if first.endswith(end) and _closes_none(body, end):
-            return body
+    first, *others = text.split("\n", 1)
+    first = first.rstrip()
+    is_over = ended or bool(others)
+    opened = _opened(first) if right[0] in CLOSERS and is_over else []
+    for start in range(max(0, len(first) - len(right)), len(first)):
+        if right.startswith(first[start:]):
+            length = len(first) - start
+            # What closes a bracket of the text's own is no repetition.
+            is_own = bool(opened) and opened[start] > 0
+            if not is_over or (length == len(right) or length >= OVERLAP) and not is_own:
+                return first[:start]
     return text
 
 
-def _closes_none(body: str, end: str) -> bool:
-    """Whether what ``end`` begins with closes nothing that ``body`` opened itself."""
-    return end[0] not in CLOSERS or not _scan([body]).opened
+def _opened(line: str) -> list[int]:
+    """How many brackets are open before each character."""
+    counts, opened, start = [], 0, 0
+    for at, mark in _brackets(line, "")[0]:
+        counts += [opened] * (at + 1 - start)
+        start, opened = at + 1, max(0, opened + (1 if mark in OPENERS else -1))
+    return counts + [opened] * (len(line) + 1 - start)
 
 
-def _only_space(text: str, place: Place) -> str:
+def _repeats_below(text: str, place: Place, ended: bool) -> str:
+    """A completion that is the next line over again says nothing."""
+    first, *others = (place.left + text).split("\n", 1)
+    first = first.strip()
+    if not text.strip() or not first:
+        return text
+    if ended or others:
+        return "" if first == place.line_below and len(first) > 1 else text
+    return "" if place.line_below.startswith(first) else text
+
+
+def _repeats_above(text: str, place: Place, ended: bool) -> str:
+    """Nor does one that is no more than the line above over again."""
+    if ended:
+        line = (place.left + text + place.right).strip()
+        return "" if len(line) > 1 and line == place.line_above else text
+    return "" if place.line_above.startswith((place.left + text).strip()) else text
+
+
+def _only_space(text: str, place: Place, ended: bool) -> str:
     return text if text.strip() else ""
 
 
 def _indent(line: str) -> int:
-    return len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip())
+    """Columns."""
+    return len(line[: len(line) - len(line.lstrip())].expandtabs(4))
 
 
-RULES: tuple[Callable[[str, Place], str], ...] = (
+RULES: tuple[Callable[[str, Place, bool], str], ...] = (
     _special_token,
     _end_of_line,
     _end_of_block,

@@ -166,7 +166,8 @@ def test_the_pieces_are_the_prompt_whatever_the_notebook(
         if piece["name"].startswith("cell "):
             cell = cells[int(piece["name"].removeprefix("cell ")) - 1]
             comment = replace(cell, type="markdown")
-            forms = [cell.source, *(render_cell(c, where.language, n) for c in (cell, comment) for n in (8, 99))]
+            kinds = product((cell, comment), (language, where.language), (8, 99))
+            forms = [cell.source, *(render_cell(*kind) for kind in kinds)]
             assert any(piece["text"].strip("\n\t \ufffd") in form for form in forms)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from santajupyter.prompt.document import Document
 from santajupyter.prompt.fim import ALL_TOKENS
-from santajupyter.prompt.postprocess import clean, finished, place
+from santajupyter.prompt.postprocess import Stream, certain, clean, finished, place
 
 PIECES = st.sampled_from("ab ()[]{}\"'`\\\n\t:,#")
 GOLDEN = [
@@ -139,6 +139,77 @@ def test_what_is_shown_is_a_beginning_of_what_was_written(
 ) -> None:
     spot = place(Document(prefix, suffix), mode)
     assert raw.startswith(clean(raw, spot, cut_off))
+
+
+# Lines, loops, words and marks that a rule takes back when they stand in the right place.
+UNITS = st.sampled_from(
+    [*"ab ()[]{}\"'`\\\n\t:,#=", "x = 1", "else:", "\n    ", "\n", ", label", " / len(b)", "return n", "0, "]
+    + ["import pandas as pd", "def f(n):", "<fim-middle>", "<|end", ")\n", "    y\n", "for x in y:\n", "\n\n"]
+)
+LOOPS = st.tuples(st.lists(UNITS, min_size=1, max_size=5), st.integers(1, 9)).map(
+    lambda u: "".join(u[0]) * u[1]
+)
+WRITTEN = st.lists(UNITS | LOOPS, max_size=12).map("".join)
+
+
+@settings(max_examples=150)
+@given(WRITTEN, WRITTEN, WRITTEN, st.data(), st.sampled_from(["line", "block", "auto"]), st.booleans())
+def test_a_stream_takes_nothing_back(
+    prefix: str, suffix: str, raw: str, data: st.DataObject, mode: str, cut_off: bool
+) -> None:
+    """Whatever the model writes, in whatever pieces it comes, asked for or not."""
+    trigger = data.draw(st.sampled_from(["automatic", "invoke"]))
+    if data.draw(st.booleans()):  # it says what is there already
+        raw = (
+            data.draw(st.sampled_from([prefix.rpartition("\n")[2], suffix, suffix[: len(suffix) // 2]])) + raw
+        )
+    spot = place(Document(prefix, suffix), mode, trigger)
+    stream, shown, at = Stream(spot), "", 0
+    while at < len(raw):
+        size = data.draw(st.integers(1, 20))
+        shown += stream.add(raw[at : at + size])
+        at += size
+        assert clean(raw[:at], spot, cut_off).startswith(shown)
+    assert clean(raw, spot, not cut_off).startswith(shown)
+
+
+@settings(max_examples=100)
+@given(WRITTEN, WRITTEN, WRITTEN, WRITTEN, st.sampled_from(["line", "block"]), st.booleans())
+def test_what_is_certain_of_a_beginning_stays(
+    prefix: str, suffix: str, begun: str, more: str, mode: str, cut_off: bool
+) -> None:
+    spot = place(Document(prefix, suffix), mode)
+    assert clean(begun + more, spot, cut_off).startswith(certain(begun, spot))
+
+
+@pytest.mark.parametrize(
+    ("where", "raw", "shown"),
+    [
+        # at once, but for the line's first characters
+        ("x = ║", "df.groupby('a')", "df.groupby('a')"),
+        ("x = ║", "df.groupby(", ""),
+        # what may be no more than the line below or above waits until it differs
+        ("x = 1\n║\nresult = df.groupby(x)", "result = df.group", ""),
+        ("x = 1\n║\nresult = df.groupby(x)", "result = df.gross(", "result = df.gross("),
+        ("import numpy.linalg as np\nimport ║", "numpy.linalg as", ""),
+        # what may go on with the text right of the cursor
+        ("plot(║, label='a')", "x, lambda n: n + 1, lab", "x, lambda n: n + 1"),
+        # whole lines of a block, as soon as they can't be a loop's first
+        ("def f(x):\n    ║", "y = first(x, 1, 2)\n    z = s", "y = first(x, 1, 2)"),
+        ("def f(x):\n    ║", "y = first(x, 1, 2)\n    z = second(y)\n    retu", "y = first(x, 1, 2)"),
+        # what comes after a beginning of one of the model's own tokens
+        ("x = ║", "df.groupby('a')<|end", "df.groupby('a')"),
+    ],
+)
+def test_what_a_stream_shows(where: str, raw: str, shown: str) -> None:
+    prefix, suffix = where.split("║")
+    stream = Stream(place(Document(prefix, suffix)))
+    assert "".join(map(stream.add, raw)) == shown
+
+
+def test_a_line_that_begins_well_stays_up_to_where_it_repeats_itself() -> None:
+    spot = place(Document("share = ", ""))
+    assert clean("count[name] / total" + " / len(b)" * 7, spot) == "count[name] / total / len(b)"
 
 
 @given(
