@@ -80,7 +80,7 @@ class Excerpt:
 
 
 def excerpt(cells: Sequence[Cell], active: int, offset: int, language: str = "python") -> Excerpt:
-    """What counts of a notebook in ``language`` with the cursor ``offset`` code points into ``cells[active]``.
+    """What counts of a notebook in ``language``, the cursor ``offset`` code points into ``cells[active]``.
 
     Cells go as a whole. Of one that is too long by itself the lines stay that are nearest the cursor; of
     what isn't the notebook's own code the first ones, since they say what it is.

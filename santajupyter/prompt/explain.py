@@ -5,8 +5,8 @@ Pure, like document.py and fim.py: locate_pieces knows no tokens, explain knows 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, groupby
 from typing import Any
 

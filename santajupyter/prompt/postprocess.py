@@ -41,8 +41,8 @@ LOOP_UNITS = range(2, 61)
 LOOP_TIMES = 4
 LOOP_LENGTH = 16
 INDENTATION = re.compile(r"\n[ \t]+")
-# A loop goes with the line that it begins in, if its first round ends within so many characters of that line's
-# beginning (the first line is the cursor's). So much of a line waits until it can be shown.
+# A loop goes with the line that it begins in, if its first round ends within so many characters of that
+# line's beginning; the first line is the first that says anything. So much of a line waits in a stream.
 LOOP_FIRST_LINE = 12
 LOOP_LINE = 40
 # Characters in which a loop that goes on is looked for.
@@ -55,8 +55,8 @@ GROWTH = 1 / 16
 class Place:
     """Where the completion lands: the line ``left`` and ``right`` of the cursor, what stands ``above`` and
 
-    ``below``, and whether it may run over more than one line (``block``). Each text has at most REACH characters.
-    ``indent``: columns before the cursor's line.
+    ``below``, and whether it may run over more than one line (``block``). Each text has at most REACH
+    characters. ``indent``: columns before the cursor's line.
     """
 
     left: str
@@ -406,7 +406,7 @@ def _repeats_right(text: str, place: Place, ended: bool) -> str:
             length = len(first) - start
             # What closes a bracket of the text's own is no repetition.
             is_own = bool(opened) and opened[start] > 0
-            if not is_over or (length == len(right) or length >= OVERLAP) and not is_own:
+            if not is_over or ((length == len(right) or length >= OVERLAP) and not is_own):
                 return first[:start]
     return text
 

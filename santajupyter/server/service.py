@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import __version__
 from ..engine import wire
-from ..engine.candidates import known_names
 from ..engine.process import Call, EngineUnavailable
-from ..prompt import modules, postprocess
-from ..prompt.doccomments import addition, slot_around
-from ..prompt.document import Document, document, language_of
-from ..prompt.explain import locate_pieces
-from ..prompt.facts import facts, files_line
-from ..prompt.files import data_files
+from ..prompt import postprocess
+from ..prompt.doccomments import Slot, addition, slot_around
+from ..prompt.document import Document
+from ..prompt.languages import language_of
 from ..protocol import (
     Completion,
     CompletionRequest,
@@ -31,11 +27,9 @@ from ..protocol import (
 )
 from .deadline import within
 from .engines import Engine, Engines
+from .prompts import Prompts
 from .settings import Settings
 from .status import Statistics, memory, sentence
-
-# A file system that is slower than this isn't waited for.
-READ_WAIT = 0.25
 
 T = TypeVar("T")
 OnDelta = Callable[[int, str], Awaitable[None]]
@@ -64,8 +58,7 @@ class CompletionService:
         """``root``: the folder that the notebooks' paths begin in; None: they are no files here."""
         self._settings = settings
         self._log = log
-        self._root = root
-        self._reader = ThreadPoolExecutor(1, "santajupyter-modules")
+        self._prompts = Prompts(root, settings.kernel_names)
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._superseded: set[asyncio.Task[Any]] = set()
         self._statistics = Statistics()
@@ -97,18 +90,10 @@ class CompletionService:
     async def complete(self, request: CompletionRequest, on_delta: OnDelta) -> Completion:
         """Complete at the request's cursor; ``on_delta(index, text)`` for what may be shown already.
 
-        The result's texts are final: a rule may have taken back the end of what was streamed.
+        What was streamed is a beginning of the result's text.
         Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
         """
-        where, files = await self._context(request)
-        place = postprocess.place(where, request.mode, request.trigger)
-        stops = request.sampling.stop if place.block else ("\n", *request.sampling.stop)
-        sampling = replace(request.sampling, stop=stops, search=not place.block)
-        unasked = request.trigger == "automatic"
-        own = request.mode == "block" and not unasked
-        names = self._names(request, files)
-        work = self._run(where, sampling, place, on_delta, unasked=unasked, own=own, names=names)
-        return await self._admit(request.client, work)
+        return await self._admit(request.client, self._complete(request, on_delta))
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
@@ -117,40 +102,15 @@ class CompletionService:
 
     async def docstring(self, request: CompletionRequest) -> Documentation:
         """Documentation for the function around the request's cursor. Raises as complete."""
-        cell = request.cells[request.active]
-        source, language = cell.source, language_of(cell, request.language)
-        try:
-            slot = slot_around(source, request.offset, language)
-        except ValueError as error:
-            return Documentation(message=str(error))
-        left = source[: slot.at] + slot.opening
-        asked = replace(cell, source=left + slot.following + source[slot.at :])
-        cells = (*request.cells[: request.active], asked, *request.cells[request.active + 1 :])
-        made = await self.complete(
-            replace(
-                request, cells=cells, offset=len(left), mode="block", trigger="invoke", n=1, stop=(slot.stop,)
-            ),
-            _ignore,
-        )
-        text = addition(source, slot, made.text, language)
-        message = "" if text else f"The model has no words for {slot.name}."
-        return Documentation(slot.name, slot.at, text, message)
+        return await self._admit(request.client, self._docstring(request))
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items. Raises as complete."""
-        where, _ = await self._context(request)
-        client = request.client and f"warm {request.client}"
-        return await self._admit(client, self._run(where, request.sampling, None, _ignore, warm=True))
+        return await self._admit(request.client and f"warm {request.client}", self._warm(request))
 
     async def explain(self, request: CompletionRequest) -> dict[str, Any]:
         """What the model would be given for the request, see docs/rest.md. Raises as complete."""
         return await self._admit("", self._explain(request))
-
-    def _names(self, request: CompletionRequest, files: Sequence[str]) -> dict[str, Any] | None:
-        if not self._settings.kernel_names or request.language != "python":
-            return None
-        place = request.cells, request.active, request.offset
-        return known_names(request.variables, request.classes, *place, files)
 
     async def load(self, model: str = "") -> None:
         """Load the configured model, or switch to ``model``; returns when that has begun.
@@ -167,28 +127,32 @@ class CompletionService:
         """End everything that runs."""
         for task in self._tasks.values():
             task.cancel()
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._prompts.close()
         await self.engines.close()
 
-    async def _context(self, request: CompletionRequest) -> tuple[Document, list[str]]:
-        """What the model sees, and the data files that its code may name."""
-        signatures, files = await self._project(request)
-        place = request.cells, request.active, request.offset
-        known = (*files_line(files), *facts(request.variables, *place))
-        return document(*place, request.language, known, signatures), files
+    async def _complete(self, request: CompletionRequest, on_delta: OnDelta) -> Completion:
+        document, place, names = await self._prompts.make(request)
+        stop = (*place.stop, *request.sampling.stop)
+        sampling = replace(request.sampling, stop=stop, search=not place.block)
+        unasked = request.trigger == "automatic"
+        own = request.mode == "block" and not unasked
+        return await self._run(document, sampling, place, on_delta, unasked=unasked, own=own, names=names)
 
-    async def _project(self, request: CompletionRequest) -> tuple[list[str], list[str]]:
-        """What the files define that the notebook imports, and the data files beside it if the active cell
-
-        reads one; read in limited time, nothing where notebooks are no files.
-        """
-        if self._root is None or not request.path or request.language != "python":
-            return [], []
-        reading = asyncio.get_running_loop().run_in_executor(self._reader, _read, self._root, request)
+    async def _docstring(self, request: CompletionRequest) -> Documentation:
+        cell = request.cells[request.active]
+        source, language = cell.source, language_of(cell, request.language)
         try:
-            return await within(READ_WAIT, reading)
-        except asyncio.TimeoutError:
-            return [], []
+            slot = await self._prompts.run(slot_around, source, request.offset, language)
+        except ValueError as error:
+            return Documentation(message=str(error))
+        made = await self._complete(_documenting(request, slot), _ignore)
+        text = await self._prompts.run(addition, source, slot, made.text, language)
+        message = "" if text else f"The model has no words for {slot.name}."
+        return Documentation(slot.name, slot.at, text, message)
+
+    async def _warm(self, request: CompletionRequest) -> Completion:
+        document = (await self._prompts.make(request)).document
+        return await self._run(document, request.sampling, None, _ignore, warm=True)
 
     async def _admit(self, client: str, work: Coroutine[Any, Any, T]) -> T:
         """Run the work as the client's only one, in a queue of limited length, for a limited time."""
@@ -281,8 +245,7 @@ class CompletionService:
         return self._completion(engine, event, queue_ms, place)
 
     async def _explain(self, request: CompletionRequest) -> dict[str, Any]:
-        where, _ = await self._context(request)
-        pieces = locate_pieces(where, request.cells, request.active, request.offset)
+        where, pieces = await self._prompts.explained(request)
         engine = await self.engines.available()
         async with engine.process.explain(where, request.sampling, pieces) as call:
             async for event in call:
@@ -321,11 +284,17 @@ async def _ignore(index: int, text: str) -> None:
     return None
 
 
-def _read(root: Path, request: CompletionRequest) -> tuple[list[str], list[str]]:
-    active, offset = request.cells[request.active], request.offset
-    left, right = active.source[:offset], active.source[offset:]
-    # The line that is being typed imports nothing yet.
-    rest = left.rpartition("\n")[0], right.partition("\n")[2]
-    others = (cell.source for cell in request.cells if cell.type == "code" and cell is not active)
-    signatures = modules.signatures(root, request.path, [*others, *rest])
-    return signatures, data_files(root, request.path, active.source, left)
+def _documenting(request: CompletionRequest, slot: Slot) -> CompletionRequest:
+    """The request for the words of the function's documentation, with all around them in its place."""
+    cell = request.cells[request.active]
+    left = cell.source[: slot.at] + slot.opening
+    changed = replace(cell, source=left + slot.following + cell.source[slot.at :])
+    return replace(
+        request,
+        cells=(*request.cells[: request.active], changed, *request.cells[request.active + 1 :]),
+        offset=len(left),
+        mode="block",
+        trigger="invoke",
+        n=1,
+        stop=(slot.stop,),
+    )

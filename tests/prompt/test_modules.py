@@ -161,7 +161,7 @@ def prefixes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(found.prefix)
         return found
 
-    monkeypatch.setattr("santajupyter.server.service.document", recording)
+    monkeypatch.setattr("santajupyter.server.prompts.document", recording)
     return seen
 
 

@@ -142,10 +142,28 @@ def test_what_is_shown_is_a_beginning_of_what_was_written(
 
 
 # Lines, loops, words and marks that a rule takes back when they stand in the right place.
-UNITS = st.sampled_from(
-    [*"ab ()[]{}\"'`\\\n\t:,#=", "x = 1", "else:", "\n    ", "\n", ", label", " / len(b)", "return n", "0, "]
-    + ["import pandas as pd", "def f(n):", "<fim-middle>", "<|end", ")\n", "    y\n", "for x in y:\n", "\n\n"]
-)
+MARKS = [
+    *"ab ()[]{}\"'`\\\n\t:,#=",
+    "x = 1",
+    "else:",
+    "\n    ",
+    "\n",
+    ", label",
+    " / len(b)",
+    "return n",
+    "0, ",
+]
+LINES = [
+    "import pandas as pd",
+    "def f(n):",
+    "<fim-middle>",
+    "<|end",
+    ")\n",
+    "    y\n",
+    "for x in y:\n",
+    "\n\n",
+]
+UNITS = st.sampled_from(MARKS + LINES)
 LOOPS = st.tuples(st.lists(UNITS, min_size=1, max_size=5), st.integers(1, 9)).map(
     lambda u: "".join(u[0]) * u[1]
 )
