@@ -22,11 +22,11 @@ PYTHON_QUOTES = '"""'
 # What may stand at a line's beginning up to a function's parameters.
 DECLARATIONS = {
     "javascript": re.compile(
-        r"(?P<indent>[ \t]*)(?:export +)?(?:default +)?(?:"
-        r"(?:async +)?function\b *\*? *(?P<name>[\w$]+)"
-        r"|(?:(?:const|let|var|static) +)*(?P<bound>[\w$#.]+) *[=:] *(?:async\b *)?"
-        r"(?P<keyword>function\b *\*? *[\w$]*)?"
-        r"|(?:(?:static|async|get|set) +)*\*? *(?P<method>[\w$#]+)) *(?=\(|[\w$]+ *=>)"
+        r"(?P<indent>[ \t]*)(?![ \t])(?:export +)?(?:default +)?(?:"
+        r"(?:async +)?function\b *\*? *(?P<name>[\w$]+)(?![\w$])"
+        r"|(?:(?:const|let|var|static) +)*(?P<bound>[\w$#.]+)(?![\w$#.]) *[=:] *(?:async\b *)?"
+        r"(?P<keyword>function\b *\*? *[\w$]*(?![\w$]))?"
+        r"|(?:(?:static|async|get|set) +)*\*? *(?P<method>[\w$#]+)(?![\w$#])) *(?=\(|[\w$]+ *=>)"
     ),
     "java": re.compile(
         r"(?P<indent>[ \t]*)(?:@[\w.]+(?:\([^()\n]*\))? +)*"
