@@ -57,7 +57,7 @@ class Cursor:
         return self.right[end:] if end >= 0 else ""
 
     @cached_property
-    def settled(self) -> str:
+    def before_word(self) -> str:
         """``left`` without the word that is being typed."""
         tail = self.line_left[-LONGEST_WORD:]
         end = len(tail)

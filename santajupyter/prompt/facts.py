@@ -14,7 +14,7 @@ from ..protocol import Cell, Variable
 from .cursor import Excerpt
 from .names import imported
 
-# The cells whose names are told of, besides the cursor's own, and of each so many characters or a third less.
+# The cells whose names get a line, besides the cursor's own, and of each so many characters or a third less.
 ABOVE = 2
 BELOW = 1
 NEAR = 30_000
@@ -37,7 +37,7 @@ def facts(variables: Sequence[Variable], where: Excerpt) -> tuple[str, ...]:
         return ()
     above = _code(cells[max(0, active - ABOVE) : active])
     below = _code(cells[active + 1 : active + 1 + BELOW])
-    near = [where.cursor.right[:NEAR], below[:NEAR], _ending(above), _ending(where.cursor.settled)]
+    near = [where.cursor.right[:NEAR], below[:NEAR], _ending(above), _ending(where.cursor.before_word)]
     names = dict.fromkeys(chain.from_iterable(map(NAME.findall, near)))
     said = frozenset(chain.from_iterable(map(DEFINED.findall, near)))
     said = said.union(*(imported(cell.source) for cell in cells if cell.type == "code"))

@@ -197,7 +197,10 @@ class CodeTokenizer:
 
 
 def recognize(tokenizer: CodeTokenizer) -> str:
-    """The name of the first family whose every sentinel and bos is in the vocabulary, or ""."""
+    """The name of the first family whose every sentinel and bos is in the vocabulary, or "".
+
+    StarCoder's and Granite's tokens are StarCoder2's, so their models go by that name: the format is one.
+    """
     for name, family in FAMILIES.items():
         needed = [*family.sentinels, *([family.bos] if family.bos else [])]
         if all(tokenizer.id(token) is not None for token in needed):

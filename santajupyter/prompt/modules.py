@@ -37,8 +37,8 @@ def signatures(root: Path, path: str, sources: Iterable[str]) -> list[str]:
     root = root.resolve()
     try:
         folders = _folders(root, notebook_folder(root, path))
-        wanted = islice(_imported("\n".join(sources)).items(), MAX_MODULES)
-        files = {file: names for module, names in wanted if (file := _find(root, folders, module))}
+        imported = islice(_imported("\n".join(sources)).items(), MAX_MODULES)
+        files = {file: names for module, names in imported if (file := _find(root, folders, module))}
         lines = (_lines(root, file, names) for file, names in islice(files.items(), MAX_FILES))
         return [*islice(chain.from_iterable(lines), MAX_LINES)]
     except (OSError, ValueError, RuntimeError):  # a null byte in the path, a loop of links
@@ -153,5 +153,5 @@ def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> s
     )
     is_data = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
     fields = (ast.unparse(field) for field in node.body if is_data and isinstance(field, ast.AnnAssign))
-    told = ", ".join([*fields, *methods])
-    return f"class {node.name}{bases}" + (f": {told}" if told else "")
+    inside = ", ".join([*fields, *methods])
+    return f"class {node.name}{bases}" + (f": {inside}" if inside else "")

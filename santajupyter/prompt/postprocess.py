@@ -198,7 +198,7 @@ def _end_of_line(text: str, place: Place, ended: bool) -> str:
 
 
 class _Block:
-    """Which lines belong to the block, told one line after the other.
+    """Which lines belong to the block, one line after the other.
 
     A line leaves the block when it is less indented than the cursor's line; as far indented
     after a line that opened a block; or, at top level, when it begins a new paragraph or

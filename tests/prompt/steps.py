@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    from re import _constants as sre
-    from re import _parser as parser
-else:
-    import sre_constants as sre
-    import sre_parse as parser
+# Python's own reading of patterns; its place has changed.
+PLACES = ("re._constants", "re._parser") if sys.version_info >= (3, 11) else ("sre_constants", "sre_parse")
+sre, parser = map(import_module, PLACES)
 
 # A finite bound is a constant factor: a small one shows the same growth in shorter texts.
 BOUND = 12
-CATEGORIES = {
+CATEGORIES: dict[object, Callable[[str], bool]] = {
     sre.CATEGORY_SPACE: str.isspace,
     sre.CATEGORY_NOT_SPACE: lambda c: not c.isspace(),
     sre.CATEGORY_WORD: lambda c: c.isalnum() or c == "_",
@@ -104,7 +102,7 @@ class Matcher:
         if len(body) == 1 and body[0][0] in ONE:
             ends = range(at + low, at + min(high, len(self._text) - at) + 1)
             run = at
-            while run < at + min(high, len(self._text) - at) and self._is(*body[0], run):
+            while run < at + min(high, len(self._text) - at) and self._is(body[0][0], body[0][1], run):
                 run += 1
                 self.steps += 1
             ends = range(at + low, run + 1)
@@ -132,14 +130,14 @@ class Matcher:
         if op is sre.ANY:
             return bool(self._flags & re.DOTALL) or character != "\n"
         if op is not sre.IN:
-            return (ord(character) == value) == (op is sre.LITERAL)
+            return bool((ord(character) == value) == (op is sre.LITERAL))
         negated = value[0][0] is sre.NEGATE
-        return negated != any(self._is_in(kind, what, character) for kind, what in value)
+        return bool(negated) != any(self._is_in(kind, what, character) for kind, what in value)
 
     @staticmethod
     def _is_in(kind: Any, what: Any, character: str) -> bool:
         if kind is sre.LITERAL:
-            return ord(character) == what
+            return bool(ord(character) == what)
         if kind is sre.RANGE:
             return bool(what[0] <= ord(character) <= what[1])
         return kind is sre.CATEGORY and bool(CATEGORIES[what](character))

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from santajupyter.prompt import modules
+from santajupyter.prompt.cursor import excerpt
+from santajupyter.prompt.document import document
 from santajupyter.protocol import Cell, CompletionRequest
 from santajupyter.server import prompts
 from santajupyter.server.prompts import MAX_READS, Prompts
@@ -49,7 +51,7 @@ async def test_a_file_system_that_hangs_is_waited_for_once(hanging: list[str], t
     # Neither the client nor the folder waits again, nor does anything pile up.
     for _ in range(50):
         for client, path in (("a", "hung/a.ipynb"), ("b", "hung/b.ipynb"), ("a", "other/c.ipynb")):
-            assert (await made._project(request(client, path), prompts.excerpt([Cell("")], 0, 0))) == ((), ())
+            assert (await made._project(request(client, path), excerpt([Cell("")], 0, 0))) == ((), ())
     assert hanging == ["hung/a.ipynb"]
     assert len([t for t in threading.enumerate() if t.name == "santajupyter-files"]) == 1
     # Others are served as ever.
@@ -99,7 +101,7 @@ async def test_the_loop_goes_on_while_prompts_are_made(monkeypatch: pytest.Monke
     def slow(*args: Any) -> Any:
         begun.set()
         back.wait()
-        return prompts.document(*args)
+        return document(*args)
 
     monkeypatch.setattr(prompts, "_document", lambda r, w, p: slow(w, r.language))
     made = Prompts(None, True)
@@ -118,7 +120,7 @@ async def test_of_a_client_only_the_newest_prompt_is_made(monkeypatch: pytest.Mo
     def slow(*args: Any) -> Any:
         counted.append(args)
         back.wait()
-        return prompts.document(args[1], "python")
+        return document(args[1], "python")
 
     monkeypatch.setattr(prompts, "_document", slow)
     made = Prompts(None, True)
@@ -139,6 +141,8 @@ def test_the_process_ends_while_a_file_system_hangs(tmp_path: Path) -> None:
 import asyncio, threading
 from pathlib import Path
 from santajupyter.prompt import modules
+from santajupyter.prompt.cursor import excerpt
+from santajupyter.prompt.document import document
 from santajupyter.protocol import Cell, CompletionRequest
 from santajupyter.server.prompts import Prompts
 modules.signatures = lambda *_: threading.Event().wait()
