@@ -121,7 +121,7 @@ class Matcher:
             return again()
         first, second = (again, lambda: after(at)) if greedy else (lambda: after(at), again)
         found = first()
-        return second() if found is None else found
+        return second() if found is None else found  # type: ignore[no-untyped-call]
 
     def _is(self, op: Any, value: Any, at: int) -> bool:
         if at >= len(self._text):
