@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
+from .._version import __version__
 from ..printable import printable
 
 if TYPE_CHECKING:
@@ -52,10 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve(arguments: argparse.Namespace) -> None:
+    from ..kernel.client import SantaError
     from ..server import serve as server
 
     model = [f"--SantaApp.model={arguments.model}"] if arguments.model else []
-    server.serve([*model, *arguments.others], arguments.ip, arguments.port)
+    try:
+        server.serve([*model, *arguments.others], arguments.ip, arguments.port)
+    except server.CannotServe as error:
+        raise SantaError(str(error)) from None
 
 
 def status(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.manager import ContentsManager
 
-from ..kernel.client import SantaError
+
+class CannotServe(Exception):
+    """What stands in the way and what to do about it, in a plain sentence."""
 
 
 class NoContents(ContentsManager):
@@ -44,7 +46,7 @@ class RestServer(ServerApp):
 
 
 def serve(options: Sequence[str], ip: str, port: int | None) -> None:
-    """Serve until interrupted. ``options``: jupyter server's own. Raises SantaError where that can't be."""
+    """Serve until interrupted. ``options``: jupyter server's own. Raises CannotServe."""
     server = RestServer.instance(
         open_browser=False,
         no_browser_open_file=True,
@@ -60,10 +62,10 @@ def serve(options: Sequence[str], ip: str, port: int | None) -> None:
     identity = server.identity_provider
     if not identity.token:
         server.clear_instance()
-        raise SantaError("A server needs a token: set JUPYTER_TOKEN to one, or unset it and one is made.")
+        raise CannotServe("A server needs a token: set JUPYTER_TOKEN to one, or unset it and one is made.")
     if not server.allow_root and hasattr(os, "geteuid") and os.geteuid() == 0:
         server.clear_instance()
-        raise SantaError("Serving as root is better not done: use another account, or add --allow-root.")
+        raise CannotServe("Serving as root is better not done: use another account, or add --allow-root.")
     is_generated = identity.token_generated
     identity.token_generated = False  # we say it; or the server says it in an address for browsers
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .. import __version__
+from .._version import __version__
 from ..engine import wire
 from ..engine.process import Call, EngineUnavailable
 from ..prompt import postprocess

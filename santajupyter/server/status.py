@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any
 
+import psutil
+
 from ..protocol import ModelStatus
 
 
@@ -33,10 +35,6 @@ def sentence(status: ModelStatus, stand_in: ModelStatus | None) -> str:
 
 def memory(pid: int | None) -> int | None:
     """Bytes of main memory that a process holds; None where there is no process or nothing to tell."""
-    try:
-        import psutil
-    except ImportError:  # ipykernel brings it; a server alone may lack it
-        return None
     try:
         return int(psutil.Process(pid).memory_info().rss) if pid else None
     except (OSError, psutil.Error):
