@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+# Before torch is imported, here and in all that tests start: its threads wait for each other in a loop,
+# which on a busy machine makes of a second a minute; and what tests compute is too small to share.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from .checkpoint import make_checkpoint
 
