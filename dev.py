@@ -14,6 +14,7 @@ and node_modules, once, and again when one of the files that say what to install
 from __future__ import annotations
 
 import argparse
+import contextvars
 import fnmatch
 import functools
 import hashlib
@@ -29,7 +30,10 @@ import time
 import venv
 import zipfile
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent
 WINDOWS = os.name == "nt"
@@ -40,10 +44,13 @@ UI_TESTS = ROOT / "ui-tests"
 LABEXTENSION = ROOT / "santajupyter" / "labextension"
 PIP = ("python", "-m", "pip") if sys.stdout.isatty() else ("python", "-m", "pip", "--quiet")
 
-LINT = ("ruff check .", "ruff format --check .", "mypy", "jlpm lint")
+LINT = ("ruff check .", "ruff format --check .", "jlpm lint")
 FORMAT = ("ruff check --fix .", "ruff format .", "jlpm format")
-TEST = ("pytest", "jlpm test")
+# Python tests of one file share their servers, so they stay in one process.
+PYTEST = "pytest -n 2 --dist loadfile"
 Steps = dict[str, Callable[[], None]]
+# Where the step of this thread writes; None: where this process does.
+output: contextvars.ContextVar[TextIO | None] = contextvars.ContextVar("output", default=None)
 
 IN_WHEEL = (
     "santajupyter/_version.py",
@@ -75,15 +82,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("command", choices=("demo", "test", "lint", "format", "setup"))
     parser.add_argument("--skip-browser", action="store_true", help="test: leave the browser tests out")
     options = parser.parse_args(arguments[:cut])
+    if options.command == "test":
+        # The longest first. The wheel before them: to build it rewrites a file that they read.
+        browser: Steps = {} if options.skip_browser else {"browser tests": browser_tests}
+        beside = browser | steps_of((PYTEST, "mypy", "jlpm test", *LINT))
+        return run_steps({"set up": set_up, "wheel": check_wheel}, beside)
     commands: dict[str, Steps] = {
         "demo": {"set up": set_up, "demo": lambda: demo(arguments[cut + 1 :])},
-        "test": {"set up": set_up} | steps_of(LINT + TEST) | {"wheel": check_wheel},
-        "lint": {"set up": install} | steps_of(LINT),
+        "lint": {"set up": install} | steps_of(("mypy", *LINT)),
         "format": {"set up": install} | steps_of(FORMAT),
         "setup": {"set up": set_up},
     }
-    if not options.skip_browser:
-        commands["test"]["browser tests"] = browser_tests
     return run_steps(commands[options.command])
 
 
@@ -104,25 +113,71 @@ def steps_of(commands: tuple[str, ...]) -> Steps:
     return {command: functools.partial(call, *command.split()) for command in commands}
 
 
-def run_steps(steps: Steps) -> int:
-    """Runs all steps even when one fails, except that nothing runs without the first, the set-up."""
-    summary = []
-    failed = []
+@dataclass
+class Result:
+    name: str
+    seconds: float
+    failed: bool
+
+
+def run_steps(steps: Steps, beside: Steps | None = None) -> int:
+    """Runs all steps even when one fails, except that nothing runs without the first, the set-up.
+
+    Those ``beside`` come last, two at a time, and each shows what it wrote once it is over.
+    """
+    results = []
     for name, step in steps.items():
         print(f"\n=== {name}", flush=True)
-        start = time.monotonic()
-        try:
-            step()
-        except (DevError, OSError, subprocess.CalledProcessError) as error:
-            print(f"\n{error}")
-            failed.append(name)
-        seconds = time.monotonic() - start
-        summary.append(f"  {'FAILED' if name in failed else 'ok':<6} {seconds:7.1f} s  {name}")
-        if failed == ["set up"]:
+        results.append(run_step(name, step))
+        if results[0].failed:
             break
-    result = f"failed: {', '.join(failed)}" if failed else "everything is fine"
-    print("\n=== summary", *summary, result, sep="\n")
+    else:
+        results += run_beside(beside or {})
+    lines = [f"  {'FAILED' if r.failed else 'ok':<6} {r.seconds:7.1f} s  {r.name}" for r in results]
+    failed = [result.name for result in results if result.failed]
+    said = f"failed: {', '.join(failed)}" if failed else "everything is fine"
+    print("\n=== summary", *lines, said, sep="\n")
     return 1 if failed else 0
+
+
+def run_step(name: str, step: Callable[[], None]) -> Result:
+    start = time.monotonic()
+    error: Exception | None = None
+    try:
+        step()
+    except (DevError, OSError, subprocess.CalledProcessError) as caught:
+        error = caught
+        say(f"\n{error}")
+    return Result(name, time.monotonic() - start, error is not None)
+
+
+def run_beside(steps: Steps) -> Iterable[Result]:
+    folder = ROOT / "build" / "output"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def run(name: str, step: Callable[[], None], file: Path) -> Result:
+        print(f"... {name} begins and writes into {file.relative_to(ROOT)}", flush=True)
+        with file.open("w", encoding="utf-8") as stream:
+            output.set(stream)
+            return run_step(name, step)
+
+    files = {name: folder / f"{name.replace(' ', '-').replace('.', '')}.txt" for name in steps}
+    with ThreadPoolExecutor(2) as lanes:
+        running: list[Future[Result]] = [
+            lanes.submit(contextvars.copy_context().run, run, name, step, files[name])
+            for name, step in steps.items()
+        ]
+        try:
+            for future in as_completed(running):
+                result = future.result()
+                print(f"\n=== {result.name}\n{files[result.name].read_text('utf-8', 'replace')}", flush=True)
+                yield result
+        finally:
+            lanes.shutdown(cancel_futures=True)
+
+
+def say(text: str) -> None:
+    print(text, file=output.get(), flush=True)
 
 
 def check_wheel() -> None:
@@ -135,7 +190,7 @@ def check_wheel() -> None:
     extra = [pattern for pattern in NOT_IN_WHEEL if fnmatch.filter(names, pattern)]
     if missing or extra:
         raise DevError(f"{wheel.name} lacks {missing} and should not hold {extra}")
-    print(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size / 1e6:.1f} MB")
+    say(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size / 1e6:.1f} MB")
 
 
 def browser_tests() -> None:
@@ -194,10 +249,18 @@ def once(marker: Path, inputs: Iterable[Path], action: Callable[[], None], outpu
 
 def call(program: str, *arguments: str, cwd: Path = ROOT, **variables: str) -> None:
     env = environment() | variables
-    print("$", shlex.join([program, *arguments]), flush=True)
+    say(f"$ {shlex.join([program, *arguments])}")
     # By its whole path, since Windows looks for a program on the PATH of this process, not of `env`.
     found = shutil.which(program, path=env["PATH"]) or program
-    subprocess.run([found, *arguments], cwd=cwd, env=env, check=True)
+    subprocess.run(
+        [found, *arguments],
+        cwd=cwd,
+        env=env,
+        check=True,
+        stdin=subprocess.DEVNULL if output.get() else None,
+        stdout=output.get(),
+        stderr=subprocess.STDOUT if output.get() else None,
+    )
 
 
 def environment() -> dict[str, str]:
