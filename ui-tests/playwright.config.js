@@ -9,7 +9,9 @@ module.exports = {
   reporter: 'list',
   workers: 1,
   retries: 0,
-  timeout: 120_000,
+  // On a busy machine all takes several times as long.
+  timeout: 240_000,
+  expect: { timeout: 30_000 },
   use: {
     ...baseConfig.use,
     baseURL: URL,
@@ -30,6 +32,8 @@ module.exports = {
   },
   webServer: {
     command: 'jupyter lab --config jupyter_server_test_config.py',
+    // Of kernels that a test ends before they are up.
+    stderr: 'ignore',
     url: `${URL}/lab`,
     timeout: 120_000,
     reuseExistingServer: false

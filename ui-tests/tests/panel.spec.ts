@@ -1,4 +1,4 @@
-import { expect, type IJupyterLabPageFixture, test } from '@jupyterlab/galata';
+import { expect, type IJupyterLabPageFixture, test } from './fixtures';
 import type { Locator } from '@playwright/test';
 
 import {
