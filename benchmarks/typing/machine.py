@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import torch
 
+BLOCK = 2**28  # floats that are read from memory: 1 GiB
 ROWS, WIDTH, INNER = 512, 2048, 8192  # of the matrix product: a chunk of prefill in SantaCoder's MLP
 # Without instructions for its format the whole product takes up to a minute: this many rows tell enough then.
 FEW_ROWS, SLOW = 16, 0.2
@@ -34,7 +35,7 @@ class SpeedTest:
     """
 
     def __init__(self, formats: Iterable[str]) -> None:
-        block = torch.rand(2**28)  # 1 GiB
+        block = torch.rand(BLOCK)
         self._size = block.nbytes
         self._reads: list[Callable[[], Any]] = [block.max, block.sum, block.view(torch.int8).max]
         self._products = {number: _product(number) for number in sorted(formats)}

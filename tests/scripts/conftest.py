@@ -1,4 +1,4 @@
-"""Marks the tests in this folder."""
+"""Marks the tests in this folder: they go with `-m scripts`, and may take their time."""
 
 from __future__ import annotations
 
@@ -11,3 +11,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.scripts)
+            item.add_marker(pytest.mark.timeout(600))  # they train, and measure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import random
@@ -14,20 +13,55 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from ..checkpoint import make_checkpoint
 from ..hub import hub_with
+from ..kernel.test_magics import TOKEN, server
 
 Body = Callable[..., dict[str, Any]]
 Answer = tuple[int, dict[str, Any]]
 MODELS = Path(__file__).parents[2] / "santajupyter" / "models"
 
 
+@pytest.fixture(scope="module")
+def url(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    with server(tiny, folder, folder) as (address, _):
+        yield f"{address}santajupyter/"
+
+
+@pytest.fixture
+def fetch(url: str, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:
+    """The response to a request to the server that tests share which neither end its model nor count."""
+
+    async def fetch(path: str, body: object) -> Any:
+        headers = {"Authorization": f"token {TOKEN}"}
+        data = body if isinstance(body, (bytes, str)) else json.dumps(body)
+        client = AsyncHTTPClient()
+        return await client.fetch(
+            url + path, method="POST", body=data, headers=headers, request_timeout=60, raise_error=False
+        )
+
+    return fetch
+
+
+@pytest.fixture
+def shared(fetch: Any) -> Callable[..., Any]:
+    """As ``ask``, of the server that tests share."""
+
+    async def ask(path: str, body: object) -> Answer:
+        response = await fetch(path, body)
+        return response.code, json.loads(response.body)
+
+    return ask
+
+
 @pytest.fixture
 def ask(jp_fetch: Any) -> Callable[..., Any]:
-    """(status, JSON) of a request, whatever the status."""
+    """(status, JSON) of a request to a server of the test's own, whatever the status."""
 
     async def fetch(path: str, body: object = None, **kwargs: Any) -> Answer:
         method = "GET" if body is None else "POST"
@@ -50,7 +84,7 @@ def engine_pid(jp_serverapp: Any) -> int:
 
 
 async def ready(ask: Any) -> dict[str, Any]:
-    for _ in range(600):
+    for _ in range(2400):
         _, status = await ask("status")
         if status["state"] not in ("loading", "downloading"):
             return dict(status)
@@ -58,8 +92,18 @@ async def ready(ask: Any) -> dict[str, Any]:
     raise AssertionError("never ready")
 
 
-async def test_complete(ask: Any, body: Body) -> None:
-    code, answer = await ask("complete", body("x = 1\nif x:\n    ", mode="block"))
+async def busy(ask: Any, count: int) -> dict[str, Any]:
+    """The status once so many requests are in work."""
+    for _ in range(1000):
+        _, status = await ask("status")
+        if status["busy"] == count:
+            return dict(status)
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"never {count} at work")
+
+
+async def test_complete(shared: Any, body: Body) -> None:
+    code, answer = await shared("complete", body("x = 1\nif x:\n    ", mode="block"))
     assert code == 200
     assert set(answer) == {"items", "model", "usage", "timings"}
     assert set(answer["items"][0]) == {"text", "finish_reason", "logprob"}  # no more than was asked for
@@ -69,7 +113,7 @@ async def test_complete(ask: Any, body: Body) -> None:
 @pytest.mark.parametrize("mode", ["line", "block"])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_pieces_of_a_text_and_their_log_probabilities(
-    ask: Any, jp_fetch: Any, body: Body, mode: str, stream: bool
+    fetch: Any, body: Body, mode: str, stream: bool
 ) -> None:
     """Joined they are the text, also where a rule has cut that."""
     was_cut = False
@@ -77,12 +121,7 @@ async def test_the_pieces_of_a_text_and_their_log_probabilities(
         asked = body(
             "日本語 = [\nif x:\n    y = (", mode=mode, n=2, temperature=1.3, seed=seed, max_new_tokens=30
         )
-        response = await jp_fetch(
-            "santajupyter",
-            "complete",
-            method="POST",
-            body=json.dumps({**asked, "logprobs": True, "stream": stream}),
-        )
+        response = await fetch("complete", {**asked, "logprobs": True, "stream": stream})
         answer = json.loads(response.body.decode().rpartition("data: ")[2])
         for item in answer["items"]:
             assert "".join(piece for piece, _ in item["logprobs"]) == item["text"]
@@ -106,29 +145,32 @@ async def test_the_status_tells_the_life_of_a_model(ask: Any, body: Body, tiny: 
     assert (await ask("complete", body()))[0] == 200
 
 
-async def test_the_second_request_finds_the_prompt_cached(ask: Any, body: Body) -> None:
-    await ask("warm", body("import numpy as np\nx = np."))
-    _, answer = await ask("complete", body("import numpy as np\nx = np.a"))
+async def test_the_second_request_finds_the_prompt_cached(shared: Any, body: Body) -> None:
+    await shared("warm", body("import numpy as np\nx = np."))
+    _, answer = await shared("complete", body("import numpy as np\nx = np.a"))
     assert answer["usage"]["prompt_tokens"] - answer["usage"]["cached_tokens"] <= 2
 
 
-async def test_documentation_for_the_function_around_the_cursor(ask: Any, body: Body) -> None:
+async def test_documentation_for_the_function_around_the_cursor(shared: Any, body: Body) -> None:
     source = "hat = '🎅'\ndef add(a, b):\n    return a + b\n"
     asked = body(source, cells=[{"source": "import os"}, {"source": source}], active=1, offset=20)
-    code, answer = await ask("docstring", asked)
-    assert (code, answer["name"]) == (200, "add")
-    if answer["text"]:
-        assert source[: answer["at"]] == "hat = '🎅'\ndef add(a, b):\n"
-        assert answer["text"].startswith('    """') and answer["text"].endswith('"""\n')
-    else:
-        assert answer["message"] == "The model has no words for add."
-    code, answer = await ask("docstring", {**asked, "offset": 3})
+    answers = []
+    for seed in range(40):  # the random model mostly has no words
+        code, answer = await shared("docstring", {**asked, "temperature": 1.0, "seed": seed})
+        assert (code, answer["name"]) == (200, "add")
+        answers.append(answer)
+        if answer["text"]:
+            break
+    assert all(answer["message"] == "The model has no words for add." for answer in answers[:-1])
+    assert source[: answer["at"]] == "hat = '🎅'\ndef add(a, b):\n"
+    assert answer["text"].startswith('    """') and answer["text"].endswith('"""\n')
+    code, answer = await shared("docstring", {**asked, "offset": 3})
     assert (code, answer["text"]) == (200, "")
     assert answer["message"] == "The cursor is in no function."
 
 
-async def test_warm_generates_nothing(ask: Any, body: Body) -> None:
-    code, answer = await ask("warm", body())
+async def test_warm_generates_nothing(shared: Any, body: Body) -> None:
+    code, answer = await shared("warm", body())
     assert (code, answer["items"], answer["usage"]["completion_tokens"]) == (200, [], 0)
 
 
@@ -143,11 +185,11 @@ DF = {
 CLASSES = {"pandas.DataFrame": ["print", "numpy"]}
 
 
-async def test_the_kernels_facts_are_part_of_the_prompt(ask: Any, body: Body) -> None:
+async def test_the_kernels_facts_are_part_of_the_prompt(shared: Any, body: Body) -> None:
     request = body("df.head()\nx = ", variables=[DF])
     tokens = []
     for path, asked in (("complete", {**request, "variables": []}), ("complete", request), ("warm", request)):
-        code, answer = await ask(path, asked)
+        code, answer = await shared(path, asked)
         assert code == 200, answer
         tokens.append(answer["usage"]["prompt_tokens"])
     assert tokens[0] < tokens[1] == tokens[2]
@@ -177,8 +219,8 @@ async def texts_at(ask: Any, body: Body, source: str, **changes: Any) -> list[st
 
 
 @pytest.mark.parametrize("source", KNOWN)
-async def test_what_the_kernel_knows_constrains(ask: Any, body: Body, source: str) -> None:
-    free, steered = [await texts_at(ask, body, source, variables=known) for known in ([], [DF])]
+async def test_what_the_kernel_knows_constrains(shared: Any, body: Body, source: str) -> None:
+    free, steered = [await texts_at(shared, body, source, variables=known) for known in ([], [DF])]
     assert not steered_to(free, KNOWN[source])
     assert steered
     assert steered_to(steered, KNOWN[source])
@@ -194,30 +236,32 @@ class TestNoConstraints:
         assert not steered_to(texts, KNOWN["x = df."])
 
 
-async def test_stream(jp_fetch: Any, body: Body) -> None:
-    response = await jp_fetch(
-        "santajupyter",
-        "complete",
-        method="POST",
-        body=json.dumps(body("x = (\n", stream=True, mode="block", max_new_tokens=30)),
-    )
-    assert response.headers["Content-Type"] == "text/event-stream"
-    events = [
-        json.loads(line[6:]) for line in response.body.decode().splitlines() if line.startswith("data: ")
-    ]
-    assert "items" in events[-1]
-    streamed = "".join(event["text"] for event in events[:-1])
-    assert streamed.startswith(events[-1]["items"][0]["text"]) or streamed in events[-1]["items"][0]["text"]
+async def test_stream(fetch: Any, body: Body) -> None:
+    """What comes in pieces is the text that comes at the end, or its beginning, but for what a rule cut."""
+    for seed in range(10):
+        asked = body("x = (\n", stream=True, mode="block", temperature=1.2, seed=seed, max_new_tokens=30)
+        response = await fetch("complete", asked)
+        assert response.headers["Content-Type"] == "text/event-stream"
+        lines = response.body.decode().splitlines()
+        *deltas, last = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+        text, streamed = last["items"][0]["text"], "".join(delta["text"] for delta in deltas)
+        if len(deltas) > 2 and len(text) > 2:
+            break
+    assert len(deltas) > 2
+    assert min(len(text), len(streamed)) > 2
+    assert text.startswith(streamed) or streamed.startswith(text)
 
 
-async def test_emoji_before_the_cursor(ask: Any) -> None:
+async def test_emoji_before_the_cursor(shared: Any) -> None:
     """Offset is in code points: 5 of them lie before the cursor, in 7 UTF-16 units."""
     cells = [{"source": "x = '🦌🦌'"}]
-    assert (await ask("complete", {"cells": cells, "active": 0, "offset": 8, "max_new_tokens": 2}))[0] == 200
-    assert (await ask("complete", {"cells": cells, "active": 0, "offset": 9}))[0] == 400
+    assert (await shared("complete", {"cells": cells, "active": 0, "offset": 8, "max_new_tokens": 2}))[
+        0
+    ] == 200
+    assert (await shared("complete", {"cells": cells, "active": 0, "offset": 9}))[0] == 400
 
 
-async def test_bad_bodies_get_400_and_harm_nothing(ask: Any, body: Body) -> None:
+async def test_bad_bodies_get_400_and_harm_nothing(shared: Any, body: Body) -> None:
     """Five hundred of them, mutated from a good one or not JSON at all."""
     rng = random.Random(0)
     good = json.dumps(body())
@@ -234,11 +278,11 @@ async def test_bad_bodies_get_400_and_harm_nothing(ask: Any, body: Body) -> None
         else:
             data = bytes(rng.randrange(256) for _ in range(20))
         path = rng.choice(["complete", "warm", "v1/completions", *([] if kind == 1 else ["load"])])
-        code, answer = await ask(path, data)
+        code, answer = await shared(path, data)
         assert code == 400, (path, data, answer)
         assert answer["message"]
         assert answer["reason"] == "bad-request"
-    assert (await ask("complete", body()))[0] == 200
+    assert (await shared("complete", body()))[0] == 200
 
 
 @pytest.mark.parametrize("path", ["complete", "warm", "load", "unload", "v1/completions"])
@@ -305,15 +349,18 @@ class TestAuthorizer:
             assert (await ask(path, body()))[0] == 403
 
 
-async def test_the_newest_request_of_a_client_wins(ask: Any, body: Body) -> None:
+async def test_the_newest_request_of_a_client_wins(ask: Any, body: Body, jp_serverapp: Any) -> None:
     await ask("warm", body())
     long = body("x = (\n", mode="block", max_new_tokens=120, client="tab", temperature=1.0, seed=1)
+    worker = psutil.Process(engine_pid(jp_serverapp))
+    worker.suspend()  # it must not be done before the second request comes
     first = asyncio.create_task(ask("complete", long))
-    await asyncio.sleep(0.05)
-    second = await ask("complete", body(client="tab"))
+    await busy(ask, 1)
+    second = asyncio.create_task(ask("complete", body(client="tab")))
     code, answer = await first
     assert (code, answer["reason"]) == (409, "superseded")
-    assert second[0] == 200
+    worker.resume()
+    assert (await second)[0] == 200
 
 
 async def test_a_client_that_goes_away_cancels_its_request(
@@ -328,13 +375,11 @@ async def test_a_client_that_goes_away_cancels_its_request(
     )
     writer.write(f"{head}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
     await reader.readline()
+    worker = psutil.Process(engine_pid(jp_serverapp))
+    worker.suspend()  # it must not be done before
     writer.close()
-    for _ in range(200):
-        _, status = await ask("status")
-        if not status["busy"]:
-            break
-        await asyncio.sleep(0.02)
-    assert status["stats"]["cancelled"] == 1
+    assert (await busy(ask, 0))["stats"]["cancelled"] == 1
+    worker.resume()
 
 
 async def test_a_dead_worker_takes_nothing_with_it(
@@ -381,21 +426,20 @@ async def test_openai_clients_are_served(ask: Any, tiny: Path) -> None:
     assert (code, answer["error"]["type"]) == (404, "unknown-model")
 
 
-async def test_openais_logprobs(ask: Any) -> None:
+async def test_openais_logprobs(shared: Any) -> None:
     asked = {"prompt": "日本語 for i in", "max_tokens": 12, "temperature": 1.3, "seed": 3}
-    _, answer = await ask("v1/completions", {**asked, "logprobs": 0})
+    _, answer = await shared("v1/completions", {**asked, "logprobs": 0})
     [choice] = answer["choices"]
     told = choice["logprobs"]
     assert "".join(told["tokens"]) == choice["text"] and len(told["token_logprobs"]) == len(told["tokens"])
     assert [choice["text"][at] for at in told["text_offset"]] == [token[0] for token in told["tokens"]]
-    assert (await ask("v1/completions", asked))[1]["choices"][0]["logprobs"] is None
-    code, answer = await ask("v1/completions", {**asked, "logprobs": 5})
+    assert (await shared("v1/completions", asked))[1]["choices"][0]["logprobs"] is None
+    code, answer = await shared("v1/completions", {**asked, "logprobs": 5})
     assert code == 400 and answer["message"].startswith("logprobs: only 0 is offered")
 
 
-async def test_openai_stream(jp_fetch: Any) -> None:
-    request = json.dumps({"prompt": "def f(", "max_tokens": 5, "stream": True})
-    response = await jp_fetch("santajupyter", "v1", "completions", method="POST", body=request)
+async def test_openai_stream(fetch: Any) -> None:
+    response = await fetch("v1/completions", {"prompt": "def f(", "max_tokens": 5, "stream": True})
     events = [line[6:] for line in response.body.decode().splitlines() if line.startswith("data: ")]
     assert events[-1] == "[DONE]"
     assert json.loads(events[-2])["choices"][0]["finish_reason"] in ("stop", "length")
@@ -416,24 +460,24 @@ class TestLimits:
         code, answer = await ask("complete", body("x" * 2000))
         assert (code, answer["reason"]) == (413, "too-large")
 
-    async def test_a_full_queue(self, ask: Any, body: Body) -> None:
-        with contextlib.suppress(AssertionError):
-            assert (await ask("complete", body()))[0] == 200
-        await ready(ask)
-        long = asyncio.create_task(
-            ask("complete", body("x = (\n", mode="block", max_new_tokens=120, client="a"))
-        )
-        await asyncio.sleep(0.02)
+    async def test_a_full_queue(self, ask: Any, body: Body, jp_serverapp: Any) -> None:
+        await ask("load", {})
+        assert (await ready(ask))["state"] == "ready"
+        worker = psutil.Process(engine_pid(jp_serverapp))
+        worker.suspend()
+        first = asyncio.create_task(ask("complete", body(client="a")))
+        await busy(ask, 1)
         code, answer = await ask("complete", body(client="b"))
         assert (code, answer["reason"]) == (429, "queue-full")
-        await long
+        worker.resume()
+        assert (await first)[0] in (200, 503)  # in time or not
 
     async def test_idle_models_are_unloaded(self, ask: Any) -> None:
         await ask("load", {})
         assert (await ready(ask))["state"] == "ready"
         begun = time.monotonic()
         while (await ask("status"))[1]["state"] == "ready":
-            assert time.monotonic() - begun < 20
+            assert time.monotonic() - begun < 100
             await asyncio.sleep(0.1)
 
 
