@@ -69,6 +69,11 @@ export async function openNotebook(
         file_extension: '.py'
       });
       notebook?.clearUndoHistory();
+      // What the page has of suggestions is void once there is a kernel.
+      await panel.sessionContext.ready;
+      while (panel.sessionContext.kernelDisplayStatus !== 'idle') {
+        await new Promise(resolve => setTimeout(resolve, 20));
+      }
     },
     cells.map(source => source.replace('|', ''))
   );
