@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from santajupyter.protocol import BadRequest, CompletionRequest, decode
+from santajupyter.decoding import BadRequest, decode
+from santajupyter.protocol import CompletionRequest
 
 REPEATS = 7
 TICK = 0.0005

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from santajupyter import protocol
+from santajupyter.decoding import BadRequest, decode
 from santajupyter.protocol import (
     MAX_OUTPUT,
     MAX_OUTPUTS,
-    BadRequest,
     Completion,
     CompletionRequest,
     Explanation,
@@ -21,7 +21,6 @@ from santajupyter.protocol import (
     Timings,
     Usage,
     completion_request,
-    decode,
     text_request,
 )
 

@@ -18,16 +18,9 @@ from typing import Any, Protocol, TypeVar
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
+from ..decoding import BadRequest, decode
 from ..printable import printable
-from ..protocol import (
-    BadRequest,
-    Completion,
-    Delta,
-    Explanation,
-    Failure,
-    Status,
-    decode,
-)
+from ..protocol import Completion, Delta, Explanation, Failure, Status
 
 T = TypeVar("T")
 Body = Mapping[str, Any]

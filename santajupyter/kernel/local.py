@@ -9,8 +9,9 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from ..decoding import BadRequest, decode
 from ..printable import printable
-from ..protocol import BadRequest, Completion, Status, completion_request, decode
+from ..protocol import Completion, Status, completion_request
 from . import client
 from .client import NotYet, SantaError
 

@@ -17,11 +17,10 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado import iostream, web
 
+from ..decoding import PIECE, BadRequest
 from ..engine.process import EngineUnavailable, RequestFailed
 from ..printable import printable
 from ..protocol import (
-    PIECE,
-    BadRequest,
     CachedTokens,
     Delta,
     Item,

@@ -1,0 +1,208 @@
+"""JSON -> the types of protocol.py, or a sentence that says which field is wrong and what it must be.
+
+Nothing in here knows these types: what they may hold stands in their annotations, as msgspec reads them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from msgspec import DecodeError, Raw, Struct, ValidationError, inspect
+from msgspec.json import Decoder
+
+T = TypeVar("T")
+
+# Bytes of JSON that are decoded in one go, in about a millisecond at most. The decoder holds Python's lock
+# all the while, so that even from another thread a long body would stop the server's event loop.
+PIECE = 2**16
+# Bytes of what isn't JSON that are searched for the field that is to blame.
+SEARCHED = 2**18
+
+
+class BadRequest(ValueError):
+    """A request's field is missing or wrong; the message names it and the remedy."""
+
+
+def decode(body: object, kind: type[T]) -> T:
+    """Read JSON in bytes, or what becomes JSON, into one of the types above.
+
+    Unknown fields are ignored, and null counts as absent. Raises BadRequest with the field's name and what
+    it must be. A body of 4 MB takes some 50 ms, of which Python's lock is held for 20 at a time at most.
+    """
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    try:
+        return _read(data, kind, "")  # type: ignore[no-any-return]
+    except RecursionError as error:
+        raise BadRequest("the body: nested too deeply") from error
+    except (DecodeError, UnicodeError) as error:
+        raise BadRequest(_malformed(data, error)) from error
+
+
+def _read(data: bytes | Raw, kind: Any, name: str) -> Any:
+    """The value; what is long, or has a mistake, is read part by part. Raises BadRequest, DecodeError."""
+    parts = _parts(kind)
+    if len(data) <= PIECE or parts is None:
+        try:
+            return _decoder(kind).decode(data)
+        except ValidationError:
+            if parts is None:
+                raise BadRequest(f"{name}: {_remedy(kind)}") from None
+    if isinstance(parts, dict):
+        return _read_members(data, _bare(kind), parts, name)
+    if get_origin(_bare(kind)) is Mapping:
+        members = _split(data, dict[str, Raw], kind, name)
+        return {key: _read(member, parts, f"{name}.{key}") for key, member in members.items()}
+    items = _split(data, list[Raw], kind, name)
+    least, most = _lengths(kind)
+    if not least <= len(items) <= most:
+        raise BadRequest(f"{name}: {_remedy(kind)}")
+    values = (_read(item, parts, f"{name}[{index}]") for index, item in enumerate(items))
+    return frozenset(values) if get_origin(_bare(kind)) is frozenset else tuple(values)
+
+
+def _read_members(data: bytes | Raw, kind: Any, types: Mapping[str, Any], name: str) -> Any:
+    members = _split(data, dict[str, Raw], kind, name)
+    prefix = f"{name}." if name else ""
+    values = {
+        member: _read(members[member], type_, prefix + member)
+        for member, type_ in types.items()
+        if member in members and not _is_null(members[member])
+    }
+    missing = [part.name for part in _info(kind).fields if part.required and part.name not in values]
+    if missing:
+        raise BadRequest(f"{prefix}{missing[0]}: missing")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise BadRequest(f"{prefix}{error}") from None
+
+
+def _split(data: bytes | Raw, into: Any, kind: Any, name: str) -> Any:
+    try:
+        return _decoder(into).decode(data)
+    except ValidationError:
+        raise BadRequest(f"{name or 'the body'}: {_remedy(kind)}") from None
+
+
+def _is_null(data: Raw) -> bool:
+    return len(data) == len(b"null") and bytes(data) == b"null"
+
+
+@functools.cache
+def _decoder(kind: Any) -> Decoder[Any]:
+    return Decoder(kind)
+
+
+@functools.cache
+def _parts(kind: Any) -> dict[str, Any] | Any:
+    """The types of an object's members by name, or the one of a list's items; None where there are no parts.
+
+    A pair is read in one go.
+    """
+    bare = _bare(kind)
+    if is_dataclass(bare) or (isinstance(bare, type) and issubclass(bare, Struct)):
+        return get_type_hints(bare, include_extras=True)
+    arguments = get_args(bare)
+    if get_origin(bare) is tuple:
+        return arguments[0] if arguments[-1] is Ellipsis else None
+    return arguments[-1] if get_origin(bare) in (frozenset, Mapping, Sequence) else None
+
+
+def _bare(kind: Any) -> Any:
+    """A type without its limits, and without null."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    others = [one for one in get_args(kind) if one is not type(None)]
+    is_optional = type(None) in get_args(kind) and len(others) == 1
+    return _bare(others[0]) if is_optional else kind
+
+
+@functools.cache
+def _info(kind: Any) -> Any:
+    """What msgspec knows of a type, null left out."""
+    info = inspect.type_info(kind)
+    if isinstance(info, inspect.Metadata):  # where a type says more for OpenAPI
+        info = info.type
+    if isinstance(info, inspect.UnionType):
+        others = [one for one in info.types if not isinstance(one, inspect.NoneType)]
+        return others[0] if len(others) == 1 else inspect.UnionType(tuple(others))
+    return info
+
+
+def _lengths(kind: Any) -> tuple[float, float]:
+    info = _info(kind)
+    least, most = getattr(info, "min_length", None), getattr(info, "max_length", None)
+    return least or 0, math.inf if most is None else most
+
+
+def _remedy(kind: Any) -> str:
+    """What a value must be, as its type says."""
+    if get_origin(_bare(kind)) is Literal:  # msgspec sorts them
+        return f"must be one of {', '.join(get_args(_bare(kind)))}"
+    return f"must be {_words(_info(kind))}"
+
+
+def _words(info: Any) -> str:
+    match info:
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType():
+            return "a whole number" + _range(info)
+        case inspect.FloatType():
+            return "a number" + _range(info)
+        case inspect.StrType():
+            return "a string" + _counts(info, "characters")
+        case inspect.UnionType():
+            return " or ".join(map(_words, info.types))
+        case inspect.TupleType():
+            return f"a list of {len(info.item_types)}: {', '.join(map(_words, info.item_types))}"
+        case inspect.VarTupleType() | inspect.FrozenSetType() | inspect.ListType():
+            return f"a list{_counts(info, 'items')}; each {_words(info.item_type)}"
+    return "a JSON object"
+
+
+def _range(info: Any) -> str:
+    if info.gt is not None:
+        return f" above {info.gt:g} and at most {info.le:g}"
+    if info.ge is None:
+        return ""
+    return f" of at least {info.ge}" if info.le is None else f" from {info.ge} to {info.le}"
+
+
+def _counts(info: Any, what: str) -> str:
+    if info.max_length is None:
+        return ""
+    return (
+        f" of {info.min_length} to {info.max_length} {what}"
+        if info.min_length
+        else f" of at most {info.max_length} {what}"
+    )
+
+
+def _malformed(data: bytes, error: Exception) -> str:
+    """What is wrong with what isn't JSON: Python and JavaScript write half surrogates, and Python NaN."""
+    if len(data) <= SEARCHED:
+        with contextlib.suppress(ValueError, RecursionError):
+            for said in _unwritable(json.loads(data), ""):
+                return said
+    return f"the body: not valid JSON ({error})"
+
+
+def _unwritable(value: Any, name: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from _unwritable(member, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unwritable(item, f"{name}[{index}]")
+    elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        yield f"{name}: has half of a surrogate pair; send whole Unicode characters"
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{name}: must be a finite number"
