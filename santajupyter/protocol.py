@@ -1,6 +1,7 @@
 """The types on the wire, each declared once: what they may hold stands in their annotations.
 
-decoding.py reads JSON into them and says what is wrong; ``server/openapi.py`` describes them for others. Nothing in here knows HTTP, a model or a tokenizer.
+decoding.py reads JSON into them and says what is wrong; ``server/openapi.py`` describes them for others.
+Nothing in here knows HTTP, a model or a tokenizer.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from santajupyter import protocol
+from santajupyter import decoding
 from santajupyter.decoding import BadRequest, decode
 from santajupyter.protocol import (
     MAX_OUTPUT,
@@ -98,7 +98,7 @@ def test_a_long_body_is_read_as_a_short_one(body: object) -> None:
     """In pieces, so that Python's lock isn't held for long."""
     at_once = outcome(completion_request, body)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "PIECE", 0)
+        patch.setattr(decoding, "PIECE", 0)
         assert outcome(completion_request, body) == at_once
 
 
