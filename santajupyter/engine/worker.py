@@ -27,7 +27,7 @@ from ..protocol import Progress
 from . import wire
 from .cachemodel import cache_text
 from .candidates import Constraints
-from .devices import resolve
+from .devices import is_device_lost, is_out_of_memory, resolve
 from .model import ModelUnavailable, OutOfMemory
 from .work import Cancelled, Control
 
@@ -186,7 +186,7 @@ class _Engine:
             beams=config.get("beams", 1),
         )
         limit = config.get("min_probability", 0.0)
-        out.send(wire.Ready(name, model.device, model.dtype, self._window, limit))
+        out.send(wire.Ready(name or "", model.device, model.dtype, self._window, limit))
 
     @property
     def busy(self) -> bool:
@@ -216,7 +216,7 @@ class _Engine:
         self._jobs[kind].popleft()
         self._out.send(over)
         if isinstance(over, wire.Failed) and self._failures >= MAX_FAILURES:
-            print("santajupyter: too many requests failed in a row; the process ends", file=sys.stderr)
+            print("santajupyter: the device failed; the process ends, for a new one", file=sys.stderr)
             _exit(1)
 
     def _step(self, job: _Job) -> wire.FromWorker | None:
@@ -237,12 +237,12 @@ class _Engine:
             # What fails here is our bug, but for a GPU without memory. The traceback, which holds no
             # prompt, goes to the server's log by way of stderr.
             traceback.print_exc()
-            self._failures += 1
+            self._failures = MAX_FAILURES if is_device_lost(error) else self._failures + 1
             return wire.Failed(job.request.id, printable(self._failure(error)))
 
     def _failure(self, error: Exception) -> str:
         """A sentence. Without memory, the prompt cache is emptied, which may be all that is needed."""
-        if type(error).__name__ != "OutOfMemoryError":
+        if not is_out_of_memory(error):
             return f"{type(error).__name__}: {error}"[:500]
         self._completer.prompts.clear()
         return (

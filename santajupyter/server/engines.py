@@ -190,21 +190,21 @@ class Engines:
             self._users -= 1
             self._watch_idleness()
 
-    async def available(self, own: bool = False) -> Engine:
+    async def available(self, primary_only: bool = False) -> Engine:
         """The engine that answers now; starts what should run, and waits for it up to LOAD_WAIT seconds.
 
-        ``own``: while the configured model is on its way none stands in for it: the built-in one is good for
-        the rest of a line, and who asked for a block would rather wait. Raises EngineUnavailable.
+        ``primary_only``: while the configured model is on its way none stands in for it: the built-in one is
+        good for the rest of a line, and who asked for a block would rather wait. Raises EngineUnavailable.
         """
         refusal, deadline = self._refusal, time.monotonic() + LOAD_WAIT
         await self.start()
-        while self._refusal is refusal and self._is_to_come(own) and time.monotonic() < deadline:
+        while self._refusal is refusal and self._is_to_come(primary_only) and time.monotonic() < deadline:
             with contextlib.suppress(asyncio.TimeoutError):
                 await within(deadline - time.monotonic(), self._changed.wait())
         if self._refusal and self._refusal is not refusal:
             raise self._refusal
         engine, status = self.ready, self.primary.status
-        if engine is None or (own and status.state in ON_ITS_WAY):
+        if engine is None or (primary_only and status.state in ON_ITS_WAY):
             broken = status.state == "error"
             raise EngineUnavailable(
                 sentence(status, None), "error" if broken else "loading", 60 if broken else 2
@@ -259,12 +259,12 @@ class Engines:
         if self.stand_in and self.primary.status.state != "ready":
             self.stand_in.start()
 
-    def _is_to_come(self, own: bool) -> bool:
-        """Whether a model may be ready soon; with ``own`` the configured one, whose download takes longer."""
+    def _is_to_come(self, primary_only: bool) -> bool:
+        """Whether a model may be ready soon; with ``primary_only`` the configured one: not by a download."""
         first, *others = (engine.status.state for engine in self._candidates())
-        if first == "ready" or (own and first == "downloading"):
+        if first == "ready" or (primary_only and first == "downloading"):
             return False
-        if "ready" in others and (first == "error" or not own):
+        if "ready" in others and (first == "error" or not primary_only):
             return False
         return any(state != "error" for state in (first, *others))
 

@@ -1,38 +1,24 @@
-"""Who may ask the model, when, and what becomes of an answer that nobody wants any more."""
+"""Admission: who may ask the model, when, for how long; and the state of all."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .._version import __version__
-from ..engine import wire
-from ..engine.process import Call, EngineUnavailable
-from ..prompt import postprocess
-from ..prompt.doccomments import Slot, addition, slot_around
-from ..prompt.document import Document
-from ..prompt.languages import language_of
-from ..protocol import (
-    Completion,
-    CompletionRequest,
-    Documentation,
-    Sampling,
-    TextRequest,
-    Timings,
-)
+from ..protocol import Completion, CompletionRequest, Documentation, TextRequest
+from .completing import Completing, OnDelta
 from .deadline import within
-from .engines import Engine, Engines
+from .engines import Engines
 from .prompts import Prompts
 from .settings import Settings
 from .status import Statistics, memory, sentence
 
 T = TypeVar("T")
-OnDelta = Callable[[int, str], Awaitable[None]]
 
 
 class Superseded(Exception):
@@ -57,12 +43,12 @@ class CompletionService:
     def __init__(self, settings: Settings, log: logging.Logger, root: Path | None = None) -> None:
         """``root``: the folder that the notebooks' paths begin in; None: they are no files here."""
         self._settings = settings
-        self._log = log
         self._prompts = Prompts(root, settings.kernel_names)
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._superseded: set[asyncio.Task[Any]] = set()
         self._statistics = Statistics()
         self.engines = Engines(settings, log)
+        self._work = Completing(settings, self.engines, self._prompts, self._statistics)
 
     @property
     def allowed_models(self) -> list[str]:
@@ -93,24 +79,23 @@ class CompletionService:
         What was streamed is a beginning of the result's text.
         Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
         """
-        return await self._admit(request.client, self._complete(request, on_delta))
+        return await self._admit(request.client, self._work.complete(request, on_delta))
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
-        where = Document(request.prompt, request.suffix)
-        return await self._admit("", self._run(where, request.sampling, None, on_delta))
+        return await self._admit("", self._work.complete_text(request, on_delta))
 
     async def docstring(self, request: CompletionRequest) -> Documentation:
         """Documentation for the function around the request's cursor. Raises as complete."""
-        return await self._admit(request.client, self._docstring(request))
+        return await self._admit(request.client, self._work.docstring(request))
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items. Raises as complete."""
-        return await self._admit(request.client and f"warm {request.client}", self._warm(request))
+        return await self._admit(request.client and f"warm {request.client}", self._work.warm(request))
 
     async def explain(self, request: CompletionRequest) -> dict[str, Any]:
         """What the model would be given for the request, see docs/rest.md. Raises as complete."""
-        return await self._admit("", self._explain(request))
+        return await self._admit("", self._work.explain(request))
 
     async def load(self, model: str = "") -> None:
         """Load the configured model, or switch to ``model``; returns when that has begun.
@@ -129,30 +114,6 @@ class CompletionService:
             task.cancel()
         self._prompts.close()
         await self.engines.close()
-
-    async def _complete(self, request: CompletionRequest, on_delta: OnDelta) -> Completion:
-        document, place, names = await self._prompts.make(request)
-        stop = (*place.stop, *request.sampling.stop)
-        sampling = replace(request.sampling, stop=stop, search=not place.block)
-        unasked = request.trigger == "automatic"
-        own = request.mode == "block" and not unasked
-        return await self._run(document, sampling, place, on_delta, unasked=unasked, own=own, names=names)
-
-    async def _docstring(self, request: CompletionRequest) -> Documentation:
-        cell = request.cells[request.active]
-        source, language = cell.source, language_of(cell, request.language)
-        try:
-            slot = await self._prompts.run(slot_around, source, request.offset, language)
-        except ValueError as error:
-            return Documentation(message=str(error))
-        made = await self._complete(_documenting(request, slot), _ignore)
-        text = await self._prompts.run(addition, source, slot, made.text, language)
-        message = "" if text else f"The model has no words for {slot.name}."
-        return Documentation(slot.name, slot.at, text, message)
-
-    async def _warm(self, request: CompletionRequest) -> Completion:
-        document = (await self._prompts.make(request)).document
-        return await self._run(document, request.sampling, None, _ignore, warm=True)
 
     async def _admit(self, client: str, work: Coroutine[Any, Any, T]) -> T:
         """Run the work as the client's only one, in a queue of limited length, for a limited time."""
@@ -187,114 +148,3 @@ class CompletionService:
             self._superseded.discard(task)
             if self._tasks.get(key) is task:
                 del self._tasks[key]
-
-    async def _run(
-        self,
-        where: Document,
-        sampling: Sampling,
-        place: postprocess.Place | None,
-        on_delta: OnDelta,
-        warm: bool = False,
-        unasked: bool = False,
-        own: bool = False,
-        names: Mapping[str, Any] | None = None,
-    ) -> Completion:
-        """One request in the engine that answers now. ``place`` None: no rules.
-
-        What nobody asked for ends where the model itself doubts it. ``own``: as Engines.available has it.
-        """
-        begun = time.perf_counter()
-        while True:
-            engine = await self.engines.available(own)
-            if unasked:
-                sampling = replace(sampling, min_probability=self._min_probability(engine))
-            process = engine.process
-            call = (
-                process.warm(where, sampling) if warm else process.complete(where, sampling, unasked, names)
-            )
-            try:
-                return await self._follow(call, engine, sampling.n, place, on_delta, begun)
-            except EngineUnavailable as error:
-                # It ended before it looked at this request: the next one will.
-                if call.started or error.reason != "engine-died":
-                    raise
-
-    async def _follow(
-        self,
-        call: Call,
-        engine: Engine,
-        n: int,
-        place: postprocess.Place | None,
-        on_delta: OnDelta,
-        begun: float,
-    ) -> Completion:
-        """The call's events up to its end; ``begun``: when the request was, by time.perf_counter."""
-        queue_ms = 0.0
-        shown = [postprocess.Stream(place) for _ in range(n)]
-        async with call:
-            async for event in call:
-                if isinstance(event, wire.Started):
-                    queue_ms = 1000 * (time.perf_counter() - begun)
-                elif isinstance(event, wire.Delta):
-                    new = shown[event.index].add(event.text)
-                    if new:
-                        await on_delta(event.index, new)
-                    if all(candidate.finished for candidate in shown):
-                        call.finish()
-        assert isinstance(event, wire.Done)
-        return self._completion(engine, event, queue_ms, place)
-
-    async def _explain(self, request: CompletionRequest) -> dict[str, Any]:
-        where, pieces = await self._prompts.explained(request)
-        engine = await self.engines.available()
-        async with engine.process.explain(where, request.sampling, pieces) as call:
-            async for event in call:
-                done = event
-        assert isinstance(done, wire.Explained)
-        self._statistics.completed += 1
-        return {"model": engine.status.model, "window": engine.status.window, **done.prompt}
-
-    def _completion(
-        self,
-        engine: Engine,
-        done: wire.Done,
-        queue_ms: float,
-        place: postprocess.Place | None,
-    ) -> Completion:
-        usage, items = done.usage, done.items
-        timings = Timings(queue_ms, done.prefill_ms, done.decode_ms)
-        if place:
-            texts = [postprocess.clean(item.text, place, item.finish_reason == "length") for item in items]
-            items = tuple(item.cut(text) for item, text in zip(items, texts, strict=True))
-        statistics = self._statistics
-        statistics.completed += 1
-        statistics.prompt_tokens += usage.prompt_tokens
-        statistics.cached_tokens += usage.cached_tokens
-        if items:
-            statistics.latencies.append(queue_ms + timings.prefill_ms + timings.decode_ms)
-        return Completion(items, engine.status.model, usage, timings)
-
-    def _min_probability(self, engine: Engine) -> float:
-        """How likely all of a completion that nobody asked for has to be."""
-        chosen = self._settings.min_probability if engine is self.engines.primary else None
-        return engine.status.min_probability if chosen is None else chosen
-
-
-async def _ignore(index: int, text: str) -> None:
-    return None
-
-
-def _documenting(request: CompletionRequest, slot: Slot) -> CompletionRequest:
-    """The request for the words of the function's documentation, with all around them in its place."""
-    cell = request.cells[request.active]
-    left = cell.source[: slot.at] + slot.opening
-    changed = replace(cell, source=left + slot.following + cell.source[slot.at :])
-    return replace(
-        request,
-        cells=(*request.cells[: request.active], changed, *request.cells[request.active + 1 :]),
-        offset=len(left),
-        mode="block",
-        trigger="invoke",
-        n=1,
-        stop=(slot.stop,),
-    )

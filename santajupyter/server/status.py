@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from ..protocol import ModelStatus
+from ..protocol import ModelStatus, Usage
 
 
 def sentence(status: ModelStatus, stand_in: ModelStatus | None) -> str:
@@ -52,6 +52,14 @@ class Statistics:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=200))
+
+    def count(self, usage: Usage, milliseconds: float | None) -> None:
+        """One more that is done; ``milliseconds`` None: it was no completion."""
+        self.completed += 1
+        self.prompt_tokens += usage.prompt_tokens
+        self.cached_tokens += usage.cached_tokens
+        if milliseconds is not None:
+            self.latencies.append(milliseconds)
 
     def to_json(self) -> dict[str, Any]:
         counts = {name: value for name, value in vars(self).items() if name != "latencies"}

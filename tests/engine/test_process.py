@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,14 +208,36 @@ async def test_a_request_cancelled_before_its_turn_costs_nothing(start: Start, t
 async def test_a_process_whose_requests_all_fail_ends(
     start: Start, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error of a device may stay until the process ends."""
+    """Whatever stays wrong until then."""
     monkeypatch.setattr(process_module, "WORKER", "tests.server.tiny_worker")
-    monkeypatch.setenv("TINY_STEP", "-1")  # time.sleep raises
+    monkeypatch.setenv("TINY_ERROR", "no luck today")
     engine = await start(tiny)
     for _ in range(3):
-        with pytest.raises(RequestFailed, match="non-negative"):
+        assert not engine.ended
+        with pytest.raises(RequestFailed, match="no luck today"):
             await text_of(engine)
     await until(lambda: bool(engine.ended))
+
+
+async def test_a_process_that_lost_its_device_ends_at_once(
+    start: Start, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an illegal memory access every later request failed, and the process lived on."""
+    monkeypatch.setattr(process_module, "WORKER", "tests.server.tiny_worker")
+    monkeypatch.setenv("TINY_ERROR", "CUDA error: an illegal memory access was encountered")
+    engine = await start(tiny)
+    with pytest.raises(RequestFailed, match="illegal memory access"):
+        await text_of(engine)
+    await until(lambda: bool(engine.ended))
+
+
+async def test_a_model_of_no_known_family_is_ready_too(start: Start, tiny: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny, tmp_path / "model"))
+    text = (folder / "tokenizer.json").read_text("utf-8").replace("fim-", "mif-")
+    (folder / "tokenizer.json").write_text(text, "utf-8")
+    engine = await start(folder)
+    assert isinstance(engine.said[-1], wire.Ready) and engine.said[-1].family == ""
+    assert await text_of(engine)
 
 
 async def test_the_worker_imports_nothing_from_the_servers_folder(

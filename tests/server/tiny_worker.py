@@ -15,7 +15,9 @@ from santajupyter.engine import worker
 from santajupyter.engine.model import KV, Logits
 
 VOCABULARY = 403
+# Seconds; what each step says when it fails.
 STEP = float(os.environ.get("TINY_STEP", "0.002"))
+ERROR = os.environ.get("TINY_ERROR", "")
 
 
 class TinyKV:
@@ -53,6 +55,8 @@ class TinyModel:
 
     def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
         time.sleep(STEP)
+        if ERROR:
+            raise RuntimeError(ERROR)
         cast(TinyKV, kv).ids += rows[0]
         logits = np.zeros((len(rows), keep, VOCABULARY), np.float32)
         for row, ids in enumerate(rows):

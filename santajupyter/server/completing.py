@@ -1,0 +1,167 @@
+"""What becomes of an admitted request: its prompt, the engine's answer to it, and the rules for that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..engine import wire
+from ..engine.process import Call, EngineProcess, EngineUnavailable
+from ..prompt import postprocess
+from ..prompt.doccomments import Slot, addition, slot_around
+from ..prompt.document import Document
+from ..prompt.languages import language_of
+from ..protocol import Completion, CompletionRequest, Documentation, Sampling, TextRequest, Timings
+from .engines import Engine, Engines
+from .prompts import Prompts
+from .settings import Settings
+from .status import Statistics
+
+# (index of the candidate, what may be shown of it since)
+OnDelta = Callable[[int, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the engine is asked. ``place`` None: no rules. ``primary_only``: see Engines.available."""
+
+    document: Document
+    sampling: Sampling
+    place: postprocess.Place | None = None
+    names: Mapping[str, Any] | None = None
+    automatic: bool = False
+    primary_only: bool = False
+    warm: bool = False
+
+    def of(self, process: EngineProcess, min_probability: float) -> Call:
+        if self.warm:
+            return process.warm(self.document, self.sampling)
+        sampling = replace(self.sampling, min_probability=min_probability)
+        return process.complete(self.document, sampling, self.automatic, self.names)
+
+
+class Completing:
+    """Each method does one request. All raise EngineUnavailable and RequestFailed."""
+
+    def __init__(
+        self, settings: Settings, engines: Engines, prompts: Prompts, statistics: Statistics
+    ) -> None:
+        self._settings, self._engines, self._prompts = settings, engines, prompts
+        self._statistics = statistics
+
+    async def complete(self, request: CompletionRequest, on_delta: OnDelta) -> Completion:
+        """Complete at the request's cursor; what was told to ``on_delta`` is a beginning of the result."""
+        document, place, names = await self._prompts.make(request)
+        automatic = request.trigger == "automatic"
+        asked = _Asked(
+            document,
+            replace(request.sampling, stop=(*place.stop, *request.sampling.stop), search=not place.block),
+            place,
+            names,
+            automatic,
+            primary_only=request.mode == "block" and not automatic,
+        )
+        return await self._run(asked, on_delta)
+
+    async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
+        """Complete between a prompt and a suffix, exactly as the model writes it."""
+        return await self._run(_Asked(Document(request.prompt, request.suffix), request.sampling), on_delta)
+
+    async def docstring(self, request: CompletionRequest) -> Documentation:
+        """Documentation for the function around the request's cursor."""
+        cell = request.cells[request.active]
+        source, language = cell.source, language_of(cell, request.language)
+        try:
+            slot = await self._prompts.run(slot_around, source, request.offset, language)
+        except ValueError as error:
+            return Documentation(message=str(error))
+        made = await self.complete(_documenting(request, slot), _ignore)
+        text = await self._prompts.run(addition, source, slot, made.text, language)
+        message = "" if text else f"The model has no words for {slot.name}."
+        return Documentation(slot.name, slot.at, text, message)
+
+    async def warm(self, request: CompletionRequest) -> Completion:
+        """Compute the prompt cache for the request's place; no items."""
+        document = (await self._prompts.make(request)).document
+        return await self._run(_Asked(document, request.sampling, warm=True), _ignore)
+
+    async def explain(self, request: CompletionRequest) -> dict[str, Any]:
+        """What the model would be given for the request, see docs/rest.md."""
+        document, pieces = await self._prompts.explained(request)
+        engine = await self._engines.available()
+        async with engine.process.explain(document, request.sampling, pieces) as call:
+            async for event in call:
+                done = event
+        assert isinstance(done, wire.Explained)
+        self._statistics.completed += 1
+        return {"model": engine.status.model, "window": engine.status.window, **done.prompt}
+
+    async def _run(self, asked: _Asked, on_delta: OnDelta) -> Completion:
+        """By the engine that answers now. One that ends before it has looked at the request is replaced."""
+        begun = time.perf_counter()
+        while True:
+            engine = await self._engines.available(asked.primary_only)
+            limit = self._min_probability(engine) if asked.automatic else asked.sampling.min_probability
+            call = asked.of(engine.process, limit)
+            try:
+                queue_ms, done = await _followed(call, asked, on_delta, begun)
+            except EngineUnavailable as error:
+                if call.started or error.reason != "engine-died":
+                    raise
+            else:
+                return self._completion(engine, done, queue_ms, asked.place)
+
+    def _completion(
+        self, engine: Engine, done: wire.Done, queue_ms: float, place: postprocess.Place | None
+    ) -> Completion:
+        usage, items = done.usage, done.items
+        timings = Timings(queue_ms, done.prefill_ms, done.decode_ms)
+        if place:
+            texts = [postprocess.clean(item.text, place, item.finish_reason == "length") for item in items]
+            items = tuple(item.cut(text) for item, text in zip(items, texts, strict=True))
+        self._statistics.count(usage, queue_ms + timings.prefill_ms + timings.decode_ms if items else None)
+        return Completion(items, engine.status.model, usage, timings)
+
+    def _min_probability(self, engine: Engine) -> float:
+        """How likely all of an automatic completion has to be."""
+        chosen = self._settings.min_probability if engine is self._engines.primary else None
+        return engine.status.min_probability if chosen is None else chosen
+
+
+async def _followed(call: Call, asked: _Asked, on_delta: OnDelta, begun: float) -> tuple[float, wire.Done]:
+    """How many milliseconds after ``begun``, by time.perf_counter, the call had its turn; and its end."""
+    queue_ms = 0.0
+    shown = [postprocess.Stream(asked.place) for _ in range(asked.sampling.n)]
+    async with call:
+        async for event in call:
+            if isinstance(event, wire.Started):
+                queue_ms = 1000 * (time.perf_counter() - begun)
+            elif isinstance(event, wire.Delta):
+                if new := shown[event.index].add(event.text):
+                    await on_delta(event.index, new)
+                if all(candidate.finished for candidate in shown):
+                    call.finish()
+    assert isinstance(event, wire.Done)
+    return queue_ms, event
+
+
+async def _ignore(index: int, text: str) -> None:
+    return None
+
+
+def _documenting(request: CompletionRequest, slot: Slot) -> CompletionRequest:
+    """The request for the words of the function's documentation, with all around them in its place."""
+    cell = request.cells[request.active]
+    left = cell.source[: slot.at] + slot.opening
+    changed = replace(cell, source=left + slot.following + cell.source[slot.at :])
+    return replace(
+        request,
+        cells=(*request.cells[: request.active], changed, *request.cells[request.active + 1 :]),
+        offset=len(left),
+        mode="block",
+        trigger="invoke",
+        n=1,
+        stop=(slot.stop,),
+    )
