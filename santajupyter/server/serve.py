@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.manager import ContentsManager
@@ -15,6 +16,9 @@ class CannotServe(Exception):
 
 class NoContents(ContentsManager):
     """No files: so nothing beside a notebook is read for a prompt either."""
+
+    def get_extra_handlers(self) -> list[Any]:
+        return []
 
 
 class RestServer(ServerApp):

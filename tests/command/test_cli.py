@@ -318,7 +318,7 @@ class TestDownload:
             code, _, err = run(own, "download", "me/tiny")
             first.communicate(timeout=60)
         assert (code, first.returncode, ranges) == (0, 0, [""])
-        assert "42%" in err  # of what the first one has by then
+        assert re.search(r"\b[1-9]\d?%", err)  # of what the first one has by then
 
     @pytest.mark.parametrize(("more", "asked"), [(0, []), (1, [""])])
     def test_a_part_as_long_as_the_file_or_longer(

@@ -165,6 +165,8 @@ def test_an_interrupt_cancels_the_work() -> None:
     cancelled = threading.Event()
 
     async def work() -> None:
+        # Not before it is waited for: pytest itself would take the interrupt.
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -174,7 +176,6 @@ def test_an_interrupt_cancels_the_work() -> None:
     # Tests that a shell runs in the background begin with interrupts ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             client.run(work())
     finally:

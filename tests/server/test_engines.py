@@ -315,7 +315,7 @@ async def test_an_unload_goes_on_when_nobody_waits_for_it(processes: Processes, 
     async with serving(str(tiny)) as service:
         os.kill(service.engines.primary.pid, signal.SIGSTOP)
         asked = asyncio.create_task(service.complete(a_request(), nothing))
-        await asyncio.sleep(0)
+        await until(lambda: service.engines.primary.busy)
         unload = asyncio.create_task(service.engines.unload())
         await asyncio.sleep(0)
         unload.cancel()

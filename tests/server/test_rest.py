@@ -523,7 +523,7 @@ class TestNoModel:
     async def test_load_tries_again_at_once(self, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """On a machine that had just started, the clock's zero was taken for a failure a moment ago."""
         clock = SimpleNamespace(monotonic=lambda: 5.0, perf_counter=time.perf_counter)
-        monkeypatch.setattr("santajupyter.server.service.time", clock)
+        monkeypatch.setattr("santajupyter.server.engines.time", clock)
         for _ in range(2):
             assert (await ask("load", {}))[1]["state"] == "loading"
             assert (await ready(ask))["state"] == "error"
@@ -547,7 +547,7 @@ class TestDownload:
         progress = [progress for state, progress, _ in seen if state == "downloading"]
         size = sum((tiny / name).stat().st_size for name in tiny_files(tiny))
         assert {p["total"] for p in progress} == {size}
-        assert progress[0]["done"] == 0
+        assert 0 <= progress[0]["done"] < size
         assert any(message.startswith("Downloading me/tiny: ") for _, _, message in seen)
 
 
