@@ -1,11 +1,12 @@
-import { expect, type IJupyterLabPageFixture, test } from './fixtures';
-import { openNotebook, writeCell } from './helpers';
+import { expect, type IJupyterLabPageFixture, test } from '@jupyterlab/galata';
 
 const MADE = 'mean log-probability';
 
 test.describe('the magics', () => {
   test.beforeEach(async ({ page }) => {
-    await openNotebook(page, ['', '', '']);
+    await page.notebook.createNew();
+    await page.notebook.addCell('code', '');
+    await page.notebook.addCell('code', '');
     await run(page, 0, '%load_ext santajupyter');
     // The page says that it is there once that cell is over.
     await page.waitForTimeout(1000);
@@ -97,7 +98,7 @@ async function run(
   index: number,
   source: string
 ): Promise<void> {
-  await writeCell(page, index, source);
+  await page.notebook.setCell(index, 'code', source);
   await page.notebook.runCell(index, true);
 }
 

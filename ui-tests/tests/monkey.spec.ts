@@ -1,11 +1,16 @@
-import { expect, galata, type IJupyterLabPageFixture, test } from './fixtures';
+import {
+  expect,
+  galata,
+  type IJupyterLabPageFixture,
+  test
+} from '@jupyterlab/galata';
 import type { Cell } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { YCodeCell } from '@jupyter/ydoc';
 import type { Doc, UndoManager } from 'yjs';
 
 import { beginning, type Part } from '../../src/parts';
-import { useEngine } from './engine';
+import { gotoWithEngine } from './engine';
 import { GHOST, loadModel, openCell } from './helpers';
 
 /*
@@ -47,6 +52,7 @@ declare global {
 }
 
 test.use({
+  autoGoto: false,
   mockSettings: {
     ...galata.DEFAULT_SETTINGS,
     '@jupyterlab/notebook-extension:tracker': {
@@ -60,7 +66,7 @@ test('what a monkey types and accepts is what stands in the notebook', async ({
   page
 }) => {
   test.setTimeout(60_000 + 1000 * ACTIONS);
-  await useEngine(page, { size: 4, delay: 4 });
+  await gotoWithEngine(page, { size: 4, delay: 4 });
   await loadModel(page);
   await openCell(page);
   await page.evaluate(watchKeys, GHOST);

@@ -13,9 +13,10 @@ const STOP_LIMIT = 10_000;
 
 /** A Jupyter server of one test's own, which it stops and starts as it likes. */
 export class Server {
-  /** The options are JupyterLab's. */
+  /** `app` is what `jupyter` runs, `lab` or `notebook`; the options are its own. */
   constructor(
-    private readonly _baseUrl: string,
+    private readonly _app: 'lab' | 'notebook',
+    private readonly _baseUrl = '/',
     private readonly _options: string[] = []
   ) {}
 
@@ -35,7 +36,7 @@ export class Server {
     this._process = spawn(
       'jupyter',
       [
-        'lab',
+        this._app,
         '--config=jupyter_server_test_config.py',
         `--ServerApp.port=${PORT}`,
         '--ServerApp.port_retries=0',
@@ -76,7 +77,7 @@ export class Server {
       }
       await new Promise(resolve => setTimeout(resolve, 200));
     }
-    throw new Error(`JupyterLab does not answer at ${this.url}`);
+    throw new Error(`jupyter ${this._app} does not answer at ${this.url}`);
   }
 
   private _process: ChildProcess | null = null;
