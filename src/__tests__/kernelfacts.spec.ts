@@ -7,7 +7,10 @@ import { type IKernelFacts, KernelFacts } from '../kernelfacts';
 
 jest.mock('@jupyterlab/notebook', () => ({ NotebookPanel: class {} }));
 jest.mock('@jupyterlab/console', () => ({ ConsolePanel: class {} }));
-jest.mock('../../santajupyter/kernel/kernelfacts.py', () => 'def read(): "\\n"');
+jest.mock(
+  '../../santajupyter/kernel/kernelfacts.py',
+  () => 'def read(): "\\n"'
+);
 jest.mock('../context', () => ({
   currentRequest: () => ({}),
   notebookContext: () => at('df["sex"].mean()')
