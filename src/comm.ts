@@ -15,7 +15,7 @@ export interface IAction {
 
 type Notebooks = Pick<INotebookTracker, 'find' | 'forEach' | 'widgetAdded'>;
 
-/** Answers the kernels of all notebooks: santajupyter/bridge.py has the other end. */
+/** Answers the kernels of all notebooks: santajupyter/kernel/bridge.py has the other end. */
 export function answerKernels(notebooks: Notebooks, settings: Settings): void {
   const answer = async (
     comm: Kernel.IComm,

@@ -39,7 +39,7 @@ class Config(msgspec.Struct):
     """The keys of config.json that are read here, or as sizes by transformers; others may hold anything.
 
     https://huggingface.co/docs/transformers/main_classes/configuration. ``beams``, ``min_probability`` and
-    ``own_words`` are our own, see docs/design.md.
+    ``cache_model`` are our own, see docs/design.md.
     """
 
     model_type: str
@@ -65,7 +65,7 @@ class Config(msgspec.Struct):
     auto_map: dict[str, Any] | None = None
     beams: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     min_probability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-    own_words: bool = False
+    cache_model: bool = False
 
 
 class _BigCodeConfig(Config, kw_only=True):

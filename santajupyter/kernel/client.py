@@ -39,6 +39,10 @@ TICK = 0.05
 ENDED_EARLY = "The server ended its answer early; its log may say why."
 
 
+# Reasons of a 503 that waiting does not mend: who was unloaded is not to come back by itself.
+FINAL = ("error", "unloaded")
+
+
 class SantaError(Exception):
     """What went wrong and what to do about it, in a plain sentence."""
 
@@ -308,7 +312,7 @@ def _answer(response: httpx.Response, kind: type[T]) -> T:
     except BadRequest:
         failure = Failure("")
     message = printable(failure.message)
-    is_passing = failure.reason not in (None, "", "error") and response.status_code in (429, 503)
+    is_passing = failure.reason not in (None, "", *FINAL) and response.status_code in (429, 503)
     if is_passing:
         raise NotYet(message, float(response.headers.get("Retry-After", 1)))
     if failure.reason:

@@ -13,7 +13,7 @@ from ..decoding import BadRequest, decode
 from ..printable import printable
 from ..protocol import Completion, Status, completion_request
 from . import client
-from .client import NotYet, SantaError
+from .client import FINAL, NotYet, SantaError
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ async def _there(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.wrap_future(client.submit(work))
     except EngineUnavailable as error:
-        if error.reason == "error":
+        if error.reason in FINAL:
             raise SantaError(printable(str(error))) from error
         raise NotYet(printable(str(error)), error.retry_after) from error
     except (BadRequest, NotAllowed, QueueFull, RequestFailed, Superseded, TimedOut) as error:

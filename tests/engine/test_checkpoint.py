@@ -91,7 +91,7 @@ def test_small_files_that_are_none(folder: Path, name: str, text: str) -> None:
         ("beams", 10**6),
         ("min_probability", "0.25"),
         ("min_probability", 7),
-        ("own_words", "yes"),
+        ("cache_model", "yes"),
         ("text_config", [1]),
     ],
 )

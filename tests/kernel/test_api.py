@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import santajupyter
+from santajupyter.engine.process import EngineUnavailable
 from santajupyter.kernel import api, client, discovery, local, views
 from santajupyter.kernel.client import NotYet, SantaError
 from santajupyter.protocol import Completion
@@ -288,6 +289,17 @@ def stub() -> Iterator[Stub]:
 
 FUTURE = {"future": {"a": [1]}}
 ITEM = {"text": "x", "finish_reason": "stop", "logprob": -1.0}
+
+
+async def test_an_unloaded_model_is_not_asked_for_again() -> None:
+    """Whoever waited for it would have brought it back."""
+
+    async def fail() -> None:
+        raise EngineUnavailable("It was unloaded.", "unloaded", 1)
+
+    with pytest.raises(SantaError, match="It was unloaded") as failed:
+        await local._there(fail())
+    assert not isinstance(failed.value, client.NotYet)
 
 
 class TestOtherVersions:
