@@ -10,17 +10,18 @@ import type { IInlineCompletionContext } from '@jupyterlab/completer';
 import { Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
-import type { ICompletionRequest, SantaApi } from '../src/api';
-import type { ICell, IPlace } from '../src/context';
-import type { Ghosts } from '../src/ghosts';
-import { SantaProvider } from '../src/provider';
+import type { ICell, ICompletionRequest } from '../src/server/protocol';
+import type { IPlace } from '../src/document/types';
+import type { SantaApi } from '../src/server/api';
+import type { Ghosts } from '../src/jupyterlab/ghosts';
+import { SantaProvider } from '../src/suggest/provider';
 import type { Settings } from '../src/settings';
 
 jest.mock('@jupyterlab/completer', () => ({
   InlineCompletionTriggerKind: { Invoke: 0, Automatic: 1 }
 }));
 jest.mock('../src/icon', () => ({ santaIcon: null }));
-jest.mock('../src/context', () => ({
+jest.mock('../src/document/context', () => ({
   activeEditor: () => ({ hasFocus: () => true }),
   activeLanguage: () => 'python',
   activeType: () => 'code',

@@ -1,8 +1,7 @@
 import type { INotebookModel } from '@jupyterlab/notebook';
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { type ISignal, Signal } from '@lumino/signaling';
-
-import type { ICompletionRequest } from './api';
+import type { ICompletionRequest } from './server/protocol';
 
 /** What the user chose; `schema/plugin.json` describes each. */
 export interface IChoices {

@@ -1,6 +1,5 @@
 import type { IJupyterLabPageFixture } from '@jupyterlab/galata';
-
-import type { ICompletionRequest } from '../../src/api';
+import type { ICompletionRequest } from '../../src/server/protocol';
 
 type Body = ICompletionRequest & { n?: number; stream?: boolean };
 

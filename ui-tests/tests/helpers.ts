@@ -1,8 +1,7 @@
 import { expect, type IJupyterLabPageFixture } from '@jupyterlab/galata';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Page } from '@playwright/test';
-
-import type { ICompletionRequest } from '../../src/api';
+import type { ICompletionRequest } from '../../src/server/protocol';
 
 export const GHOST =
   '.jp-GhostText:not(.jp-GhostText-lineSpacer):not(.jp-GhostText-letterSpacer)';

@@ -9,7 +9,7 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { YCodeCell } from '@jupyter/ydoc';
 import type { Doc, UndoManager } from 'yjs';
 
-import { beginning, type Part } from '../../src/parts';
+import { beginning, type Part } from '../../src/jupyterlab/parts';
 import { gotoWithEngine } from './engine';
 import { GHOST, loadModel, openCell } from './helpers';
 

@@ -1,0 +1,196 @@
+import { NotebookPanel } from '@jupyterlab/notebook';
+import { Signal } from '@lumino/signaling';
+import type { Widget } from '@lumino/widgets';
+
+import type { IKernelFacts, INotebookContext } from '../../server/protocol';
+import { KernelFacts } from '../../document/kernelfacts';
+
+jest.mock('@jupyterlab/notebook', () => ({ NotebookPanel: class {} }));
+jest.mock('@jupyterlab/console', () => ({ ConsolePanel: class {} }));
+jest.mock(
+  '../../../santajupyter/kernel/kernelfacts.py',
+  () => 'def read(): "\\n"'
+);
+jest.mock('../../document/context', () => ({
+  currentRequest: () => ({}),
+  notebookContext: () => at('df["sex"].mean()')
+}));
+
+const FACTS: IKernelFacts = {
+  variables: [
+    { name: 'df', type: 'DataFrame', module: 'pandas' },
+    { name: 'größe', type: 'int', module: 'builtins' },
+    { name: 'far', type: 'int', module: 'builtins' }
+  ],
+  classes: { 'pandas.DataFrame': ["it's", 'a\\b'], 'x.Other': [] }
+};
+
+/** As Python's `repr` spells a text: with single quotes, what ends them and backslashes escaped. */
+function repr(text: string): string {
+  return `'${text.replace(/[\\']/g, '\\$&')}'`;
+}
+
+/** A notebook with a kernel whose answers are given by hand. */
+function setUp(language = 'python') {
+  const asked: { code: string; facts: string }[] = [];
+  const answers: ((facts: object) => void)[] = [];
+  const kernel = {
+    status: 'idle',
+    iopubMessage: new Signal<object, object>({}),
+    statusChanged: new Signal<object, string>({}),
+    info: Promise.resolve({ language_info: { name: language } }),
+    requestExecute: jest.fn(({ code, user_expressions }) => {
+      asked.push({ code, ...user_expressions });
+      let fail: (error: Error) => void;
+      const done = new Promise((resolve, reject) => {
+        fail = reject;
+        answers.push(facts =>
+          resolve({ content: { status: 'ok', user_expressions: { facts } } })
+        );
+      });
+      return { done, dispose: () => fail(new Error('Canceled')) };
+    })
+  };
+  const widget = Object.assign(Object.create(NotebookPanel.prototype), {
+    sessionContext: { session: { kernel } }
+  }) as Widget;
+  const settings = { choices: { kernelFacts: true } };
+  const facts = new KernelFacts(settings as never);
+  const about = (code = 'df.größe = 1') => facts.about(widget, at(code));
+  const become = (status: string) => {
+    kernel.status = status;
+    kernel.statusChanged.emit(status);
+  };
+  const ran = (msg_type = 'execute_input') => {
+    become('busy');
+    kernel.iopubMessage.emit({ header: { msg_type } });
+    become('idle');
+  };
+  const answer = async (read = FACTS) => {
+    const text = repr(JSON.stringify(read));
+    answers.pop()?.({ status: 'ok', data: { 'text/plain': text } });
+    await rest(0);
+  };
+  return { about, answer, asked, become, facts, kernel, ran, settings, widget };
+}
+
+function at(source: string, ...above: string[]): INotebookContext {
+  const cells = [...above, source].map(text => ({
+    type: 'code' as const,
+    source: text
+  }));
+  const active = above.length;
+  return { cells, active, offset: 0, language: 'python', path: '' };
+}
+
+const rest = (time = 1000) => jest.advanceTimersByTimeAsync(time);
+
+describe('KernelFacts', () => {
+  beforeEach(() => {
+    jest.useFakeTimers();
+  });
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  it('reads silently, and tells what the code names', async () => {
+    const { about, answer, asked, kernel } = setUp();
+    expect(about()).toEqual({});
+    await rest();
+    expect(kernel.requestExecute).toHaveBeenCalledWith({
+      code: '',
+      silent: true,
+      store_history: false,
+      user_expressions: { facts: expect.any(String) },
+      allow_stdin: false,
+      stop_on_error: false
+    });
+    expect(asked[0].facts).toContain(JSON.stringify('def read(): "\\n"'));
+    expect(asked[0].facts).toContain('["mean","sex","df"]');
+    await answer();
+    expect(about()).toEqual({
+      variables: FACTS.variables.slice(0, 2),
+      classes: { 'pandas.DataFrame': ["it's", 'a\\b'] }
+    });
+    expect(about('nothing')).toEqual({});
+    expect(asked.length).toBe(1);
+  });
+
+  it('reads again after a run, once the kernel rests', async () => {
+    const { about, answer, asked, become, ran } = setUp();
+    about();
+    await rest();
+    await answer();
+    ran();
+    become('busy');
+    await rest();
+    expect(asked.length).toBe(1);
+    become('idle');
+    await rest();
+    expect(asked.length).toBe(2);
+    expect(about()).toHaveProperty('variables');
+    await answer({ variables: [], classes: {} });
+    expect(about()).toEqual({});
+  });
+
+  it('is not set off by what is silent, such as itself', async () => {
+    const { about, answer, asked, ran } = setUp();
+    about();
+    await rest();
+    await answer();
+    ran('stream');
+    await rest();
+    expect(asked.length).toBe(1);
+  });
+
+  it('says when nothing more is under way', async () => {
+    const { answer, facts, widget } = setUp();
+    const settled = jest.fn();
+    void facts.settled(widget).then(settled);
+    await rest();
+    expect(settled).not.toHaveBeenCalled();
+    await answer();
+    expect(settled).toHaveBeenCalled();
+  });
+
+  it('forgets a kernel that was restarted, and reads it anew', async () => {
+    const { about, answer, asked, become } = setUp();
+    about();
+    await rest();
+    await answer();
+    become('restarting');
+    expect(about()).toEqual({});
+    become('idle');
+    await rest();
+    expect(asked.length).toBe(2);
+  });
+
+  it('gives up a kernel that does not answer', async () => {
+    const { about, asked, facts, widget } = setUp();
+    about();
+    await rest(5000);
+    await facts.settled(widget);
+    expect(about()).toEqual({});
+    expect(asked.length).toBe(1);
+  });
+
+  it('asks no kernel of another language, and none when it may not', async () => {
+    const other = setUp('R');
+    other.about();
+    const off = setUp();
+    off.settings.choices.kernelFacts = false;
+    off.about();
+    await rest();
+    expect([other.asked, off.asked]).toEqual([[], []]);
+    off.settings.choices.kernelFacts = true;
+    off.about();
+    await rest();
+    await off.answer();
+    expect(off.about()).toHaveProperty('variables');
+    off.settings.choices.kernelFacts = false;
+    expect(off.about()).toEqual({});
+    off.ran();
+    await rest();
+    expect(off.asked.length).toBe(1);
+  });
+});

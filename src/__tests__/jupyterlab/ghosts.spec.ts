@@ -1,0 +1,230 @@
+import type {
+  CompletionHandler,
+  IInlineCompleterFactory,
+  InlineCompleter
+} from '@jupyterlab/completer';
+import { Signal } from '@lumino/signaling';
+
+import type { IPlace } from '../../document/types';
+import {
+  Ghosts,
+  type IAccepted,
+  type ISuggestion
+} from '../../jupyterlab/ghosts';
+
+jest.mock('../../document/context', () => ({
+  placeIn: ({ text }: { text: string }) => ({ prefix: text, suffix: '' })
+}));
+
+type Item = CompletionHandler.IInlineItem;
+
+const item = (insertText: string, suggestion?: ISuggestion) =>
+  ({ insertText, ...(suggestion && { suggestion }) }) as unknown as Item;
+
+/** One that was made for an empty cell. */
+const saying = (text: string): ISuggestion => ({
+  rest: ({ prefix }: IPlace) =>
+    text.startsWith(prefix) ? text.slice(prefix.length) : null
+});
+
+/** A completer that works like JupyterLab's as far as it is used, in an editor that keeps its text. */
+function setUp() {
+  const stopCapturing = jest.fn();
+  const editor = {
+    text: '',
+    focus: jest.fn(),
+    getCursorPosition: () => ({ line: 0, column: editor.text.length }),
+    model: { sharedModel: { undoManager: { stopCapturing } } },
+    editor: {
+      state: { replaceSelection: (insert: string) => ({ insert }) },
+      dispatch: ({ insert }: { insert: string }) => {
+        editor.text += insert;
+      }
+    }
+  };
+  const model = {
+    suggestionsChanged: new Signal<object, void>({}),
+    completions: null as { items: Item[] } | null,
+    cursor: { line: 0, column: 0 },
+    handleSelectionChange: () => undefined,
+    handleTextChange: jest.fn(),
+    notifyProgress: () => undefined,
+    reset: jest.fn(() => {
+      model.completions = null;
+    }),
+    appendCompletions: ({ items }: { items: Item[] }) => {
+      model.completions?.items.push(...items);
+    }
+  };
+  let at = 0;
+  const completer = {
+    editor,
+    model,
+    isActive: true,
+    disposed: new Signal({}),
+    get current() {
+      return model.completions?.items[at] ?? null;
+    },
+    accept: () => {
+      editor.text += completer.current?.insertText;
+      model.reset();
+    },
+    cycle: (direction: string) => {
+      const { length } = model.completions?.items ?? [];
+      at = (at + (direction === 'next' ? 1 : -1) + length) % length;
+    }
+  };
+  const factory = {
+    factory: () => completer as unknown as InlineCompleter
+  } as IInlineCompleterFactory;
+  const ghosts = new Ghosts(factory);
+  factory.factory({});
+  const shown: string[] = [];
+  const accepted: IAccepted[] = [];
+  ghosts.shown.connect((_, text) => shown.push(text));
+  ghosts.accepted.connect((_, what) => accepted.push(what));
+  const show = (...items: Item[]) => {
+    model.completions = { items };
+    model.cursor.column = editor.text.length;
+    model.suggestionsChanged.emit();
+  };
+  return {
+    accepted,
+    completer,
+    editor,
+    ghosts,
+    model,
+    show,
+    shown,
+    stopCapturing
+  };
+}
+
+const settled = () => new Promise(resolve => setTimeout(resolve, 0));
+
+describe('Ghosts', () => {
+  it('tells of a suggestion once, and not of another provider’s', () => {
+    const { show, shown } = setUp();
+    const suggestion = saying('one two');
+    show(item('one two', suggestion));
+    show(item(' two', suggestion));
+    show(item('history'));
+    show(item('three', saying('three')));
+    expect(shown).toEqual(['one two', 'three']);
+  });
+
+  it('tells what was accepted, whoever accepted it', () => {
+    const { accepted, completer, editor, ghosts, show } = setUp();
+    show(item('one two', saying('one two')));
+    ghosts.accept(editor as never, 'word');
+    show(item(' two', saying('one two')));
+    completer.accept();
+    show(item('history'));
+    completer.accept();
+    expect(editor.text).toBe('one twohistory');
+    expect(accepted).toEqual([
+      { text: 'one', part: 'word' },
+      { text: ' two', part: 'whole' }
+    ]);
+  });
+
+  it('lets undo take back what was accepted, and only that', () => {
+    const { completer, editor, ghosts, show, stopCapturing } = setUp();
+    show(item('one two', saying('one two')));
+    ghosts.accept(editor as never, 'line');
+    expect(stopCapturing).toHaveBeenCalledTimes(2);
+    show(item(' three', saying('one two three')));
+    completer.accept();
+    expect(stopCapturing).toHaveBeenCalledTimes(4);
+  });
+
+  it('accepts nothing where the cursor has left the ghost', () => {
+    const { accepted, completer, editor, ghosts, show } = setUp();
+    show(item('one', saying('one')));
+    editor.text = 'moved';
+    ghosts.accept(editor as never, 'word');
+    completer.accept();
+    expect(accepted).toEqual([]);
+  });
+
+  it.each(['word', 'line', null] as const)(
+    'accepts nothing (%s) that does not belong there',
+    part => {
+      const { accepted, completer, editor, ghosts, show } = setUp();
+      editor.text = 'o';
+      // Someone else wrote an "n" elsewhere, and JupyterLab took it off the ghost.
+      show(item('e', saying('one')));
+      completer.isActive = false;
+      if (part) {
+        ghosts.accept(editor as never, part);
+      } else {
+        completer.accept();
+      }
+      expect(editor.text).toBe('o');
+      expect(accepted).toEqual([]);
+    }
+  );
+
+  it('ends a ghost that what someone else wrote has shortened', async () => {
+    const { editor, model, show } = setUp();
+    editor.text = 'o';
+    show(item('ne two', saying('one two three')));
+    model.handleTextChange({});
+    await settled();
+    expect(model.reset).not.toHaveBeenCalled();
+    show(item('e two', saying('one two three')));
+    model.handleTextChange({});
+    await settled();
+    expect(model.reset).toHaveBeenCalled();
+  });
+
+  it('ends a ghost that has no text left', () => {
+    const { editor, ghosts, model, show } = setUp();
+    show(item('', saying('')));
+    ghosts.tidy(editor as never);
+    expect(model.reset).toHaveBeenCalled();
+  });
+
+  it('asks for others past the last one, once', async () => {
+    const { completer, ghosts, show } = setUp();
+    const others = jest.spyOn(ghosts, 'others');
+    others.mockResolvedValue([
+      { insertText: 'two', suggestion: saying('two') }
+    ]);
+    show(item('one', saying('one')));
+    completer.cycle('previous');
+    await settled();
+    expect(others).not.toHaveBeenCalled();
+    for (const text of ['two', 'one', 'two', 'one']) {
+      completer.cycle('next');
+      await settled();
+      expect(completer.current?.insertText).toBe(text);
+    }
+    expect(others).toHaveBeenCalledTimes(1);
+  });
+
+  it('shows no others where the user has left meanwhile', async () => {
+    const { completer, ghosts, model, show } = setUp();
+    const append = jest.spyOn(model, 'appendCompletions');
+    jest
+      .spyOn(ghosts, 'others')
+      .mockResolvedValue([{ insertText: 'two', suggestion: saying('two') }]);
+    show(item('one', saying('one')));
+    completer.cycle('next');
+    completer.isActive = false;
+    await settled();
+    expect(append).not.toHaveBeenCalled();
+  });
+
+  it('stays where the user typed on while others were asked for', async () => {
+    const { completer, ghosts, show } = setUp();
+    jest
+      .spyOn(ghosts, 'others')
+      .mockResolvedValue([{ insertText: 'two', suggestion: saying('two') }]);
+    show(item('one', saying('one')));
+    completer.cycle('next');
+    show(item('ne', saying('one')));
+    await settled();
+    expect(completer.current?.insertText).toBe('ne');
+  });
+});

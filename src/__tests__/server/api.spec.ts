@@ -1,0 +1,67 @@
+/** @jest-environment node */
+import { ServerConnection } from '@jupyterlab/services';
+
+import type { ICompletionRequest } from '../../server/protocol';
+import { SantaApi } from '../../server/api';
+
+const STREAM =
+  ': a comment\n\n' +
+  'event: heartbeat\ndata: soon\n\n' +
+  'data: {"future":[1]}\n\n' +
+  'data: {"index":0,"text":"🎅","future":1}\r\n\r\n' +
+  'data: {"index":1,"text":"other"}\n\n' +
+  'data: {"index":0,"text":"\\n"}\n\n';
+const END = 'data: {"items":[{"text":"🎅!","future":1}],"future":1}\n\n';
+const ERROR = 'event: error\ndata: {"message":"no","reason":"engine-died"}\n\n';
+
+/** Answers with a stream that is cut in two, in bytes, at `cut`. */
+function answer(text: string, cut: number): void {
+  const bytes = new TextEncoder().encode(text);
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(bytes.slice(0, cut));
+      controller.enqueue(bytes.slice(cut));
+      controller.close();
+    }
+  });
+  const headers = { 'Content-Type': 'text/event-stream' };
+  jest
+    .spyOn(ServerConnection, 'makeRequest')
+    .mockResolvedValue(new Response(body, { headers }));
+}
+
+function complete(texts: string[]): Promise<string> {
+  const api = new SantaApi({ baseUrl: '/' } as ServerConnection.ISettings);
+  const signal = new AbortController().signal;
+  return api.complete({} as ICompletionRequest, signal, text =>
+    texts.push(text)
+  );
+}
+
+describe('SantaApi.complete', () => {
+  it('reads the same text wherever the stream is cut', async () => {
+    const length = new TextEncoder().encode(STREAM + END).length;
+    for (let cut = 0; cut <= length; cut++) {
+      const texts: string[] = [];
+      answer(STREAM + END, cut);
+      expect(await complete(texts)).toBe('🎅!');
+      expect(texts).toEqual(['🎅', '🎅\n']);
+    }
+  });
+
+  it('tells an error in mid-stream', async () => {
+    answer(STREAM + ERROR, 9);
+    await expect(complete([])).rejects.toMatchObject({
+      status: 503,
+      reason: 'engine-died',
+      message: 'no'
+    });
+  });
+
+  it('takes no text that is cut off for a whole one', async () => {
+    for (const end of ['', END.trimEnd()]) {
+      answer(STREAM + end, 9);
+      await expect(complete([])).rejects.toMatchObject({ reason: 'cut_off' });
+    }
+  });
+});

@@ -1,0 +1,162 @@
+import { Signal } from '@lumino/signaling';
+import type { Widget } from '@lumino/widgets';
+
+import type { ICompletionRequest } from '../../server/protocol';
+import type { SantaApi } from '../../server/api';
+import type { SantaProvider } from '../../suggest/provider';
+import { Warmup } from '../../suggest/warmup';
+
+type Warm = { request: ICompletionRequest; signal: AbortSignal };
+
+/** A user whose focus is in the document, at a cell of the source given. */
+function setUp() {
+  const sent: Warm[] = [];
+  const api = {
+    warm: jest.fn((request: ICompletionRequest, signal: AbortSignal) => {
+      sent.push({ request, signal });
+      return Promise.resolve();
+    })
+  };
+  const provider = {
+    asked: new Signal<object, ICompletionRequest>({}),
+    isAsking: false,
+    upcoming: jest.fn()
+  };
+  const monitor = { isReady: true };
+  const user = { widget: { node: document.body } as unknown as Widget | null };
+  const warmup = new Warmup(
+    api as unknown as SantaApi,
+    provider as unknown as SantaProvider,
+    monitor,
+    () => user.widget
+  );
+  const goTo = (source: string) => {
+    provider.upcoming.mockResolvedValue(at(source));
+    warmup.soon();
+  };
+  const sources = () => sent.map(({ request }) => request.cells[0].source);
+  return { api, goTo, monitor, provider, sent, sources, user, warmup };
+}
+
+function at(source: string, count = 1): ICompletionRequest {
+  return {
+    cells: [{ type: 'code', source, execution_count: count }],
+    active: 0,
+    offset: source.length,
+    language: 'python'
+  } as ICompletionRequest;
+}
+
+const rest = (time = 1000) => jest.advanceTimersByTimeAsync(time);
+
+describe('Warmup', () => {
+  beforeEach(() => {
+    jest.useFakeTimers();
+  });
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  it('reads where the user comes to rest, not on the way', async () => {
+    const { goTo, sources } = setUp();
+    for (const source of ['a', 'b', 'c']) {
+      goTo(source);
+      await rest(50);
+    }
+    expect(sources()).toEqual([]);
+    await rest();
+    expect(sources()).toEqual(['c']);
+  });
+
+  it('reads the same once, whatever the cells were counted', async () => {
+    const { goTo, provider, sources, warmup } = setUp();
+    goTo('a');
+    await rest();
+    provider.upcoming.mockResolvedValue(at('a', 2));
+    warmup.soon();
+    await rest();
+    expect(sources()).toEqual(['a']);
+    warmup.anew();
+    await rest();
+    expect(sources()).toEqual(['a', 'a']);
+  });
+
+  it('reads again what the kernel says otherwise of', async () => {
+    const { goTo, provider, sources, warmup } = setUp();
+    goTo('a');
+    await rest();
+    for (const type of ['module', 'DataFrame', 'DataFrame']) {
+      const variables = [{ name: 'a', type }];
+      provider.upcoming.mockResolvedValue({ ...at('a'), variables });
+      warmup.soon();
+      await rest();
+    }
+    expect(sources()).toEqual(['a', 'a']);
+  });
+
+  it('reads one place at a time, the newest', async () => {
+    const { api, goTo, sent, sources } = setUp();
+    api.warm.mockImplementationOnce((request, signal) => {
+      sent.push({ request, signal });
+      return new Promise((_, fail) =>
+        signal.addEventListener('abort', () => fail(new Error('aborted')))
+      );
+    });
+    goTo('a');
+    await rest();
+    goTo('b');
+    await rest();
+    expect(sources()).toEqual(['a', 'b']);
+    expect(sent.map(({ signal }) => signal.aborted)).toEqual([true, false]);
+  });
+
+  it('gives way to a completion, which reads the same', async () => {
+    const { goTo, provider, sent, sources } = setUp();
+    goTo('a');
+    await rest();
+    goTo('b');
+    provider.asked.emit(at('c'));
+    await rest();
+    expect(sources()).toEqual(['a']);
+    expect(sent[0].signal.aborted).toBe(true);
+    goTo('c');
+    await rest();
+    expect(sources()).toEqual(['a']);
+  });
+
+  it('waits until a completion is answered', async () => {
+    const { goTo, provider, sources } = setUp();
+    provider.isAsking = true;
+    goTo('a');
+    await rest();
+    expect(sources()).toEqual([]);
+    provider.isAsking = false;
+    await rest();
+    expect(sources()).toEqual(['a']);
+  });
+
+  it('leaves a model that is not loaded, and a user who is elsewhere', async () => {
+    const { goTo, monitor, sources, user } = setUp();
+    monitor.isReady = false;
+    goTo('a');
+    await rest();
+    monitor.isReady = true;
+    user.widget = { node: document.createElement('div') } as unknown as Widget;
+    goTo('b');
+    await rest();
+    user.widget = null;
+    goTo('c');
+    await rest();
+    expect(sources()).toEqual([]);
+  });
+
+  it('tries again after a failure', async () => {
+    const { api, goTo, sources } = setUp();
+    api.warm.mockRejectedValueOnce(new Error('queue full'));
+    goTo('a');
+    await rest();
+    goTo('a');
+    await rest();
+    expect(sources()).toEqual(['a']);
+  });
+});

@@ -1,0 +1,114 @@
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { ICommandPalette } from '@jupyterlab/apputils';
+import type { INotebookTracker } from '@jupyterlab/notebook';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { CodeCommands } from './codecommands';
+import type { Monitor } from '../server/monitor';
+import type { Settings } from '../settings';
+
+export const CommandIDs = {
+  docstring: 'santajupyter:docstring',
+  completeHere: 'santajupyter:complete-here',
+  generate: 'santajupyter:generate',
+  load: 'santajupyter:load',
+  unload: 'santajupyter:unload',
+  enable: 'santajupyter:enable',
+  toggle: 'santajupyter:toggle',
+  toggleNotebook: 'santajupyter:toggle-notebook',
+  status: 'santajupyter:status'
+};
+
+/** What the commands are about. */
+export interface ICommandParts {
+  app: JupyterFrontEnd;
+  palette: ICommandPalette | null;
+  monitor: Monitor;
+  settings: Settings;
+  notebooks: INotebookTracker | null;
+  code: CodeCommands;
+  openPanel: () => Promise<void>;
+  trans: TranslationBundle;
+}
+
+/** What the user can do from the palette. */
+export function addCommands({
+  app,
+  palette,
+  monitor,
+  settings,
+  notebooks,
+  code,
+  openPanel,
+  trans
+}: ICommandParts): void {
+  const { commands } = app;
+  const isEnabled = () => !monitor.isAbsent;
+  const isCodeEnabled = () => code.isEnabled;
+  commands.addCommand(CommandIDs.docstring, {
+    label: trans.__('Write Docstring'),
+    caption: trans.__('Document the function around the cursor'),
+    isEnabled: isCodeEnabled,
+    execute: () => code.writeDocstring()
+  });
+  commands.addCommand(CommandIDs.completeHere, {
+    label: trans.__('Complete Here'),
+    caption: trans.__('Suggest lines of code at the cursor'),
+    isEnabled: isCodeEnabled,
+    execute: () => code.completeHere()
+  });
+  commands.addCommand(CommandIDs.generate, {
+    label: trans.__('Generate from Comment'),
+    caption: trans.__(
+      'Write the code for the comment at or above the cursor, or selected'
+    ),
+    isEnabled: isCodeEnabled,
+    execute: () => code.generate()
+  });
+  commands.addCommand(CommandIDs.load, {
+    label: trans.__('Load the Code Completion Model'),
+    isEnabled,
+    execute: () => monitor.load()
+  });
+  commands.addCommand(CommandIDs.unload, {
+    label: trans.__('Unload the Code Completion Model'),
+    isEnabled,
+    execute: () => monitor.unload()
+  });
+  commands.addCommand(CommandIDs.enable, {
+    label: trans.__('Suggest Code'),
+    isToggled: () => settings.choices.enabled,
+    execute: () => settings.set('enabled', !settings.choices.enabled)
+  });
+  commands.addCommand(CommandIDs.toggle, {
+    label: trans.__('Suggest Code While Typing'),
+    isToggled: () => settings.choices.automatic,
+    execute: () => settings.set('automatic', !settings.choices.automatic)
+  });
+  const notebook = () => notebooks?.currentWidget?.content.model ?? null;
+  commands.addCommand(CommandIDs.toggleNotebook, {
+    label: trans.__('Suggest Code in This Notebook'),
+    isEnabled: () => notebook() !== null,
+    isToggled: () => settings.isNotebookOn(notebook()),
+    execute: () => {
+      const model = notebook();
+      if (model) {
+        settings.toggleNotebook(model);
+      }
+    }
+  });
+  commands.addCommand(CommandIDs.status, {
+    label: trans.__('Show the Code Completion Model'),
+    execute: openPanel
+  });
+  const renew = () => {
+    commands.notifyCommandChanged(CommandIDs.enable);
+    commands.notifyCommandChanged(CommandIDs.toggle);
+    commands.notifyCommandChanged(CommandIDs.toggleNotebook);
+  };
+  settings.changed.connect(renew);
+  notebooks?.currentChanged.connect(renew);
+  for (const command of Object.values(CommandIDs)) {
+    palette?.addItem({ command, category: trans.__('SantaCoder') });
+  }
+}

@@ -1,0 +1,256 @@
+import type { Cell, ICellModel, ICodeCellModel } from '@jupyterlab/cells';
+import type { CodeEditor } from '@jupyterlab/codeeditor';
+import type { CompletionHandler } from '@jupyterlab/completer';
+import { ConsolePanel } from '@jupyterlab/console';
+import { Text } from '@jupyterlab/coreutils';
+import { DocumentWidget } from '@jupyterlab/docregistry';
+import { FileEditor } from '@jupyterlab/fileeditor';
+import { type INotebookModel, NotebookPanel } from '@jupyterlab/notebook';
+import type { Widget } from '@lumino/widgets';
+
+import type { ICell, INotebookContext } from '../server/protocol';
+import type { IPlace } from './types';
+import { clipped } from './clip';
+import { cellOutputs } from './outputs';
+
+/**
+ * What the model is told of the document: its live cells, not those on disk,
+ * those far from the cursor left out; with the text that cells showed if wanted.
+ */
+export function notebookContext(
+  widget: Widget,
+  request: CompletionHandler.IRequest,
+  withText: boolean
+): INotebookContext {
+  return clipped(documentContext(widget, request, withText));
+}
+
+/** The editor that the user types into, null where there is none. */
+export function activeEditor(widget: Widget): CodeEditor.IEditor | null {
+  if (widget instanceof NotebookPanel) {
+    return widget.content.activeCell?.editor ?? null;
+  }
+  if (widget instanceof ConsolePanel) {
+    return widget.console.promptCell?.editor ?? null;
+  }
+  return fileEditor(widget)?.editor ?? null;
+}
+
+/** The type of the cell that the user types into; a file is code. */
+export function activeType(widget: Widget): ICell['type'] {
+  if (widget instanceof NotebookPanel) {
+    return cellType(widget.content.activeCell?.model.type);
+  }
+  return 'code';
+}
+
+/** The language that the user types in there: the kernel's, or the file's kind. */
+export function activeLanguage(widget: Widget): string {
+  const mimeType = activeEditor(widget)?.model.mimeType;
+  return widget instanceof NotebookPanel
+    ? notebookLanguage(widget, mimeType)
+    : mimeLanguage(mimeType);
+}
+
+/** The notebook's own model, null where the widget is none. */
+export function notebookModel(widget: Widget): INotebookModel | null {
+  return widget instanceof NotebookPanel ? widget.content.model : null;
+}
+
+/** Whether an input method is in the middle of a word. */
+export function isComposing(widget: Widget): boolean {
+  const editor = activeEditor(widget) as {
+    editor?: { compositionStarted?: boolean };
+  } | null;
+  return editor?.editor?.compositionStarted === true;
+}
+
+/** Where the cursor is now; null while text is selected, there are several cursors or no editor. */
+export function currentPlace(widget: Widget): IPlace | null {
+  const editor = activeEditor(widget);
+  return editor && placeIn(editor);
+}
+
+/**
+ * Where an editor's cursor is now; null while text is selected or there are several,
+ * and in a text with CR LF: JupyterLab writes what goes into it elsewhere (jupyterlab#2951).
+ */
+export function placeIn(editor: CodeEditor.IEditor): IPlace | null {
+  const [{ start, end }, ...others] = editor.getSelections();
+  if (
+    others.length > 0 ||
+    start.line !== end.line ||
+    start.column !== end.column
+  ) {
+    return null;
+  }
+  const text = editor.model.sharedModel.getSource();
+  if (text.includes('\r')) {
+    return null;
+  }
+  const cursor = editor.getOffsetAt(editor.getCursorPosition());
+  return {
+    editor: editor.uuid,
+    prefix: text.slice(0, cursor),
+    suffix: text.slice(cursor)
+  };
+}
+
+/** What stands around the text that is being edited: other cells, and which runs there were. */
+export function surroundings(widget: Widget): string {
+  if (widget instanceof NotebookPanel) {
+    const { model, activeCell } = widget.content;
+    const cells = Array.from(model?.cells ?? []);
+    return JSON.stringify(
+      cells.map(cell => [
+        cell.type,
+        cell === activeCell?.model ? null : cell.sharedModel.getSource(),
+        cell.type === 'code' && (cell as ICodeCellModel).executionCount
+      ])
+    );
+  }
+  return widget instanceof ConsolePanel ? `${widget.console.cells.length}` : '';
+}
+
+/** What JupyterLab would ask with the cursor where it is now, null where it wouldn't. */
+export function currentRequest(
+  widget: Widget
+): CompletionHandler.IRequest | null {
+  const editor = activeEditor(widget);
+  const place = currentPlace(widget);
+  if (!editor || !place) {
+    return null;
+  }
+  const text = place.prefix + place.suffix;
+  return {
+    text,
+    offset: Text.jsIndexToCharIndex(place.prefix.length, text),
+    mimeType: editor.model.mimeType
+  };
+}
+
+/** The place that a request was made for. */
+export function requestPlace(
+  widget: Widget,
+  { text, offset }: CompletionHandler.IRequest
+): IPlace {
+  const cursor = Text.charIndexToJsIndex(offset, text);
+  return {
+    editor: activeEditor(widget)?.uuid ?? '',
+    prefix: text.slice(0, cursor),
+    suffix: text.slice(cursor)
+  };
+}
+
+/** A language's plain name from an editor's MIME type: `text/x-ipython` -> `python`. */
+export function mimeLanguage(mimeType: string | undefined): string {
+  const name = (mimeType ?? '')
+    .toLowerCase()
+    .replace(/^(text|application)\//, '')
+    .replace(/^x-/, '')
+    .replace(/src$/, '');
+  return MIME_LANGUAGES[name] ?? name;
+}
+
+const MIME_LANGUAGES: Record<string, string> = {
+  '': 'python',
+  ipython: 'python',
+  ipythongfm: 'markdown',
+  markdown: 'markdown',
+  gfm: 'markdown',
+  rsrc: 'r',
+  sh: 'bash'
+};
+
+function documentContext(
+  widget: Widget,
+  request: CompletionHandler.IRequest,
+  withText: boolean
+): INotebookContext {
+  if (widget instanceof NotebookPanel) {
+    return panelContext(widget, request, withText);
+  }
+  if (widget instanceof ConsolePanel) {
+    return consoleContext(widget, request, withText);
+  }
+  return {
+    cells: [{ type: 'code', source: request.text }],
+    active: 0,
+    offset: request.offset,
+    language: mimeLanguage(request.mimeType),
+    path: fileEditor(widget)?.context.path ?? ''
+  };
+}
+
+function panelContext(
+  panel: NotebookPanel,
+  request: CompletionHandler.IRequest,
+  withText: boolean
+): INotebookContext {
+  const models = Array.from(panel.content.model?.cells ?? []);
+  const active = panel.content.activeCellIndex;
+  const cells = models.map(model => modelCell(model, withText));
+  cells[active] = { ...cells[active], source: request.text };
+  return {
+    cells,
+    active,
+    offset: request.offset,
+    language: notebookLanguage(panel, request.mimeType),
+    path: panel.context.path
+  };
+}
+
+function consoleContext(
+  panel: ConsolePanel,
+  request: CompletionHandler.IRequest,
+  withText: boolean
+): INotebookContext {
+  const ran: ICell[] = Array.from(panel.console.cells)
+    .map((cell: Cell) => modelCell(cell.model, withText))
+    .filter(cell => cell.type === 'code');
+  return {
+    cells: [...ran, { type: 'code', source: request.text }],
+    active: ran.length,
+    offset: request.offset,
+    language: mimeLanguage(request.mimeType),
+    path: panel.console.sessionContext.path
+  };
+}
+
+function modelCell(model: ICellModel, withText: boolean): ICell {
+  const type = cellType(model.type);
+  const code = type === 'code' ? (model as ICodeCellModel) : null;
+  const outputs = code ? cellOutputs(code, withText) : [];
+  return {
+    type,
+    source: model.sharedModel.getSource(),
+    id: model.id,
+    execution_count: code?.executionCount ?? null,
+    ...(outputs.length > 0 && { outputs })
+  };
+}
+
+function cellType(type: string | undefined): ICell['type'] {
+  return type === 'markdown' || type === 'raw' ? type : 'code';
+}
+
+/** The kernel's language; what a markdown cell, or one without a kernel, has for a MIME type says nothing of it. */
+function notebookLanguage(
+  panel: NotebookPanel,
+  mimeType: string | undefined
+): string {
+  const model = panel.content.model;
+  const info = model?.getMetadata('language_info') as { name?: string } | null;
+  const spec = model?.getMetadata('kernelspec') as { language?: string } | null;
+  const name = info?.name || spec?.language;
+  if (name) {
+    return name.toLowerCase();
+  }
+  const guess = mimeLanguage(mimeType);
+  return guess === 'markdown' || guess === 'plain' ? 'python' : guess;
+}
+
+function fileEditor(widget: Widget): FileEditor | null {
+  const content = widget instanceof DocumentWidget ? widget.content : widget;
+  return content instanceof FileEditor ? content : null;
+}

@@ -1,0 +1,191 @@
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import {
+  type ICompletionRequest,
+  type IDocumentation,
+  type IStatus,
+  ServerError
+} from './protocol';
+
+/** Milliseconds in which a server that is there says how it is. */
+const STATUS_LIMIT = 10_000;
+
+/** The only place that knows the server's URLs. */
+export class SantaApi {
+  constructor(private readonly _settings: ServerConnection.ISettings) {}
+
+  /**
+   * The text to insert at the cursor. `onText` gets the whole text so far each
+   * time it grows; the text returned is the one that counts.
+   */
+  async complete(
+    request: ICompletionRequest,
+    signal: AbortSignal,
+    onText: (text: string) => void
+  ): Promise<string> {
+    const response = await this._fetch('complete', {
+      method: 'POST',
+      body: JSON.stringify({ ...request, stream: true }),
+      signal
+    });
+    if (isJson(response)) {
+      return firstText(await response.json());
+    }
+    return readStream(response, onText);
+  }
+
+  /** Several texts to choose from, in the server's order. */
+  async candidates(
+    request: ICompletionRequest,
+    n: number,
+    signal: AbortSignal
+  ): Promise<string[]> {
+    const response = await this._fetch('complete', {
+      method: 'POST',
+      body: JSON.stringify({ ...request, n }),
+      signal
+    });
+    const reply = (await response.json()) as IReply;
+    return (reply.items ?? []).map(({ text }) => text);
+  }
+
+  /** Documentation for the function around the cursor. */
+  async docstring(
+    request: ICompletionRequest,
+    signal: AbortSignal
+  ): Promise<IDocumentation> {
+    const response = await this._fetch('docstring', {
+      method: 'POST',
+      body: JSON.stringify(request),
+      signal
+    });
+    return (await response.json()) as IDocumentation;
+  }
+
+  /** Has the model read what a completion there would need; generates nothing. */
+  async warm(request: ICompletionRequest, signal: AbortSignal): Promise<void> {
+    await this._fetch('warm', {
+      method: 'POST',
+      body: JSON.stringify(request),
+      signal
+    });
+  }
+
+  status(): Promise<IStatus> {
+    const signal = AbortSignal.timeout(STATUS_LIMIT);
+    return this._json('status', { method: 'GET', signal });
+  }
+
+  load(model?: string): Promise<IStatus> {
+    return this._post('load', model ? { model } : {});
+  }
+
+  unload(): Promise<IStatus> {
+    return this._post('unload', {});
+  }
+
+  private _post(route: string, body: object): Promise<IStatus> {
+    return this._json(route, { method: 'POST', body: JSON.stringify(body) });
+  }
+
+  private async _json(route: string, init: RequestInit): Promise<IStatus> {
+    const response = await this._fetch(route, init);
+    return (await response.json()) as IStatus;
+  }
+
+  private async _fetch(route: string, init: RequestInit): Promise<Response> {
+    const url = URLExt.join(this._settings.baseUrl, 'santajupyter', route);
+    const response = await ServerConnection.makeRequest(
+      url,
+      init,
+      this._settings
+    );
+    if (!response.ok) {
+      throw await refusal(response);
+    }
+    return response;
+  }
+}
+
+interface IReply {
+  items?: { text: string }[];
+  message?: string;
+  reason?: string;
+  text?: string;
+  index?: number;
+}
+
+function isJson(response: Response): boolean {
+  const type = response.headers.get('Content-Type') ?? '';
+  return type.startsWith('application/json') || response.body === null;
+}
+
+async function readStream(
+  response: Response,
+  onText: (text: string) => void
+): Promise<string> {
+  const events: EventSourceMessage[] = [];
+  const parser = createParser({ onEvent: event => events.push(event) });
+  const decoder = new TextDecoder();
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  let text = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    const chunk = done
+      ? decoder.decode()
+      : decoder.decode(value, { stream: true });
+    parser.feed(chunk);
+    for (const event of events.splice(0)) {
+      const reply = readEvent(event);
+      if (reply.items) {
+        return firstText(reply);
+      }
+      if (reply.index === 0) {
+        text += reply.text ?? '';
+        onText(text);
+      }
+    }
+    if (done) {
+      throw new ServerError(
+        502,
+        'cut_off',
+        'The server ended its answer early.'
+      );
+    }
+  }
+}
+
+/** What an event brings; nothing of one that only a newer server knows. */
+function readEvent({ event, data }: EventSourceMessage): IReply {
+  if (event && event !== 'message' && event !== 'error') {
+    return {};
+  }
+  const reply = JSON.parse(data) as IReply;
+  if (event === 'error') {
+    const reason = reply.reason ?? '';
+    const status = ['engine', 'internal'].includes(reason) ? 500 : 503;
+    throw new ServerError(status, reason, reply.message ?? '');
+  }
+  return reply;
+}
+
+function firstText(reply: IReply): string {
+  return reply.items?.[0]?.text ?? '';
+}
+
+async function refusal(response: Response): Promise<ServerError> {
+  let reply: IReply | null = null;
+  try {
+    reply = (await response.json()) as IReply | null;
+  } catch {
+    // A proxy's page, not our server's JSON: the status line has to do.
+  }
+  const retryAfter = Number(response.headers.get('Retry-After') ?? 0);
+  return new ServerError(
+    response.status,
+    reply?.reason ?? '',
+    reply?.message || response.statusText,
+    Number.isFinite(retryAfter) ? retryAfter : 0
+  );
+}

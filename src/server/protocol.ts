@@ -1,0 +1,119 @@
+/** What goes over the wire; docs/openapi.json describes it. */
+
+/** A cell as the server gets it. */
+export interface ICell {
+  type: 'code' | 'markdown' | 'raw';
+  source: string;
+  id?: string;
+  execution_count?: number | null;
+  outputs?: IOutput[];
+}
+
+/** The cells around a cursor; `offset` counts code points into `cells[active]`. */
+export interface INotebookContext {
+  cells: ICell[];
+  active: number;
+  offset: number;
+  language: string;
+  path: string;
+}
+
+/** What a cell's last run left; the server takes no more than these lengths. */
+export type IOutput =
+  | { type: 'error'; name: string; value: string; line?: string }
+  | { type: 'text'; text: string };
+
+/** What is known of one of the kernel's names; `kernelfacts.py` makes it. */
+export interface IVariable {
+  name: string;
+  type: string;
+  [detail: string]: unknown;
+}
+
+/** What a request tells of the kernel's namespace; `classes` lists the names of the variables' types. */
+export interface IKernelFacts {
+  variables: IVariable[];
+  classes: Record<string, string[]>;
+}
+
+/** The body of POST `complete`. */
+export interface ICompletionRequest
+  extends INotebookContext, Partial<IKernelFacts> {
+  trigger: 'invoke' | 'automatic';
+  mode: 'auto' | 'line' | 'block';
+  max_new_tokens: number;
+  temperature: number;
+  client: string;
+}
+
+/** What documents a function: `text` goes in `at` code points into the active cell; without one the `message` says why. */
+export interface IDocumentation {
+  name: string;
+  at: number;
+  text: string;
+  message: string;
+}
+
+export type ModelState =
+  'unloaded' | 'downloading' | 'loading' | 'ready' | 'error';
+
+export interface IProgress {
+  phase: string;
+  done: number;
+  total: number | null;
+  unit: string;
+}
+
+export interface IModelStatus {
+  state: ModelState;
+  model: string;
+  family: string;
+  revision: string;
+  device: string;
+  dtype: string;
+  window: number;
+  progress: IProgress | null;
+  error: string | null;
+}
+
+/** Counts since the server's start; the latencies are of the last 200 completions. */
+export interface IStatistics {
+  prompt_tokens: number;
+  cached_tokens: number;
+  latency_ms: { n: number; p50?: number; p95?: number };
+}
+
+/** What the server says of its models; `serving` names the one that answers now. */
+export interface IStatus extends IModelStatus {
+  serving: string | null;
+  fallback: IModelStatus | null;
+  message: string;
+  allowed_models: string[];
+  /** Bytes of main memory that the serving model's process holds. */
+  memory: number | null;
+  stats: IStatistics;
+  version: string;
+}
+
+/** The server's refusal; `retryAfter` is in seconds, 0 where it didn't say. */
+export class ServerError extends Error {
+  constructor(
+    readonly status: number,
+    readonly reason: string,
+    message: string,
+    readonly retryAfter = 0
+  ) {
+    super(message);
+    this.name = 'ServerError';
+  }
+
+  /** Whether the server doesn't know the route at all: santajupyter isn't there. */
+  get isAbsent(): boolean {
+    return this.status === 404 && !this.reason;
+  }
+
+  /** Whether the user needs no word of it: a newer request won, or the next one may do. */
+  get isPassing(): boolean {
+    return [409, 424, 429, 502, 503, 504].includes(this.status);
+  }
+}

@@ -1,0 +1,188 @@
+import type { IPlace } from '../document/types';
+
+/** Makes the text; tells the text so far each time it grows, and stops at the signal. */
+export type Run = (
+  signal: AbortSignal,
+  onText: (text: string) => void
+) => Promise<string>;
+
+/**
+ * The server's answer for one place, growing while it streams in. It also
+ * answers each place that the user reaches by typing what it says. `around` is
+ * what stood in the other cells.
+ */
+export class Reply {
+  constructor(
+    readonly place: IPlace,
+    readonly around: string,
+    run: Run
+  ) {
+    void this._start(run);
+  }
+
+  /** One that is there already. */
+  static of(text: string, place: IPlace, around: string): Reply {
+    const reply = new Reply(place, around, () => Promise.resolve(text));
+    reply._text = text;
+    reply._done = true;
+    return reply;
+  }
+
+  /** Whether no more text will come. */
+  get isDone(): boolean {
+    return this._done;
+  }
+
+  /** What went wrong, null if nothing did. */
+  get error(): unknown {
+    return this._error;
+  }
+
+  get isAborted(): boolean {
+    return this._controller.signal.aborted;
+  }
+
+  /** Ends the request; the text so far is no answer then. */
+  abort(): void {
+    if (!this._done) {
+      this._controller.abort();
+      this._end();
+    }
+  }
+
+  /** What is left of the text at a place; null if the place isn't on its way. */
+  rest(place: IPlace): string | null {
+    return remainder(this.place, this._text, place);
+  }
+
+  /** Whether the place is the one that putting in all of the text leads to. */
+  isTaken(place: IPlace): boolean {
+    const { prefix, suffix } = this.place;
+    return (
+      this._text !== '' &&
+      place.prefix === prefix + this._text &&
+      place.suffix === suffix
+    );
+  }
+
+  /** Whether there was nothing to say. */
+  get isEmpty(): boolean {
+    return this._done && this._text === '';
+  }
+
+  /** How many changes there were. */
+  get version(): number {
+    return this._version;
+  }
+
+  /** Resolves when there is a later version than the one seen, or no more will come. */
+  changed(seen: number): Promise<void> {
+    return this._done || this._version !== seen
+      ? Promise.resolve()
+      : new Promise(resolve => this._waiting.push(resolve));
+  }
+
+  private async _start(run: Run): Promise<void> {
+    try {
+      this._text = await run(this._controller.signal, text => {
+        this._text = text;
+        this._wake();
+      });
+    } catch (error) {
+      this._error = error;
+    }
+    this._end();
+  }
+
+  private _end(): void {
+    this._done = true;
+    this._wake();
+  }
+
+  private _wake(): void {
+    this._version++;
+    const waiting = this._waiting;
+    this._waiting = [];
+    waiting.forEach(resolve => resolve());
+  }
+
+  private _controller = new AbortController();
+  private _done = false;
+  private _error: unknown = null;
+  private _text = '';
+  private _version = 0;
+  private _waiting: (() => void)[] = [];
+}
+
+/**
+ * What is left of `text`, proposed at `origin`, at the place `now`: the whole at
+ * `origin` itself, less what the user typed of it since. Null if `now` isn't
+ * reached from `origin` by typing `text`. Where the editor closed a bracket or a
+ * quote by itself, it is what goes in before that.
+ */
+export function remainder(
+  origin: IPlace,
+  text: string,
+  now: IPlace
+): string | null {
+  if (
+    now.editor !== origin.editor ||
+    !now.suffix.endsWith(origin.suffix) ||
+    !now.prefix.startsWith(origin.prefix)
+  ) {
+    return null;
+  }
+  const typed = now.prefix.slice(origin.prefix.length);
+  if (!text.startsWith(typed)) {
+    return null;
+  }
+  const rest = text.slice(typed.length);
+  const closed = now.suffix.slice(0, now.suffix.length - origin.suffix.length);
+  if (closed === '') {
+    return rest;
+  }
+  const open = stillOpen(typed);
+  return closed === open.join('') ? rest.slice(0, inside(rest, open)) : null;
+}
+
+const PAIRS: Record<string, string> = { '(': ')', '[': ']', '{': '}' };
+const QUOTES = ['"', "'"];
+
+/** What would close the brackets and quotes that `text` leaves open, the innermost first. */
+function stillOpen(text: string): string[] {
+  const open: string[] = [];
+  for (const mark of marks(text)) {
+    step(open, mark.text);
+  }
+  return open;
+}
+
+/** How much of `text` lies inside of what is open before it. */
+function inside(text: string, before: string[]): number {
+  const open = [...before];
+  for (const mark of marks(text)) {
+    step(open, mark.text);
+    if (open.length < before.length) {
+      return mark.at;
+    }
+  }
+  return text.length;
+}
+
+/** Brackets and quotes, less what a backslash stands before. */
+function marks(text: string): { text: string; at: number }[] {
+  const found = text.matchAll(/\\.|[()[\]{}"']/gs);
+  return Array.from(found, match => ({ text: match[0], at: match.index }));
+}
+
+function step(open: string[], mark: string): void {
+  if (mark === open[0]) {
+    open.shift();
+  } else if (QUOTES.includes(open[0])) {
+    return;
+  } else if (QUOTES.includes(mark)) {
+    open.unshift(mark);
+  } else if (mark in PAIRS) {
+    open.unshift(PAIRS[mark]);
+  }
+}

@@ -1,0 +1,99 @@
+import type { Widget } from '@lumino/widgets';
+
+import type { ICompletionRequest } from '../server/protocol';
+import type { SantaApi } from '../server/api';
+import type { Monitor } from '../server/monitor';
+import type { SantaProvider } from './provider';
+
+/** Milliseconds that the user must rest: who passes through cells types in none of them. */
+const REST = 150;
+
+/**
+ * Has the model read the notebook around the cursor before the first key, so
+ * that the first ghost text needs no more than the key itself to be read.
+ */
+export class Warmup {
+  constructor(
+    private readonly _api: SantaApi,
+    private readonly _provider: SantaProvider,
+    private readonly _monitor: Pick<Monitor, 'isReady'>,
+    private readonly _widget: () => Widget | null
+  ) {
+    _provider.asked.connect((_, request) => this._yield(request));
+  }
+
+  /** The user may have come to another place. */
+  soon(): void {
+    window.clearTimeout(this._timer);
+    this._timer = window.setTimeout(() => void this._warm(), REST);
+  }
+
+  /** Another model answers now, which has read nothing yet. */
+  anew(): void {
+    this._read = '';
+    this.soon();
+  }
+
+  private async _warm(): Promise<void> {
+    const request = await this._request();
+    if (!request || promptOf(request) === this._read) {
+      return;
+    }
+    if (this._provider.isAsking) {
+      this.soon();
+      return;
+    }
+    this._controller.abort();
+    this._controller = new AbortController();
+    await this._send(request, this._controller.signal);
+  }
+
+  /** What to read where the user is; null where no first key will ask, or one would load the model. */
+  private async _request(): Promise<ICompletionRequest | null> {
+    const widget = this._widget();
+    return widget?.node.contains(document.activeElement) &&
+      this._monitor.isReady
+      ? this._provider.upcoming(widget)
+      : null;
+  }
+
+  private async _send(
+    request: ICompletionRequest,
+    signal: AbortSignal
+  ): Promise<void> {
+    this._read = promptOf(request);
+    try {
+      await this._api.warm(request, signal);
+    } catch {
+      // Nobody waits for it, and a completion tells what is wrong with the server.
+      if (!signal.aborted) {
+        this._read = '';
+      }
+    }
+  }
+
+  /** A completion goes first. It reads the same, or the user has left the place; what was read is kept. */
+  private _yield(request: ICompletionRequest): void {
+    window.clearTimeout(this._timer);
+    this._controller.abort();
+    this._read = promptOf(request);
+  }
+
+  private _controller = new AbortController();
+  /** What the model has read last, or is reading. */
+  private _read = '';
+  private _timer = 0;
+}
+
+/** The part of a request that the model reads: a cell's count alone seldom changes a prompt. */
+function promptOf(request: ICompletionRequest): string {
+  const { cells, active, offset, language, variables = [] } = request;
+  const texts = cells.map(({ type, source, outputs }) => [
+    type,
+    source,
+    outputs
+  ]);
+  // Modules come with imports, which the cells spell.
+  const facts = variables.filter(({ type }) => type !== 'module');
+  return JSON.stringify([texts, active, offset, language, facts]);
+}

@@ -1,0 +1,118 @@
+import { Notification } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import { type IStatus, ServerError } from '../server/protocol';
+import { statusSentence } from './sentences';
+
+export interface ILicence {
+  name: string;
+  /** The address of its text. */
+  terms: string;
+  /** BigCode's page that searches the model's training data. */
+  search: string;
+}
+
+const SPACES = 'https://huggingface.co/spaces/bigcode';
+
+/** BigCode's models, and what is made from them, may be used only as these say; the addresses are their model cards'. */
+export const SANTACODER: ILicence = {
+  name: 'CodeML OpenRAIL-M',
+  terms: `${SPACES}/license`,
+  search: `${SPACES}/santacoder-search`
+};
+const LICENCES: [RegExp, ILicence][] = [
+  [/santacoder/i, SANTACODER],
+  [
+    /starcoder2/i,
+    {
+      name: 'BigCode OpenRAIL-M',
+      terms: `${SPACES}/bigcode-model-license-agreement`,
+      search: `${SPACES}/search-v2`
+    }
+  ],
+  [
+    /starcoder/i,
+    {
+      name: 'BigCode OpenRAIL-M',
+      terms: `${SPACES}/bigcode-model-license-agreement`,
+      search: `${SPACES}/search`
+    }
+  ]
+];
+const TERMS_SEEN = 'santajupyter:terms-seen';
+
+/** The licence that restricts a model's use; null where BigCode's don't. */
+export function licenceOf(model: string): ILicence | null {
+  return LICENCES.find(([pattern]) => pattern.test(model))?.[1] ?? null;
+}
+
+/** Tells the user what is wrong, each thing once. */
+export class Notices {
+  constructor(private readonly _trans: TranslationBundle) {}
+
+  /** The configured model can't be used: told once, until it has been ready again. */
+  model(status: IStatus): void {
+    if (status.state === 'ready') {
+      this._modelError = null;
+    } else if (status.error && status.error !== this._modelError) {
+      this._modelError = status.error;
+      warn(statusSentence(status, this._trans));
+    }
+  }
+
+  /** A request failed: told once, until one succeeds; what passes by itself is no news. */
+  failed(error: unknown): void {
+    if (
+      error instanceof ServerError &&
+      !error.isPassing &&
+      !error.isAbsent &&
+      error.message !== this._requestError
+    ) {
+      this._requestError = error.message;
+      warn(this._trans.__('No code completion: %1', error.message));
+    }
+  }
+
+  /** A request succeeded, so that the next failure is news. */
+  recovered(): void {
+    this._requestError = null;
+  }
+
+  /** A licence's restrictions when a model under it is first loaded, once in a browser. */
+  terms(status: IStatus): void {
+    const licence = licenceOf(status.model);
+    if (!licence || ['unloaded', 'error'].includes(status.state)) {
+      return;
+    }
+    const key = `${TERMS_SEEN}:${licence.name}`;
+    if (localStorage.getItem(key)) {
+      return;
+    }
+    localStorage.setItem(key, 'true');
+    Notification.info(
+      this._trans.__(
+        '%1 is under the %2 licence, which restricts some uses.',
+        status.model,
+        licence.name
+      ),
+      {
+        autoClose: false,
+        actions: [
+          {
+            label: this._trans.__('Read the restrictions'),
+            callback: () => {
+              window.open(licence.terms, '_blank', 'noopener');
+            }
+          }
+        ]
+      }
+    );
+  }
+
+  private _modelError: string | null = null;
+  private _requestError: string | null = null;
+}
+
+function warn(message: string): void {
+  Notification.warning(message, { autoClose: 10000 });
+}

@@ -1,0 +1,93 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { IStatus } from '../server/protocol';
+
+/** The status bar's text: `santa-mini (cpu)`, `santacoder: downloading 42 % (santa-mini answers)` */
+export function statusLabel(status: IStatus, trans: TranslationBundle): string {
+  const name = shortName(status.model);
+  if (status.state === 'ready') {
+    return trans.__('%1 (%2)', name, status.device);
+  }
+  const label = trans.__('%1: %2', name, stateLabel(status, trans));
+  const serving = otherServing(status);
+  return serving
+    ? trans.__('%1 (%2 answers)', label, shortName(serving))
+    : label;
+}
+
+/** The state in a plain sentence or two; without the percents, as a screen reader tells each change of it. */
+export function statusSentence(
+  status: IStatus,
+  trans: TranslationBundle
+): string {
+  const said = modelSentence(status, trans);
+  const serving = otherServing(status);
+  if (!serving) {
+    return said;
+  }
+  return status.state === 'error'
+    ? trans.__('%1 %2 answers instead.', said, shortName(serving))
+    : trans.__('%1 %2 answers until then.', said, shortName(serving));
+}
+
+/** The state in a word or two. */
+export function stateLabel(
+  { state, progress }: IStatus,
+  trans: TranslationBundle
+): string {
+  switch (state) {
+    case 'unloaded':
+      return trans.__('not loaded');
+    case 'downloading':
+      return progress?.total
+        ? trans.__('downloading %1 %', percent(progress.done, progress.total))
+        : trans.__('downloading');
+    case 'loading':
+      return trans.__('loading');
+    case 'ready':
+      return trans.__('ready');
+    case 'error':
+      return trans.__('error');
+  }
+}
+
+/** A part in whole percent, rounded down: 100 is all of it. */
+export function percent(part: number, whole: number): number {
+  return Math.floor((100 * part) / whole);
+}
+
+/** The last part of a hub id or folder. */
+export function shortName(model: string): string {
+  return (
+    model
+      .replace(/[\\/]+$/, '')
+      .split(/[\\/]/)
+      .pop() || model
+  );
+}
+
+/** The model that answers in place of the one chosen, "" if none does. */
+export function otherServing({ model, serving }: IStatus): string {
+  return serving && serving !== model ? serving : '';
+}
+
+function modelSentence(status: IStatus, trans: TranslationBundle): string {
+  const { model, progress } = status;
+  switch (status.state) {
+    case 'unloaded':
+      return trans.__('%1 is not loaded; it loads on first use.', model);
+    case 'downloading':
+      return progress?.total
+        ? trans.__(
+            'Downloading %1 (%2 GB).',
+            model,
+            (progress.total / 1e9).toFixed(2)
+          )
+        : trans.__('Downloading %1.', model);
+    case 'loading':
+      return trans.__('Loading %1.', model);
+    case 'ready':
+      return trans.__('%1 is ready on %2.', model, status.device);
+    case 'error':
+      return trans.__("%1 can't be used: %2.", model, status.error ?? '');
+  }
+}
