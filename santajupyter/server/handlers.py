@@ -161,7 +161,7 @@ class PostHandler(SantaHandler):
         """The body as ``check`` reads it: beside the event loop where it is long. Raises BadRequest."""
         body = b"".join(self._chunks) or b"{}"
         self._chunks.clear()
-        return await asyncio.to_thread(check, body) if len(body) > PIECE else check(body)
+        return await self.service.beside(check, body) if len(body) > PIECE else check(body)
 
     async def prepare(self) -> None:  # type: ignore[override]  # ours is called by tornado alone
         await super().prepare()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +72,13 @@ class CompletionService:
             "stats": self._statistics.to_json(),
             "version": __version__,
         }
+
+    async def beside(self, function: Callable[..., T], *args: object) -> T:
+        """Call a pure function that takes its time, beside the event loop. Raises what it raises.
+
+        One after another: each thread more that computes makes the event loop wait longer.
+        """
+        return await self._prompts.run(function, *args)
 
     async def complete(self, request: CompletionRequest, on_delta: OnDelta) -> Completion:
         """Complete at the request's cursor; ``on_delta(index, text)`` for what may be shown already.
