@@ -32,6 +32,8 @@ module.exports = {
   },
   webServer: {
     command: 'jupyter lab --config jupyter_server_test_config.py',
+    // Of kernels that a test ends before they are up.
+    stderr: 'ignore',
     url: `${URL}/lab`,
     timeout: 120_000,
     reuseExistingServer: false

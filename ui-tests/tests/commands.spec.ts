@@ -1,6 +1,4 @@
-import { expect, type IJupyterLabPageFixture, test } from '@jupyterlab/galata';
-import type { CodeEditor } from '@jupyterlab/codeeditor';
-import type { NotebookPanel } from '@jupyterlab/notebook';
+import { expect, type IJupyterLabPageFixture, test } from './fixtures';
 import type { Route } from '@playwright/test';
 
 import {
@@ -9,6 +7,8 @@ import {
   GHOST,
   ghostText,
   loadModel,
+  openFile,
+  openNotebook,
   source
 } from './helpers';
 
@@ -19,31 +19,39 @@ const GENERATE = 'santajupyter:generate';
 test.describe('with the built-in model', () => {
   test.beforeEach(({ page }) => loadModel(page));
 
-  test('a docstring comes, or word that there is none', async ({ page }) => {
-    await open(page, ['def mean(xs):|\n    return sum(xs) / len(xs)']);
+  test('a docstring is what the server says, or word that it has none', async ({
+    page
+  }) => {
+    await openNotebook(page, ['def mean(xs):|\n    return sum(xs) / len(xs)']);
+    const answered = page.waitForResponse(/santajupyter\/docstring/);
     await execute(page, DOCSTRING);
-    const ghost = page.locator(GHOST).filter({ hasText: '"""' });
-    const message = toast(page, 'The model has no words for mean.');
-    await expect(ghost.or(message)).toBeVisible({ timeout: 30_000 });
+    const { text, message } = await (await answered).json();
+    expect(text || message).toMatch(
+      /^ {4}"""|^The model has no words for mean/
+    );
+    if (text) {
+      expect(await ghostText(page)).toBe('\n' + text.slice(0, -1));
+    } else {
+      await expectMessage(page, message);
+    }
     expect(await source(page)).toMatch(/^def mean\(xs\):\n {4}return/);
   });
 
   test('the cursor is in no function', async ({ page }) => {
-    await open(page, ['def f(x):\n    return x\n', 'x = 1|']);
+    await openNotebook(page, ['def f(x):\n    return x\n', 'x = 1|']);
     await execute(page, DOCSTRING);
     await expectMessage(page, 'The cursor is in no function.');
   });
 
   test('code is generated from the context menu', async ({ page }) => {
-    await open(page, ['# arrays|']);
+    await openNotebook(page, ['# arrays|']);
     await choose(page, '.jp-CodeCell .cm-content', 'Generate from Comment');
     expect(await ghostText(page)).toMatch(/^\n\s*\S/);
     await acceptAndUndo(page);
   });
 
   test('a file has the commands too', async ({ page }) => {
-    await page.menu.clickMenuItem('File>New>Python File');
-    await page.locator('.jp-FileEditor .cm-content').click();
+    await openFile(page);
     await page.keyboard.insertText('import numpy as n');
     await choose(page, '.jp-FileEditor .cm-content', 'Complete Here');
     expect(await ghostText(page)).toMatch(/^\S/);
@@ -97,7 +105,7 @@ test.describe('with a scripted answer', () => {
     test(name, async ({ page }) => {
       await execute(page, 'santajupyter:toggle');
       const requests = await answer(page, text);
-      await open(page, cells);
+      await openNotebook(page, cells);
       await execute(page, command);
       expect(await ghostText(page)).toBe(ghost);
       expect(requests).toEqual([asked]);
@@ -118,16 +126,30 @@ test.describe('with a scripted answer', () => {
       const at = above.length;
       return route.fulfill({ json: { name: 'fly', at, text, message: '' } });
     });
-    await open(page, ['import os', above + below.replace('\t\tr', '\t\t|r')]);
+    await openNotebook(page, [
+      'import os',
+      above + below.replace('\t\tr', '\t\t|r')
+    ]);
     await execute(page, DOCSTRING);
     expect(await ghostText(page)).toBe('\n' + text.slice(0, -1));
     expect(await aroundCursor(page)).toEqual([above, below]);
     await acceptAndUndo(page);
   });
 
+  test('there is no docstring', async ({ page }) => {
+    const message = 'The model has no words for f.';
+    await page.route(/santajupyter\/docstring/, route =>
+      route.fulfill({ json: { name: 'f', at: 10, text: '', message } })
+    );
+    await openNotebook(page, ['def f(x):|\n    return x']);
+    await execute(page, DOCSTRING);
+    await expectMessage(page, message);
+    await expect(page.locator(GHOST)).toHaveCount(0);
+  });
+
   test('Generate from Comment takes the selected one', async ({ page }) => {
     await answer(page, 'b = 2');
-    await open(page, ['# a\na = 1\n# b|\nc = 3\n# d']);
+    await openNotebook(page, ['# a\na = 1\n# b|\nc = 3\n# d']);
     await page.keyboard.press('Shift+Home');
     await execute(page, GENERATE);
     expect(await ghostText(page)).toBe('\nb = 2');
@@ -136,7 +158,7 @@ test.describe('with a scripted answer', () => {
 
   test('nothing is left of a ghost that is not accepted', async ({ page }) => {
     await answer(page, 'x = 1');
-    await open(page, ['# x|']);
+    await openNotebook(page, ['# x|']);
     await execute(page, GENERATE);
     await ghostText(page);
     await page.keyboard.press('ArrowLeft');
@@ -146,7 +168,7 @@ test.describe('with a scripted answer', () => {
 
   test('there is nothing to show', async ({ page }) => {
     await answer(page, '');
-    await open(page, ['x = 1|']);
+    await openNotebook(page, ['x = 1|']);
     await execute(page, COMPLETE);
     await expectMessage(page, 'The model had nothing to add.');
     await execute(page, GENERATE);
@@ -180,35 +202,6 @@ test.describe('while the model works', () => {
     expect(await source(page)).toBe('x = ');
   });
 });
-
-/** A new notebook with these cells, and the cursor at the mark | of the last. */
-async function open(
-  page: IJupyterLabPageFixture,
-  cells: string[]
-): Promise<void> {
-  await page.notebook.createNew();
-  const last = cells.length - 1;
-  await page.evaluate(
-    sources => {
-      const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
-      const notebook = panel.content.model?.sharedModel;
-      sources.forEach((source, index) =>
-        notebook?.insertCell(index, { cell_type: 'code', source })
-      );
-      notebook?.deleteCell(sources.length);
-    },
-    cells.map(source => source.replace('|', ''))
-  );
-  await page.notebook.enterCellEditingMode(last);
-  await page.waitForSelector('.jp-mod-completer-enabled');
-  await page.evaluate(index => {
-    const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
-    const editor = panel.content.activeCell?.editor;
-    editor?.setCursorPosition(
-      editor.getPositionAt(index) as CodeEditor.IPosition
-    );
-  }, cells[last].indexOf('|'));
-}
 
 /** Answers what a command asks with the text; the requests, as the active cell's text around the cursor. */
 async function answer(
@@ -244,7 +237,7 @@ async function hold(page: IJupyterLabPageFixture, cells: string[]) {
   page.on('requestfailed', request => {
     hasEnded ||= request === held?.request();
   });
-  await open(page, cells);
+  await openNotebook(page, cells);
   void execute(page, COMPLETE);
   await expect.poll(() => held).not.toBeNull();
   return {

@@ -1,10 +1,11 @@
-import { expect, galata, test } from '@jupyterlab/galata';
+import { expect, galata, test } from './fixtures';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 
-import { asked, gotoWithEngine, type IEngine } from './engine';
+import { asked, useEngine, type IEngine } from './engine';
 import {
   aroundCursor,
   CALM,
+  editCell,
   execute,
   expectGhost,
   GHOST,
@@ -18,7 +19,6 @@ const WORD = process.platform === 'darwin' ? 'Control+.' : 'Alt+.';
 const MEAN: IEngine['script'] = [['mean = ', 'sum(values) / len(values)']];
 
 test.use({
-  autoGoto: false,
   mockSettings: {
     ...galata.DEFAULT_SETTINGS,
     'santajupyter:plugin': { emptyCells: false }
@@ -26,7 +26,7 @@ test.use({
 });
 
 test.beforeEach(async ({ page }) => {
-  await gotoWithEngine(page, { script: MEAN });
+  await useEngine(page, { script: MEAN });
   await loadModel(page);
 });
 
@@ -72,18 +72,17 @@ test('what is accepted in one view stands in the other, without a ghost', async 
 });
 
 test('a cell with CR LF, where JupyterLab writes astray, gets no ghost', async ({
-  page,
-  tmpPath
+  page
 }) => {
-  const path = `${tmpPath}/crlf.ipynb`;
+  const path = 'crlf.ipynb';
   await page.contents.uploadContent(
     notebookOf(['a = 1\r\nb = 2\r\n', '']),
     'text',
     path
   );
-  await page.notebook.openByPath(path);
-  await page.notebook.activate('crlf.ipynb');
-  await page.notebook.enterCellEditingMode(0);
+  await execute(page, 'docmanager:open', { path });
+  await page.locator('.jp-Notebook .jp-Cell').nth(1).waitFor();
+  await editCell(page, 0);
   await page.keyboard.insertText('mean = ');
   await page.waitForTimeout(CALM);
   expect(await asked(page)).toBe(0);
@@ -94,7 +93,7 @@ test('a cell with CR LF, where JupyterLab writes astray, gets no ghost', async (
   expect(await asked(page)).toBe(0);
   await page.keyboard.press('ControlOrMeta+a');
   await page.keyboard.press('ControlOrMeta+c');
-  await page.notebook.enterCellEditingMode(1);
+  await editCell(page, 1);
   await page.keyboard.press('ControlOrMeta+v');
   await page.keyboard.insertText('mean = ');
   await expectGhost(page, 'sum(values) / len(values)');

@@ -5,6 +5,8 @@ type Body = ICompletionRequest & { n?: number; stream?: boolean };
 
 /** Answers completions in the page, at the edge to the server: what the model says is known then. */
 export interface IEngine {
+  /** Else completions go to the server. */
+  isOn: boolean;
   /** The requests that there were, oldest first. */
   asked: Body[];
   /** What stands at the end of the text before the cursor, and what comes there; several for `n`. */
@@ -22,13 +24,22 @@ declare global {
   }
 }
 
-/** Opens JupyterLab with the scripted engine; the test needs `autoGoto: false`. */
-export async function gotoWithEngine(
+/** Has the scripted engine answer in this page until the test ends. */
+export async function useEngine(
   page: IJupyterLabPageFixture,
   engine: Partial<Omit<IEngine, 'invent'>> = {}
 ): Promise<void> {
-  await page.addInitScript(installEngine, engine);
-  await page.goto();
+  await page.evaluate(engine => {
+    Object.assign(window.engine, {
+      isOn: true,
+      asked: [],
+      script: [],
+      invent: null,
+      size: 1000,
+      delay: 10,
+      ...engine
+    });
+  }, engine);
 }
 
 /** How many completions were asked for. */
@@ -36,16 +47,9 @@ export function asked(page: IJupyterLabPageFixture): Promise<number> {
   return page.evaluate(() => window.engine.asked.length);
 }
 
-/** Runs in the page, so it holds all that it needs. */
-function installEngine(engine: Partial<Omit<IEngine, 'invent'>>): void {
-  const all: IEngine = (window.engine = {
-    asked: [],
-    script: [],
-    invent: null,
-    size: 1000,
-    delay: 10,
-    ...engine
-  });
+/** Runs in each page as it begins, so it holds all that it needs. */
+export function installEngine(): void {
+  const all = (window.engine = { isOn: false } as IEngine);
   const texts = ({ cells, active, offset, n = 1 }: Body): string[] => {
     const source = [...cells[active].source];
     const prefix = source.slice(0, offset).join('');
@@ -86,7 +90,7 @@ function installEngine(engine: Partial<Omit<IEngine, 'invent'>>): void {
   const real = window.fetch.bind(window);
   window.fetch = async (input, init) => {
     const request = new Request(input, init);
-    if (!/santajupyter\/complete/.test(request.url)) {
+    if (!all.isOn || !/santajupyter\/complete/.test(request.url)) {
       return real(request);
     }
     const body = (await request.json()) as Body;

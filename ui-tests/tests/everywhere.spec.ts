@@ -1,12 +1,20 @@
-import {
-  expect,
-  type IJupyterLabPageFixture,
-  test as lab
-} from '@jupyterlab/galata';
+import { expect, type IJupyterLabPageFixture, test as lab } from './fixtures';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { type Page, type Route, test } from '@playwright/test';
 
-import { CALM, execute, GHOST, listCompletions, openCell } from './helpers';
+import {
+  CALM,
+  editCell,
+  execute,
+  GHOST,
+  listCompletions,
+  notebookOf,
+  openCell,
+  openFile,
+  openNotebook,
+  writeCell
+} from './helpers';
+import type { ICompletionRequest } from '../../src/api';
 import { Server } from './server';
 
 const LINE = 'import numpy as n';
@@ -21,11 +29,11 @@ lab.describe('in one JupyterLab', () => {
   lab.afterEach(({ page }) => expectQuiet(page, problems));
 
   lab('a file and a console get ghost text', async ({ page }) => {
-    await page.menu.clickMenuItem('File>New>Python File');
-    await page.locator('.jp-FileEditor .cm-content').click();
+    await openFile(page);
     await expectGhostAfter(page, LINE);
-    await page.menu.clickMenuItem('File>New>Console');
-    await page.locator('.jp-Dialog .jp-mod-accept').click();
+    await execute(page, 'console:create', {
+      kernelPreference: { name: 'python3' }
+    });
     // With the kernel comes another prompt.
     await page.getByText('| Idle').waitFor();
     await page.locator('.jp-CodeConsole-promptCell .cm-content').click();
@@ -34,12 +42,18 @@ lab.describe('in one JupyterLab', () => {
 
   lab('two notebooks are asked for each as itself', async ({ page }) => {
     const asked = listCompletions(page);
-    for (const line of [LINE, 'import matplotlib.p']) {
-      await page.notebook.createNew();
-      await page.notebook.enterCellEditingMode(0);
+    const lines = [LINE, 'import matplotlib.p'];
+    for (const line of lines) {
+      await openNotebook(page, ['']);
       await expectGhostAfter(page, line);
     }
-    const [one, two] = asked;
+    // The empty cells may have been asked about before.
+    const [one, two] = lines.map(
+      line =>
+        asked.find(
+          ({ cells, active }) => cells[active].source === line
+        ) as ICompletionRequest
+    );
     expect(one.path).not.toBe(two.path);
     expect(one.client).not.toBe(two.client);
     expect(two.cells.map(cell => cell.source)).toEqual(['import matplotlib.p']);
@@ -78,10 +92,10 @@ lab.describe('in one JupyterLab', () => {
     };
     await askThen(() => execute(page, 'notebook:move-cell-up'));
     expect(await page.notebook.getCellTextInput(0)).toBe(LINE);
-    await page.notebook.enterCellEditingMode(0);
+    await editCell(page, 0);
     await askThen(() => execute(page, 'notebook:delete-cell'));
     expect(await page.notebook.getCellCount()).toBe(1);
-    await page.notebook.enterCellEditingMode(0);
+    await editCell(page, 0);
     await page.keyboard.press('Enter');
     await askThen(() =>
       page.evaluate(() => window.jupyterapp.shell.currentWidget?.dispose())
@@ -94,17 +108,17 @@ lab.describe('in one JupyterLab', () => {
 
     lab('a kernel that restarts is told of no more', async ({ page }) => {
       await openCell(page);
-      await page.notebook.setCell(0, 'code', 'point = {"a": 1}');
+      await writeCell(page, 0, 'point = {"a": 1}');
       await page.notebook.runCell(0, true);
       const asked = listCompletions(page);
-      await page.notebook.enterCellEditingMode(1);
+      await editCell(page, 1);
       await page.keyboard.insertText('print(point');
       await expect.poll(() => asked.length).toBe(1);
       await page.evaluate(async () => {
         const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
         await panel.sessionContext.session?.kernel?.restart();
       });
-      await page.notebook.enterCellEditingMode(1);
+      await editCell(page, 1);
       await page.keyboard.insertText(', point');
       await expect.poll(() => asked.length).toBe(2);
       const [before, after] = asked;
@@ -133,7 +147,7 @@ test.describe('at a server of its own', () => {
 
   test('below /user/ada/, and when it is restarted', async ({ page }) => {
     const problems = listProblems(page);
-    server = new Server('lab', '/user/ada/');
+    server = new Server('/user/ada/');
     await server.start();
     await open(page, `${server.url}lab/tree/test.ipynb`);
     await expectGhostAfter(page, LINE);
@@ -149,7 +163,7 @@ test.describe('at a server of its own', () => {
   test('without our half of it there is nothing', async ({ page }) => {
     const problems = listProblems(page);
     const without = "--ServerApp.jpserver_extensions={'santajupyter': False}";
-    server = new Server('lab', '/', [without]);
+    server = new Server('/', [without]);
     await server.start();
     const count = countRequests(page);
     await open(page, `${server.url}lab/tree/test.ipynb`);
@@ -159,17 +173,18 @@ test.describe('at a server of its own', () => {
     await expect(page.locator('.santa-StatusItem')).toBeHidden();
     await expectQuiet(page, problems);
   });
+});
 
-  test('Notebook 7 shows ghost text', async ({ page }) => {
-    const problems = listProblems(page);
-    server = new Server('notebook');
-    await server.start();
-    await open(page, `${server.url}notebooks/test.ipynb`);
-    await expectGhostAfter(page, LINE);
-    await page.keyboard.press('Tab');
-    await expect(lastCell(page)).toHaveText(/^import numpy as n\w/);
-    await expectQuiet(page, problems);
-  });
+test('Notebook 7 shows ghost text', async ({ page, request }) => {
+  const problems = listProblems(page);
+  const content = JSON.parse(notebookOf(['import os', '']));
+  const model = { type: 'notebook', format: 'json', content };
+  await request.put('/api/contents/seven.ipynb', { data: model });
+  await open(page, '/notebooks/seven.ipynb');
+  await expectGhostAfter(page, LINE);
+  await page.keyboard.press('Tab');
+  await expect(lastCell(page)).toHaveText(/^import numpy as n\w/);
+  await expectQuiet(page, problems);
 });
 
 /** Opens a notebook of two cells, with the cursor in the second. */

@@ -1,4 +1,5 @@
 import { expect, type IJupyterLabPageFixture } from '@jupyterlab/galata';
+import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Page } from '@playwright/test';
 import type { ICompletionRequest } from '../../src/server/protocol';
@@ -15,20 +16,116 @@ export async function loadModel(page: IJupyterLabPageFixture): Promise<void> {
   });
 }
 
-export function execute(
+export async function execute(
   page: IJupyterLabPageFixture,
-  command: string
-): Promise<unknown> {
-  return page.evaluate(id => window.jupyterapp.commands.execute(id), command);
+  command: string,
+  options: Record<string, string | Record<string, string>> = {}
+): Promise<void> {
+  await page.evaluate(
+    async ([id, options]) => {
+      await window.jupyterapp.commands.execute(id, options);
+    },
+    [command, options] as const
+  );
+}
+
+/** A new Python file with the cursor in it. */
+export async function openFile(page: IJupyterLabPageFixture): Promise<void> {
+  await execute(page, 'fileeditor:create-new', { fileExt: 'py' });
+  await page.locator('.jp-FileEditor .cm-content').click();
 }
 
 /** A new notebook with the cursor in an empty second cell. */
-export async function openCell(page: IJupyterLabPageFixture): Promise<void> {
-  await page.notebook.createNew();
-  await page.notebook.setCell(0, 'code', 'import os');
-  await page.notebook.addCell('code', '');
-  await page.notebook.enterCellEditingMode(1);
-  await page.waitForSelector('.jp-mod-completer-enabled');
+export function openCell(page: IJupyterLabPageFixture): Promise<void> {
+  return openNotebook(page, ['import os', '']);
+}
+
+/** A new notebook with these code cells, and the cursor at the mark | of the last, or at its end. */
+export async function openNotebook(
+  page: IJupyterLabPageFixture,
+  cells: string[]
+): Promise<void> {
+  // The menu and the dialog for the kernel, and typing, take as long as the rest of a test.
+  await page.evaluate(
+    async sources => {
+      const { commands } = window.jupyterapp;
+      const panel: NotebookPanel = await commands.execute(
+        'notebook:create-new',
+        { cwd: '', kernelName: 'python3' }
+      );
+      await panel.context.ready;
+      const notebook = panel.content.model?.sharedModel;
+      notebook?.insertCells(
+        0,
+        sources.map(source => ({ cell_type: 'code', source }))
+      );
+      notebook?.deleteCell(sources.length);
+      // As the kernel will say it: the editor begins anew, without a ghost, where that is news.
+      notebook?.setMetadata('language_info', {
+        name: 'python',
+        mimetype: 'text/x-python',
+        codemirror_mode: { name: 'ipython', version: 3 },
+        file_extension: '.py'
+      });
+      notebook?.clearUndoHistory();
+      // What the page has of suggestions is void once there is a kernel.
+      await panel.sessionContext.ready;
+      while (panel.sessionContext.kernelDisplayStatus !== 'idle') {
+        await new Promise(resolve => setTimeout(resolve, 20));
+      }
+    },
+    cells.map(source => source.replace('|', ''))
+  );
+  const at = cells[cells.length - 1].indexOf('|');
+  await editCell(page, cells.length - 1, at < 0 ? undefined : at);
+  await page.waitForSelector(
+    '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-mod-completer-enabled'
+  );
+}
+
+/** Puts the cursor into a cell of the notebook in front: there, or where it was. */
+export async function editCell(
+  page: IJupyterLabPageFixture,
+  index: number,
+  at?: number
+): Promise<void> {
+  await page.evaluate(
+    async ([index, at]) => {
+      const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
+      const { content } = panel;
+      content.activeCellIndex = index as number;
+      await content.activeCell?.ready;
+      content.mode = 'edit';
+      const editor = content.activeCell?.editor;
+      if (at !== undefined) {
+        editor?.setCursorPosition(
+          editor.getPositionAt(at) as CodeEditor.IPosition
+        );
+      }
+      editor?.focus();
+    },
+    [index, at]
+  );
+  await expect(
+    page.locator('.jp-Cell.jp-mod-active .cm-editor.cm-focused')
+  ).toBeVisible();
+}
+
+/** Gives a cell of the notebook in front this text, as if someone else wrote it. */
+export async function writeCell(
+  page: IJupyterLabPageFixture,
+  index: number,
+  source: string
+): Promise<void> {
+  await page.evaluate(
+    ([index, source]) => {
+      const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
+      panel.content.widgets[index as number].model.sharedModel.setSource(
+        source as string
+      );
+    },
+    [index, source]
+  );
 }
 
 /** Accepts the ghost; the cell is then exactly before + ghost + after. */

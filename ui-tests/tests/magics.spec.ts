@@ -1,12 +1,11 @@
-import { expect, type IJupyterLabPageFixture, test } from '@jupyterlab/galata';
+import { expect, type IJupyterLabPageFixture, test } from './fixtures';
+import { openNotebook, writeCell } from './helpers';
 
 const MADE = 'mean log-probability';
 
 test.describe('the magics', () => {
   test.beforeEach(async ({ page }) => {
-    await page.notebook.createNew();
-    await page.notebook.addCell('code', '');
-    await page.notebook.addCell('code', '');
+    await openNotebook(page, ['', '', '']);
     await run(page, 0, '%load_ext santajupyter');
     // The page says that it is there once that cell is over.
     await page.waitForTimeout(1000);
@@ -98,7 +97,7 @@ async function run(
   index: number,
   source: string
 ): Promise<void> {
-  await page.notebook.setCell(index, 'code', source);
+  await writeCell(page, index, source);
   await page.notebook.runCell(index, true);
 }
 

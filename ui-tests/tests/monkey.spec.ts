@@ -1,16 +1,11 @@
-import {
-  expect,
-  galata,
-  type IJupyterLabPageFixture,
-  test
-} from '@jupyterlab/galata';
+import { expect, galata, type IJupyterLabPageFixture, test } from './fixtures';
 import type { Cell } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { YCodeCell } from '@jupyter/ydoc';
 import type { Doc, UndoManager } from 'yjs';
 
 import { beginning, type Part } from '../../src/jupyterlab/parts';
-import { gotoWithEngine } from './engine';
+import { useEngine } from './engine';
 import { GHOST, loadModel, openCell } from './helpers';
 
 /*
@@ -52,7 +47,6 @@ declare global {
 }
 
 test.use({
-  autoGoto: false,
   mockSettings: {
     ...galata.DEFAULT_SETTINGS,
     '@jupyterlab/notebook-extension:tracker': {
@@ -66,7 +60,7 @@ test('what a monkey types and accepts is what stands in the notebook', async ({
   page
 }) => {
   test.setTimeout(60_000 + 1000 * ACTIONS);
-  await gotoWithEngine(page, { size: 4, delay: 4 });
+  await useEngine(page, { size: 4, delay: 4 });
   await loadModel(page);
   await openCell(page);
   await page.evaluate(watchKeys, GHOST);

@@ -1,9 +1,10 @@
-import { expect, type IJupyterLabPageFixture, test } from '@jupyterlab/galata';
+import { expect, type IJupyterLabPageFixture, test } from './fixtures';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { CDPSession, Request, Route } from '@playwright/test';
 
 import {
   CALM,
+  editCell,
   execute,
   expectCalmAfter,
   ghostText,
@@ -44,7 +45,7 @@ test('a notebook can be left out, and keeps that', async ({ page }) => {
   await expect(item).toHaveAttribute('aria-checked', 'true');
   await item.click();
   expect(await metadata(page)).toEqual({ enabled: false });
-  await page.notebook.enterCellEditingMode(1);
+  await editCell(page, 1);
   const requests = listSources(page);
   await page.keyboard.insertText(LINE);
   await page.keyboard.press(INVOKE);
@@ -61,14 +62,14 @@ test('neither a language left out, nor Markdown or raw cells ask', async ({
   const requests = listSources(page);
   for (const type of ['Markdown', 'Raw']) {
     await execute(page, `notebook:change-cell-to-${type.toLowerCase()}`);
-    await page.notebook.enterCellEditingMode(1);
+    await editCell(page, 1);
     await page.keyboard.insertText('some ');
     await page.keyboard.press(INVOKE);
     await expectCalmAfter(page, requests, []);
   }
   await execute(page, 'notebook:change-cell-to-code');
   await set(page, 'offLanguages', ['Python']);
-  await page.notebook.enterCellEditingMode(1);
+  await editCell(page, 1);
   await page.keyboard.insertText('x');
   await page.keyboard.press(INVOKE);
   await expectCalmAfter(page, requests, []);

@@ -1,4 +1,4 @@
-import { expect, type IJupyterLabPageFixture, test } from '@jupyterlab/galata';
+import { expect, type IJupyterLabPageFixture, test } from './fixtures';
 import type { Locator } from '@playwright/test';
 
 import {
@@ -176,6 +176,9 @@ test.describe('the panel', () => {
       outside.push(route.request().url());
       return route.fulfill({ body: 'The search.' });
     });
+    // It counts from the page's beginning.
+    await page.reload();
+    await loadModel(page);
     await openPanel(page);
     await expect(panel(page)).toContainText('0 shown');
     await expect(panel(page)).toContainText('Once you have accepted');

@@ -1,9 +1,10 @@
-import { expect, test } from '@jupyterlab/galata';
+import { expect, test } from './fixtures';
 
 import {
   acceptGhost,
   CALM,
   countRequests,
+  editCell,
   execute,
   expectCalmAfter,
   GHOST,
@@ -12,7 +13,9 @@ import {
   loadModel,
   moveLeft,
   openCell,
-  source
+  openFile,
+  source,
+  writeCell
 } from './helpers';
 
 test.describe('with the built-in model', () => {
@@ -71,9 +74,9 @@ test.describe('with the built-in model', () => {
   test('a cell with %%santa generate fills a new one below', async ({
     page
   }) => {
-    await page.notebook.setCell(0, 'code', '%load_ext santajupyter');
+    await writeCell(page, 0, '%load_ext santajupyter');
     await page.notebook.runCell(0, true);
-    await page.notebook.setCell(1, 'code', '%%santa generate\ndef add(a, b):');
+    await writeCell(page, 1, '%%santa generate\ndef add(a, b):');
     await page.notebook.runCell(1, true);
     await expect
       .poll(() => page.notebook.getCellTextInput(2))
@@ -86,18 +89,18 @@ test('what the kernel knows goes with requests and leaves no trace there', async
 }) => {
   await loadModel(page);
   await openCell(page);
-  await page.notebook.setCell(0, 'code', 'point = {"a": 1}');
+  await writeCell(page, 0, 'point = {"a": 1}');
   const told = page.waitForRequest(
     request =>
       /santajupyter\/(warm|complete)/.test(request.url()) &&
       request.postDataJSON().variables?.[0]?.name === 'point'
   );
   await page.notebook.runCell(0, true);
-  await page.notebook.enterCellEditingMode(1);
+  await editCell(page, 1);
   const { variables } = (await told).postDataJSON();
   expect(variables).toMatchObject([{ type: 'dict', keys: ['a'] }]);
   const newer = 'names = list(globals()); names[names.index("point") + 1:]';
-  await page.notebook.setCell(1, 'code', newer);
+  await writeCell(page, 1, newer);
   await page.notebook.runCell(1, true);
   await expect(
     page.locator('.jp-OutputPrompt', { hasText: '[2]' })
@@ -114,7 +117,7 @@ test.describe('reading ahead', () => {
 
   test('a cell is read once when it gets the focus', async ({ page }) => {
     const requests = listRequests(page);
-    await page.notebook.enterCellEditingMode(0);
+    await editCell(page, 0);
     await expectCalmAfter(page, requests, ['warm 0: import os']);
     await page.keyboard.press('Escape');
     await page.keyboard.press('ArrowDown');
@@ -122,7 +125,7 @@ test.describe('reading ahead', () => {
   });
 
   test('the cell below one that was run is read once', async ({ page }) => {
-    await page.notebook.enterCellEditingMode(0);
+    await editCell(page, 0);
     await page.waitForTimeout(CALM);
     const requests = listRequests(page);
     await page.keyboard.press('Shift+Enter');
@@ -148,7 +151,7 @@ test.describe('reading ahead', () => {
 
   test('a file is read when its editor gets the focus', async ({ page }) => {
     const requests = listRequests(page);
-    await page.menu.clickMenuItem('File>New>Python File');
+    await openFile(page);
     await expectCalmAfter(page, requests, ['warm 0: ']);
   });
 
@@ -156,13 +159,13 @@ test.describe('reading ahead', () => {
     await execute(page, 'santajupyter:unload');
     await expect(page.locator('.santa-StatusItem')).toContainText('not loaded');
     const requests = listRequests(page);
-    await page.notebook.enterCellEditingMode(0);
+    await editCell(page, 0);
     await expectCalmAfter(page, requests, []);
   });
 });
 
 test.describe('without santajupyter at the server', () => {
-  test.use({ autoGoto: false });
+  test.use({ fresh: true });
 
   test('it is asked once and never again', async ({ page }) => {
     let asked = 0;

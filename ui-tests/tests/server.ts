@@ -13,10 +13,9 @@ const STOP_LIMIT = 10_000;
 
 /** A Jupyter server of one test's own, which it stops and starts as it likes. */
 export class Server {
-  /** `app` is what `jupyter` runs, `lab` or `notebook`; the options are its own. */
+  /** The options are JupyterLab's. */
   constructor(
-    private readonly _app: 'lab' | 'notebook',
-    private readonly _baseUrl = '/',
+    private readonly _baseUrl: string,
     private readonly _options: string[] = []
   ) {}
 
@@ -36,7 +35,7 @@ export class Server {
     this._process = spawn(
       'jupyter',
       [
-        this._app,
+        'lab',
         '--config=jupyter_server_test_config.py',
         `--ServerApp.port=${PORT}`,
         '--ServerApp.port_retries=0',
@@ -77,7 +76,7 @@ export class Server {
       }
       await new Promise(resolve => setTimeout(resolve, 200));
     }
-    throw new Error(`jupyter ${this._app} does not answer at ${this.url}`);
+    throw new Error(`JupyterLab does not answer at ${this.url}`);
   }
 
   private _process: ChildProcess | null = null;

@@ -1,19 +1,16 @@
-import {
-  expect,
-  galata,
-  type IJupyterLabPageFixture,
-  test
-} from '@jupyterlab/galata';
+import { expect, galata, type IJupyterLabPageFixture, test } from './fixtures';
 
-import { asked, gotoWithEngine, type IEngine } from './engine';
+import { asked, useEngine, type IEngine } from './engine';
 import {
   aroundCursor,
   CALM,
+  editCell,
   execute,
   expectGhost,
   GHOST,
   ghostText,
   openCell,
+  openFile,
   source
 } from './helpers';
 
@@ -29,10 +26,10 @@ const SETTINGS = {
 };
 
 test.use({
-  autoGoto: false,
   mockSettings: {
     ...SETTINGS,
-    'santajupyter:plugin': { emptyCells: false }
+    // A reading of the kernel makes what is known void.
+    'santajupyter:plugin': { emptyCells: false, kernelFacts: false }
   }
 });
 
@@ -62,9 +59,9 @@ test.describe('one request', () => {
     await page.keyboard.type('sum(');
     expect(await aroundCursor(page)).toEqual(['mean = sum(', ')']);
     await expectGhost(page, 'values');
+    expect(await asked(page)).toBe(1);
     await page.keyboard.press('Tab');
     expect(await source(page)).toBe('mean = sum(values)');
-    expect(await asked(page)).toBe(1);
   });
 
   test('serves when the user comes back from another cell', async ({
@@ -72,8 +69,8 @@ test.describe('one request', () => {
   }) => {
     await page.keyboard.insertText('mean = ');
     await expectGhost(page, 'sum(values) / len(values)');
-    await page.notebook.enterCellEditingMode(0);
-    await page.notebook.enterCellEditingMode(1);
+    await editCell(page, 0);
+    await editCell(page, 1);
     await page.keyboard.type('s');
     await expectGhost(page, 'um(values) / len(values)');
     expect(await asked(page)).toBe(1);
@@ -82,9 +79,9 @@ test.describe('one request', () => {
   test('is asked anew when another cell changed', async ({ page }) => {
     await page.keyboard.insertText('mean = ');
     await expectGhost(page, 'sum(values) / len(values)');
-    await page.notebook.enterCellEditingMode(0);
+    await editCell(page, 0);
     await page.keyboard.type('#');
-    await page.notebook.enterCellEditingMode(1);
+    await editCell(page, 1);
     const before = await asked(page);
     await page.keyboard.type('s');
     await expect.poll(() => asked(page)).toBe(before + 1);
@@ -94,7 +91,7 @@ test.describe('one request', () => {
     await page.keyboard.insertText('mean = ');
     await expectGhost(page, 'sum(values) / len(values)');
     await page.notebook.runCell(0, true);
-    await page.notebook.enterCellEditingMode(1);
+    await editCell(page, 1);
     const before = await asked(page);
     await page.keyboard.type('s');
     await expect.poll(() => asked(page)).toBe(before + 1);
@@ -199,9 +196,8 @@ test.describe('accepting', () => {
 });
 
 test('Escape dismisses in a file, where the cursor stays', async ({ page }) => {
-  await gotoWithEngine(page, { script: MEAN });
-  await page.menu.clickMenuItem('File>New>Python File');
-  await page.locator('.jp-FileEditor .cm-content').click();
+  await useEngine(page, { script: MEAN });
+  await openFile(page);
   await page.keyboard.insertText('mean = ');
   await expectGhost(page, 'sum(values) / len(values)');
   await page.keyboard.press('Escape');
@@ -254,7 +250,7 @@ test.describe('Tab', () => {
 
   test('opens and serves the list of completions', async ({ page }) => {
     await page.notebook.runCell(0, true);
-    await page.notebook.enterCellEditingMode(1);
+    await editCell(page, 1);
     await page.keyboard.insertText('os.getcw');
     await expect.poll(() => asked(page)).toBe(1);
     await page.keyboard.press('Tab');
@@ -265,7 +261,7 @@ test.describe('Tab', () => {
 
   test('is the list of completions’ while that is open', async ({ page }) => {
     await page.notebook.runCell(0, true);
-    await page.notebook.enterCellEditingMode(1);
+    await editCell(page, 1);
     await page.keyboard.insertText('os.ge');
     await expect.poll(() => asked(page)).toBe(1);
     await page.evaluate(() => {
@@ -332,8 +328,8 @@ test.describe('an empty cell', () => {
   test('is asked for once', async ({ page }) => {
     await begin(page, { script });
     await expectGhost(page, 'import sys');
-    await page.notebook.enterCellEditingMode(0);
-    await page.notebook.enterCellEditingMode(1);
+    await editCell(page, 0);
+    await editCell(page, 1);
     await expectGhost(page, 'import sys');
     await page.keyboard.press('Tab');
     expect(await source(page)).toBe('import sys');
@@ -345,7 +341,7 @@ test.describe('an empty cell', () => {
 
   test('that a run makes or enters is asked for', async ({ page }) => {
     await begin(page, { script });
-    await page.notebook.enterCellEditingMode(0);
+    await editCell(page, 0);
     await page.keyboard.press('Shift+Enter');
     await page.keyboard.press('Enter');
     await expectGhost(page, 'import sys');
@@ -359,7 +355,8 @@ test.describe('an empty cell', () => {
     test.use({
       mockSettings: {
         ...SETTINGS,
-        'santajupyter:plugin': { emptyCells: false }
+        // A reading of the kernel makes what is known void.
+        'santajupyter:plugin': { emptyCells: false, kernelFacts: false }
       }
     });
 
@@ -374,7 +371,6 @@ test.describe('an empty cell', () => {
 test('a completion in brackets that the editor closed closes them once', async ({
   page
 }) => {
-  await page.goto();
   await openCell(page);
   await page.keyboard.insertText('values = [1, 2]\n');
   await page.keyboard.type('print(sorted(val');
@@ -393,7 +389,7 @@ async function begin(
   page: IJupyterLabPageFixture,
   engine: Partial<Omit<IEngine, 'invent'>> = {}
 ): Promise<void> {
-  await gotoWithEngine(page, engine);
+  await useEngine(page, engine);
   await execute(page, 'santajupyter:load');
   await expect(page.locator('.santa-StatusItem')).toHaveText(/^santa-mini \(/, {
     timeout: 30_000
