@@ -7,6 +7,7 @@ import {
   ICompletionProviderManager,
   IInlineCompleterFactory
 } from '@jupyterlab/completer';
+import { IConsoleTracker } from '@jupyterlab/console';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStatusBar } from '@jupyterlab/statusbar';
@@ -17,7 +18,7 @@ import { addAcceptCommands } from './jupyterlab/accept';
 import { SantaApi } from './server/api';
 import { watchBlankLines, watchEmptyEditors } from './jupyterlab/blanklines';
 import { activeEditor } from './document/context';
-import { answerKernels } from './commands/comm';
+import { answerKernels } from './commands/bridge';
 import { CodeCommands } from './commands/codecommands';
 import { addCommands } from './commands/commands';
 import { Figures } from './ui/figures';
@@ -44,7 +45,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     ITranslator,
     ICommandPalette,
     IStatusBar,
-    INotebookTracker
+    INotebookTracker,
+    IConsoleTracker
   ],
   // JupyterLab asks for the providers once, as it starts: nothing here may wait.
   activate: (
@@ -55,7 +57,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     translator: ITranslator | null,
     palette: ICommandPalette | null,
     statusBar: IStatusBar | null,
-    notebooks: INotebookTracker | null
+    notebooks: INotebookTracker | null,
+    consoles: IConsoleTracker | null
   ): void => {
     const trans = (translator ?? nullTranslator).load('santajupyter');
     const api = new SantaApi(app.serviceManager.serverSettings);
@@ -128,7 +131,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       }
     });
     if (notebooks) {
-      answerKernels(notebooks, settings);
+      answerKernels({ notebooks, consoles, settings });
     }
     const figures = new Figures();
     ghosts.shown.connect(() => figures.shown());

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
@@ -24,6 +24,7 @@ OWN_LINES = ("%santa", "%load_ext santajupyter", "%reload_ext santajupyter")
 CONTEXT_CHARACTERS = 200_000
 # Several candidates that are all the same are of no use.
 VARIED = 0.8
+MAKE_CANDIDATES = ("generate", "fill", "doc")
 GHOST_TEXT_HINT = "use `Suggest Code While Typing` in JupyterLab's command palette"
 
 
@@ -50,6 +51,17 @@ class Defaults:
     lang: str = "python"
 
 
+@dataclass
+class Picks:
+    """What the newest cell of those that make candidates has made; an older cell's are gone."""
+
+    texts: list[str] = field(default_factory=list)
+    is_being_made: bool = False
+
+    def keep(self, texts: list[str]) -> None:
+        self.texts, self.is_being_made = texts, False
+
+
 @magics_class
 class SantaMagics(Magics):
     """Registered by ``%load_ext santajupyter``."""
@@ -60,7 +72,7 @@ class SantaMagics(Magics):
         super().__init__(shell)
         self.bridge = Bridge(shell)
         self.defaults = Defaults()
-        self.picks: list[str] = []
+        self.picks = Picks()
         self._in_notebook = hasattr(shell, "kernel")
         self._screen = _Screen(self._in_notebook)
 
@@ -75,6 +87,8 @@ class SantaMagics(Magics):
             return
         source = None if cell is None else cell.rstrip("\r\n")
         do: Callable[..., None] = getattr(self, "_" + command.replace("-", "_"))
+        if command in MAKE_CANDIDATES:
+            self.picks = Picks()
         try:
             do(arguments) if source is None else do(arguments, source)
         except SantaError as error:
@@ -139,11 +153,14 @@ class SantaMagics(Magics):
         display(View(left + made.text, views.code(left + made.text, "python")))
 
     def _pick(self, arguments: argparse.Namespace) -> None:
-        if not self.picks:
+        texts = self.picks.texts
+        if self.picks.is_being_made:
+            raise SantaError("The candidates are still being made.")
+        if not texts:
             raise SantaError("There are no candidates: make some with `%%santa generate -n 3`.")
-        if not 1 <= arguments.number <= len(self.picks):
-            raise SantaError(f"There are candidates 1 to {len(self.picks)}.")
-        self._place(self.picks[arguments.number - 1], "below")
+        if not 1 <= arguments.number <= len(texts):
+            raise SantaError(f"There are candidates 1 to {len(texts)}.")
+        self._place(texts[arguments.number - 1], "below")
 
     def _panel(self, arguments: argparse.Namespace) -> None:
         widgets = self._widgets()
@@ -168,7 +185,8 @@ class SantaMagics(Magics):
         widgets = self._widgets() if several and arguments.where is None else None
         if widgets:
             body = client.at_cursor(cell, mode="block", n=arguments.n, logprobs=True, **options)
-            widgets.Chooser(cell, body, self.bridge, self._keep, arguments.shade).show()
+            self.picks.is_being_made = True
+            widgets.Chooser(cell, body, self.bridge, self.picks.keep, arguments.shade).show()
             return
         texts = [""] * arguments.n
 
@@ -191,16 +209,17 @@ class SantaMagics(Magics):
         if not items:
             self._screen.end(views.sentence(f"{made.model} has nothing to add here."))
             return
-        self.picks = [cell + item.text for item in items]
+        made_texts = [cell + item.text for item in items]
+        self.picks.keep(made_texts)
         if several:
-            self._screen.end(views.candidates(self.picks, items, options["language"]))
+            self._screen.end(views.candidates(made_texts, items, options["language"]))
             display(views.sentence("`%santa pick 2` puts the second into a new cell, and so on."))
         else:
             self._screen.end(views.sentence(views.summary(made)))
         if not several and (arguments.where == "show" or arguments.shade):
-            html = views.code(self.picks[0], options["language"], items[0].logprobs or ())
-            display(View(self.picks[0], html))
-        self._place(self.picks[0], arguments.where)
+            html = views.code(made_texts[0], options["language"], items[0].logprobs or ())
+            display(View(made_texts[0], html))
+        self._place(made_texts[0], arguments.where)
 
     def _fill(self, arguments: argparse.Namespace, cell: str) -> None:
         self._change(arguments, cell, api.fill_async, "nothing to put there")
@@ -223,6 +242,7 @@ class SantaMagics(Magics):
         if new == cell.replace(api.HOLE, "") or new == cell:
             self._screen.end(views.sentence(f"The model has {nothing}."))
             return
+        self.picks.keep([new])
         change = views.diff(cell, new)
         widgets = self._widgets() if self.bridge.present and arguments.where is None else None
         if widgets:
@@ -230,16 +250,12 @@ class SantaMagics(Magics):
             widgets.Change(change, new, self.bridge).show()
             return
         self._screen.end(change)
-        self.picks = [new]
         self._place(new, arguments.where)
 
     def _place(self, text: str, where: str | None) -> None:
         """A new cell below unless told otherwise; in a terminal either way the next input."""
         if where != "show":
             self.shell.set_next_input(text, replace=where == "replace")
-
-    def _keep(self, candidates: list[str]) -> None:
-        self.picks = candidates
 
     def _live(
         self,

@@ -34,7 +34,7 @@ class Chooser:
         shade: bool,
     ) -> None:
         self._prompt, self._body = prompt, body
-        self._bridge, self._cell, self._on_made = bridge, bridge.cell(), on_made
+        self._bridge, self._place, self._on_made = bridge, bridge.place(), on_made
         self._rows: list[_Row] = []
         self._box = w.VBox()
         self._task = _Task()
@@ -52,7 +52,7 @@ class Chooser:
         self._more()
 
     def _more(self) -> None:
-        rows = [_Row(self._bridge, self._cell, self._body["language"]) for _ in range(self._body["n"])]
+        rows = [_Row(self._bridge, self._place, self._body["language"]) for _ in range(self._body["n"])]
         for row in rows:
             row.draw(self._prompt, "")
         self._rows += rows
@@ -79,7 +79,7 @@ class Chooser:
     def _ended(self) -> None:
         self._more_button.disabled = False
         texts = [row.text for row in self._rows]
-        self._on_made(texts)
+        self._on_made(texts if any(text != self._prompt for text in texts) else [])
         # For who sees no widgets: a terminal, a page made of the notebook.
         bundle = _bundle(self._whole, "\n\n".join(texts))
         update_display(bundle, display_id=self._display_id, raw=True)
@@ -90,7 +90,7 @@ class Change:
 
     def __init__(self, change: views.View, text: str, bridge: Bridge) -> None:
         self._change = change
-        row = _Row(bridge, bridge.cell(), "python", "Accept")
+        row = _Row(bridge, bridge.place(), "python", "Accept")
         row.text = text
         row.code.value = change.html
         self._box = row.box
@@ -161,8 +161,10 @@ class Panel:
 class _Row:
     """One text with what can be done with it."""
 
-    def __init__(self, bridge: Bridge, cell: str, language: str, replace: str = "Replace") -> None:
-        self._bridge, self._cell, self._language = bridge, cell, language
+    def __init__(
+        self, bridge: Bridge, place: dict[str, str], language: str, replace: str = "Replace"
+    ) -> None:
+        self._bridge, self._place, self._language = bridge, place, language
         self.text = ""
         self.logprobs: views.Logprobs = ()
         self.code = w.HTML()
@@ -197,7 +199,7 @@ class _Row:
 
         def send(_: Any) -> None:
             self.said.value = ""
-            self._bridge.send({"action": action, "cell": self._cell, "text": self.text}, answered)
+            self._bridge.send({"action": action, **self._place, "text": self.text}, answered)
 
         return send
 

@@ -4,6 +4,7 @@ import { HTMLSelect, ReactWidget } from '@jupyterlab/ui-components';
 import type { ISignal } from '@lumino/signaling';
 import React from 'react';
 
+import { copy } from '../commands/clipboard';
 import type { IStatus } from '../server/protocol';
 import type { Figures, ICount } from './figures';
 import type { Monitor } from '../server/monitor';
@@ -417,16 +418,6 @@ function Search({
       )}
     </>
   );
-}
-
-async function copy(text: string): Promise<boolean> {
-  try {
-    // Absent where the page came over plain HTTP from another host.
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function useSignal<S, A>(signal: ISignal<S, A>): void {

@@ -97,7 +97,10 @@ def outputs(messages: list[dict[str, Any]]) -> tuple[str, str]:
         if message["msg_type"] == "stream":
             shown[f"stream {number}"] = {"text/plain": content["text"]}
         elif message["msg_type"] in ("display_data", "update_display_data"):
-            shown[content["transient"].get("display_id", f"display {number}")] = content["data"]
+            display = content["transient"].get("display_id", f"display {number}")
+            # Frontends pass over an update of what was never displayed.
+            if display in shown or message["msg_type"] == "display_data":
+                shown[display] = content["data"]
     plain = [data["text/plain"].rstrip("\n") for data in shown.values()]
     return "\n".join(plain), "".join(data.get("text/html", "") for data in shown.values())
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from santajupyter.kernel.bridge import REQUEST
+
 from .test_magics import Ran, Session, request, session, until
 
 __all__ = ["session"]
@@ -20,7 +22,7 @@ class Page:
     def __init__(self, session: Session, ran: Ran) -> None:
         self._session = session
         self.states: dict[str, dict[str, Any]] = {}
-        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.asked: list[dict[str, Any]] = []
         self.shown: list[dict[str, Any]] = []
         for message in ran.messages:
             self._see(message)
@@ -48,9 +50,9 @@ class Page:
     def set(self, widget: str, **state: Any) -> None:
         self._send("comm_msg", widget, {"method": "update", "state": state})
 
-    def answer(self, comm: str, done: bool) -> None:
-        """As the labextension does; and a page without it, which doesn't know this comm."""
-        self._send("comm_close", comm, {"done": True} if done else {})
+    def answer(self, asked: dict[str, Any], **said: Any) -> None:
+        """As the labextension does."""
+        self._send("comm_msg", asked["comm"], {"id": asked["id"], **said})
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Look at what the kernel sends until that holds."""
@@ -72,8 +74,9 @@ class Page:
 
     def _see(self, message: Message) -> None:
         content = message["content"]
-        if message["msg_type"] == "comm_open" and content["target_name"] == "santajupyter":
-            self.asked.append((content["comm_id"], content["data"]))
+        if asked := content.get("data", {}).get(REQUEST):
+            assert message["msg_type"] == "update_display_data"
+            self.asked.append(asked)
         elif message["msg_type"] == "comm_open":
             self.states[content["comm_id"]] = dict(content["data"]["state"])
         elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
@@ -82,19 +85,20 @@ class Page:
             self.shown.append(content["data"])
 
 
-def loaded_in_page(session: Session, has_labextension: bool) -> None:
-    """%load_ext in a page, which tells a cell's id, as nbclient and others don't."""
-    session.load()
-    session.client.session.metadata = {"cellId": "a-cell"}
-    page = Page(session, session.run("%reload_ext santajupyter"))
-    session.client.session.metadata = {}
-    [(comm, asked)] = page.asked
-    assert asked == {"action": "hello"}
-    page.answer(comm, has_labextension)
-
-
 def with_labextension(session: Session) -> None:
-    loaded_in_page(session, True)
+    session.load()
+    page = Page(session, session.run("%reload_ext santajupyter"))
+    [asked] = page.asked
+    assert asked["action"] == "hello"
+    page.answer(asked, done=True)
+
+
+def run_as_cell(session: Session, code: str, cell: str) -> Ran:
+    """As JupyterLab does, which tells the cell's id."""
+    session.client.session.metadata = {"cellId": cell}
+    ran = session.run(code)
+    session.client.session.metadata = {}
+    return ran
 
 
 CHOOSE = "%%santa generate -n 2 -m 20 --seed 1 --no-context\nfor i in"
@@ -120,16 +124,32 @@ def test_candidates_are_made_after_the_cell(session: Session) -> None:
 )
 def test_the_buttons_ask_the_page(session: Session, button: str, action: str) -> None:
     with_labextension(session)
-    page = Page(session, session.run(CHOOSE))
+    page = Page(session, run_as_cell(session, CHOOSE, "a-cell"))
     page.until(lambda: made(page) and len(page.shown) > 1)
     page.click(button, 1)
     page.until(lambda: len(page.asked) == 1)
-    comm, asked = page.asked[0]
-    assert asked["action"] == action
+    [asked] = page.asked
+    assert (asked["action"], asked["cell"]) == (action, "a-cell")
+    assert asked["client"] == session.client.session.session
     assert asked["text"] == session.run("%santa pick 2").cells[0]
-    page.answer(comm, action != "replace")
+    page.answer(asked, done=action != "replace")
     word = "couldn't do that" if action == "replace" else "Done."
     page.until(lambda: word in page.texts())
+
+
+def test_an_older_cells_candidates_are_not_picked(session: Session) -> None:
+    with_labextension(session)
+    assert session.run("%%santa generate -m 4 --no-context\nfor i in").cells
+    session.worker.suspend()
+    page = Page(session, session.run(CHOOSE))
+    early = session.run("%santa pick 1")
+    assert (early.cells, early.error) == ([], "UsageError: The candidates are still being made.")
+    # The next cell's task is another one, and fails.
+    failed = session.run("%%santa fill\nno hole")
+    session.worker.resume()
+    page.until(lambda: made(page) and len(page.shown) > 1)
+    late = session.run("%santa pick 1")
+    assert failed.error and late.error.startswith("UsageError: There are no candidates")
 
 
 def test_doubt_is_shaded_on_wish(session: Session) -> None:
@@ -146,9 +166,20 @@ def test_doubt_is_shaded_on_wish(session: Session) -> None:
     page.until(lambda: made(page) and "rgba(230, 140, 0" in page.texts())
 
 
-def test_a_page_without_cells_is_not_asked(session: Session) -> None:
-    session.load()
-    assert not Page(session, session.run("%reload_ext santajupyter")).asked
+def test_of_several_pages_that_offer_one_is_told_to_do_it(session: Session) -> None:
+    with_labextension(session)
+    page = Page(session, session.run("%santa off"))
+    [asked] = page.asked
+    page.answer(asked, offer="one page")
+    page.answer(asked, offer="another page")
+    page.until(lambda: len(page.asked) == 2)
+    assert page.asked[1] == {"id": asked["id"], "granted": "one page"}
+    page.answer(asked, done=True)
+    page.until(lambda: "only when you ask" in page.shown[-1]["text/plain"])
+    page.answer(asked, offer="a third page")
+    page.answer(asked, done=False)
+    assert not Page(session, session.run("1")).asked
+    assert "only when you ask" in page.shown[-1]["text/plain"]
 
 
 def test_more_adds_candidates(session: Session) -> None:
@@ -181,7 +212,7 @@ def test_a_bar_while_the_model_loads(session: Session) -> None:
 
 
 def test_without_the_labextension_there_are_no_buttons_for_it(session: Session) -> None:
-    loaded_in_page(session, False)
+    session.load()
     page = Page(session, session.run(CHOOSE))
     page.until(lambda: made(page))
     assert not page.all("ButtonModel", description="Insert below")
@@ -196,16 +227,16 @@ def test_a_diff_to_accept(session: Session) -> None:
     assert "- a = &lt;FILL&gt;" in page.texts()
     page.click("Accept")
     page.until(lambda: len(page.asked) == 1)
-    _, asked = page.asked[0]
+    [asked] = page.asked
     assert asked["action"] == "replace" and "<FILL>" not in asked["text"] and "b = 2" in asked["text"]
 
 
 def test_ghost_text_is_switched_by_the_page(session: Session) -> None:
     with_labextension(session)
     page = Page(session, session.run("%santa off"))
-    comm, asked = page.asked[0]
-    assert asked == {"action": "automatic", "value": False}
-    page.answer(comm, True)
+    [asked] = page.asked
+    assert (asked["action"], asked["value"]) == ("automatic", False)
+    page.answer(asked, done=True)
     page.until(lambda: "only when you ask" in page.shown[-1]["text/plain"])
 
 

@@ -1,14 +1,17 @@
-import { expect, type IJupyterLabPageFixture, test } from './fixtures';
-import { openNotebook, writeCell } from './helpers';
+import type { ConsolePanel } from '@jupyterlab/console';
+import type { NotebookPanel } from '@jupyterlab/notebook';
 
+import { expect, type IJupyterLabPageFixture, test } from './fixtures';
+import { CALM, notebookOf, openNotebook, writeCell } from './helpers';
+
+const VISIBLE = '.jp-NotebookPanel:not(.lm-mod-hidden)';
 const MADE = 'mean log-probability';
+const CHOOSE = '%%santa generate -n 2 --seed 1\ndef add(a, b):';
 
 test.describe('the magics', () => {
   test.beforeEach(async ({ page }) => {
     await openNotebook(page, ['', '', '']);
-    await run(page, 0, '%load_ext santajupyter');
-    // The page says that it is there once that cell is over.
-    await page.waitForTimeout(1000);
+    await load(page);
   });
 
   test('a candidate goes into a new cell below, and is not run', async ({
@@ -84,9 +87,149 @@ test.describe('the magics', () => {
   });
 });
 
+test.describe('with the same cells twice', () => {
+  test.beforeEach(async ({ page, tmpPath }) => {
+    const cells = ['%load_ext santajupyter', CHOOSE];
+    for (const name of ['original.ipynb', 'copy.ipynb']) {
+      const path = `${tmpPath}/${name}`;
+      await page.contents.uploadContent(notebookOf(cells), 'text', path);
+    }
+    await page.notebook.openByPath(`${tmpPath}/copy.ipynb`);
+  });
+
+  test('a candidate goes into the copy that made it', async ({
+    page,
+    tmpPath
+  }) => {
+    await page.notebook.openByPath(`${tmpPath}/original.ipynb`);
+    await page.notebook.activate('copy.ipynb');
+    await load(page);
+    await page.notebook.runCell(1, true);
+    await insertFirst(page);
+    await expect.poll(() => sources(page, 'copy.ipynb')).toHaveLength(3);
+    expect(await sources(page, 'original.ipynb')).toHaveLength(2);
+  });
+
+  test('also where both have one kernel', async ({ page, tmpPath }) => {
+    // The copy's connection, which is there first, is the one for widgets.
+    await load(page);
+    await openWithKernelOf(page, 'copy.ipynb', `${tmpPath}/original.ipynb`);
+    await page.notebook.runCell(1, true);
+    await insertFirst(page);
+    await expect.poll(() => sources(page, 'original.ipynb')).toHaveLength(3);
+    expect(await sources(page, 'copy.ipynb')).toHaveLength(2);
+  });
+});
+
+test('a console that had the kernel first is no obstacle', async ({
+  page,
+  tmpPath
+}) => {
+  const path = `${tmpPath}/test.ipynb`;
+  const cells = ['%load_ext santajupyter', CHOOSE];
+  await page.contents.uploadContent(notebookOf(cells), 'text', path);
+  await page.evaluate(async () => {
+    const { commands } = window.jupyterapp;
+    const console = (await commands.execute('console:create', {
+      kernelPreference: { name: 'python3' }
+    })) as ConsolePanel;
+    await console.sessionContext.ready;
+  });
+  await openWithKernelOf(page, 'Console 1', path);
+  await load(page);
+  await page.notebook.runCell(1, true);
+  await insertFirst(page);
+  await expect.poll(() => sources(page, 'test.ipynb')).toHaveLength(3);
+});
+
+test('of two pages the one that is clicked in acts', async ({
+  page,
+  browser,
+  tmpPath
+}) => {
+  const path = `${tmpPath}/test.ipynb`;
+  const cells = ['%load_ext santajupyter', CHOOSE];
+  await page.contents.uploadContent(notebookOf(cells), 'text', path);
+  await page.notebook.openByPath(path);
+  await load(page);
+  await page.notebook.runCell(1, true);
+  await expect(output(page, 1).getByText(MADE)).toHaveCount(2);
+  await page.notebook.save();
+  const context = await browser.newContext();
+  const other = await context.newPage();
+  await other.goto(page.url());
+  const widgets = other.locator('.jupyter-button', { hasText: 'Insert below' });
+  await widgets.first().click();
+  const there = other.locator('.jp-Notebook .jp-CodeCell');
+  await expect(there).toHaveCount(3);
+  // The page that had the cell run offers its help in vain.
+  await page.waitForTimeout(2 * CALM + 500);
+  await expect(there).toHaveCount(3);
+  expect(await sources(page, 'test.ipynb')).toHaveLength(2);
+  await context.close();
+});
+
+/** Runs the first cell, which loads the magics; the page says that it is there once that cell is over. */
+async function load(page: IJupyterLabPageFixture): Promise<void> {
+  const source = '%load_ext santajupyter';
+  await run(page, 0, source);
+  await expect
+    .poll(async () => {
+      await run(
+        page,
+        0,
+        `${source}\nprint(get_ipython().magics_manager.registry['SantaMagics'].bridge.present)`
+      );
+      return output(page, 0).innerText();
+    })
+    .toContain('True');
+}
+
+/** Opens the notebook with the kernel of another one, or of a console. */
+async function openWithKernelOf(
+  page: IJupyterLabPageFixture,
+  title: string,
+  path: string
+): Promise<void> {
+  await page.evaluate(
+    async ([title, path]) => {
+      const { commands, shell } = window.jupyterapp;
+      const widgets = [...shell.widgets('main')] as NotebookPanel[];
+      const other = widgets.find(widget => widget.title.label === title);
+      const id = other?.sessionContext.session?.kernel?.id;
+      await commands.execute('docmanager:open', { path, kernel: { id } });
+    },
+    [title, path]
+  );
+  await expect(page.locator(VISIBLE)).toHaveCount(1);
+}
+
+/** Each cell's source in an open notebook. */
+function sources(
+  page: IJupyterLabPageFixture,
+  name: string
+): Promise<string[]> {
+  return page.evaluate(name => {
+    const panels = [
+      ...window.jupyterapp.shell.widgets('main')
+    ] as NotebookPanel[];
+    const panel = panels.find(({ context }) => context?.path.endsWith(name));
+    return (panel?.content.widgets ?? []).map(({ model }) =>
+      model.sharedModel.getSource()
+    );
+  }, name);
+}
+
+async function insertFirst(page: IJupyterLabPageFixture): Promise<void> {
+  const shown = page.locator(VISIBLE);
+  await expect(shown.getByText(MADE)).toHaveCount(2, { timeout: 60_000 });
+  await shown.getByText('Insert below').first().click();
+  await expect(shown.getByText('Done.')).toBeVisible();
+}
+
 /** Has two candidates made in the second cell. */
 async function choose(page: IJupyterLabPageFixture): Promise<void> {
-  await run(page, 1, '%%santa generate -n 2 --seed 1\ndef add(a, b):');
+  await run(page, 1, CHOOSE);
   await expect(output(page, 1).getByText(MADE)).toHaveCount(2, {
     timeout: 60_000
   });
@@ -103,7 +246,7 @@ async function run(
 
 function output(page: IJupyterLabPageFixture, index: number) {
   return page
-    .locator('.jp-Notebook .jp-CodeCell')
+    .locator(`${VISIBLE} .jp-CodeCell`)
     .nth(index)
     .locator('.jp-Cell-outputArea');
 }

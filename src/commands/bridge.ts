@@ -1,0 +1,217 @@
+import type { ISessionContext } from '@jupyterlab/apputils';
+import type { IConsoleTracker } from '@jupyterlab/console';
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import { type Kernel, KernelMessage } from '@jupyterlab/services';
+import { type JSONObject, UUID } from '@lumino/coreutils';
+
+import type { Settings } from '../settings';
+import { copy } from './clipboard';
+
+/** What a kernel sends; santajupyter/kernel/bridge.py has the other end. */
+interface IMessage {
+  id: string;
+  /** The page that is to do what it has offered to do; nothing else is told then. */
+  granted?: string;
+}
+
+/** What a button of the magics asks for. */
+export interface IRequest extends IMessage {
+  /** The comm to answer to. */
+  comm: string;
+  action: 'hello' | 'insert' | 'replace' | 'copy' | 'automatic';
+  /** The id of the cell that was run. */
+  cell?: string;
+  /** The connection that had it run. */
+  client?: string;
+  text?: string;
+  value?: boolean;
+}
+
+/** Where it is heard, and what it may change. */
+export interface IBridgeParts {
+  notebooks: INotebookTracker;
+  consoles: IConsoleTracker | null;
+  settings: Pick<Settings, 'set'>;
+}
+
+const REQUEST = 'application/vnd.santajupyter.request+json';
+/** Milliseconds in which the page that a request came from has answered it. */
+const GRACE = 2000;
+
+/** Answers the kernels of all notebooks. */
+export function answerKernels(parts: IBridgeParts): void {
+  const bridge = new Bridge(parts);
+  const watch = ({ sessionContext }: NotebookPanel) => {
+    sessionContext.iopubMessage.connect((_, message) =>
+      bridge.hear(sessionContext, message)
+    );
+  };
+  parts.notebooks.forEach(watch);
+  parts.notebooks.widgetAdded.connect((_, panel) => watch(panel));
+}
+
+/**
+ * Does what kernels ask for, each thing once: a page hears it from each of its
+ * notebooks, and so does every other page of the kernel. The page that sent what led
+ * to the request does it at once. Others do it where that one is gone, when the
+ * kernel has granted it to one of them.
+ */
+class Bridge {
+  constructor(private readonly _parts: IBridgeParts) {}
+
+  hear(context: ISessionContext, message: KernelMessage.IMessage): void {
+    const heard = messageIn(message);
+    const kernel = context.session?.kernel;
+    if (!heard || !kernel) {
+      return;
+    }
+    const offered = this._offered.get(heard.id);
+    if (offered && heard.granted === this._page) {
+      this._offered.delete(heard.id);
+      void this._do(offered, kernel);
+    } else if (isRequest(heard) && !this._heard.has(heard.id)) {
+      this._heard.add(heard.id);
+      if (this._isOurs(message.parent_header)) {
+        void this._do(heard, kernel);
+      } else {
+        setTimeout(() => this._offer(heard, kernel), GRACE);
+      }
+    }
+  }
+
+  private async _do(
+    request: IRequest,
+    kernel: Kernel.IKernelConnection
+  ): Promise<void> {
+    const done = await this._perform(request, kernel);
+    answer(kernel, request, { done });
+  }
+
+  private _offer(request: IRequest, kernel: Kernel.IKernelConnection): void {
+    const { action } = request;
+    const needsCell = action === 'insert' || action === 'replace';
+    // A text for somebody else's clipboard is not for this one.
+    if (action === 'copy' || (needsCell && !this._find(request, kernel))) {
+      return;
+    }
+    this._offered.set(request.id, request);
+    answer(kernel, request, { offer: this._page });
+  }
+
+  /** Whether it could be done. Nothing is ever run. */
+  private async _perform(
+    request: IRequest,
+    kernel: Kernel.IKernelConnection
+  ): Promise<boolean> {
+    const { action, text = '', value } = request;
+    switch (action) {
+      case 'hello':
+        return true;
+      case 'automatic':
+        await this._parts.settings.set('automatic', value === true);
+        return true;
+      case 'copy':
+        return copy(text);
+      case 'insert': {
+        const panel = this._find(request, kernel);
+        panel?.model?.sharedModel.insertCell(indexIn(panel, request) + 1, {
+          cell_type: 'code',
+          source: text
+        });
+        return !!panel?.model;
+      }
+      case 'replace': {
+        const panel = this._find(request, kernel);
+        const cell = panel?.content.widgets[indexIn(panel, request)].model;
+        if (!cell || cell.getMetadata('editable') === false) {
+          return false;
+        }
+        cell.sharedModel.setSource(text);
+        return true;
+      }
+      default:
+        return false;
+    }
+  }
+
+  /**
+   * The kernel's notebook with the cell. Copies of a notebook have the same cells, and
+   * may have the same kernel: the one that ran the cell counts, and once that is no
+   * longer known, the one that the user is in.
+   */
+  private _find(
+    request: IRequest,
+    kernel: Kernel.IKernelConnection
+  ): NotebookPanel | undefined {
+    const found: NotebookPanel[] = [];
+    this._parts.notebooks.forEach(panel => {
+      if (
+        connectionOf(panel)?.id === kernel.id &&
+        indexIn(panel, request) >= 0
+      ) {
+        found.push(panel);
+      }
+    });
+    const { currentWidget } = this._parts.notebooks;
+    return (
+      found.find(panel => connectionOf(panel)?.clientId === request.client) ??
+      found.find(panel => panel === currentWidget) ??
+      found[0]
+    );
+  }
+
+  /** Whether this page sent it: by a notebook, or by a console, which the widgets of a notebook may talk through. */
+  private _isOurs(header: KernelMessage.IMessage['parent_header']): boolean {
+    const { notebooks, consoles } = this._parts;
+    const isSender = (widget: { sessionContext: ISessionContext }) =>
+      'session' in header && connectionOf(widget)?.clientId === header.session;
+    return !!(notebooks.find(isSender) ?? consoles?.find(isSender));
+  }
+
+  private readonly _page = UUID.uuid4();
+  private readonly _heard = new Set<string>();
+  private readonly _offered = new Map<string, IRequest>();
+}
+
+function messageIn(message: KernelMessage.IMessage): IMessage | null {
+  if (!KernelMessage.isUpdateDisplayDataMsg(message)) {
+    return null;
+  }
+  return (message.content.data[REQUEST] as unknown as IMessage) ?? null;
+}
+
+function isRequest(message: IMessage): message is IRequest {
+  return 'action' in message;
+}
+
+function connectionOf({
+  sessionContext
+}: {
+  sessionContext: ISessionContext;
+}): Kernel.IKernelConnection | null | undefined {
+  return sessionContext.session?.kernel;
+}
+
+function indexIn(panel: NotebookPanel, { cell }: IRequest): number {
+  return panel.content.widgets.findIndex(({ model }) => model.id === cell);
+}
+
+/** By hand, since only one connection of a page has the kernel's comms. */
+function answer(
+  kernel: Kernel.IKernelConnection,
+  { id, comm }: IRequest,
+  data: JSONObject
+): void {
+  if (kernel.isDisposed || kernel.status === 'dead') {
+    return;
+  }
+  kernel.sendShellMessage(
+    KernelMessage.createMessage<KernelMessage.ICommMsgMsg<'shell'>>({
+      msgType: 'comm_msg',
+      channel: 'shell',
+      username: kernel.username,
+      session: kernel.clientId,
+      content: { comm_id: comm, data: { id, ...data } }
+    })
+  );
+}
