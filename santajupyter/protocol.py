@@ -367,16 +367,34 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """A model that may be loaded. ``blocks``: whether it writes more than the rest of a line.
+
+    ``download`` and ``memory`` are in bytes, about, null where that isn't known; what was downloaded
+    before isn't again.
+    """
+
+    model: str
+    blocks: bool = True
+    download: int | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
 class Status(ModelStatus):
     """The configured model's status, and the server's. ``serving`` names the model that answers now,
 
     ``fallback`` is the one that stands in, while it does; ``memory`` is the serving process's, in bytes.
+    ``blocks``: whether who asks for several lines gets them, now or when the model is ready. ``models``:
+    more of the ``allowed_models``.
     """
 
     serving: str | None = None
     fallback: ModelStatus | None = None
     message: str = ""
+    blocks: bool = True
     allowed_models: tuple[str, ...] = ()
+    models: tuple[Offer, ...] = ()
     busy: int = 0
     memory: int | None = None
     stats: Counts = field(default_factory=Counts)

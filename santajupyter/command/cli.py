@@ -73,18 +73,20 @@ def status(arguments: argparse.Namespace) -> None:
 def complete(arguments: argparse.Namespace) -> None:
     left, right = _at(arguments.place)
     language = LANGUAGES.get(Path(arguments.place.rsplit(":", 2)[0]).suffix, "python")
-    made = _complete(arguments, left, right, language=language)
+    made = _complete(arguments, _engine(arguments), left, right, language=language)
     if arguments.n > 1:
         _print_candidates([item.text for item in made.items])
 
 
 def generate(arguments: argparse.Namespace) -> None:
-    from ..kernel.client import SantaError
+    from ..kernel import api, client
 
     prompt = (arguments.prompt or sys.stdin.read()).rstrip("\r\n")
     if not prompt.strip():
-        raise SantaError("There is nothing to go on from: name a text, or send one to stdin.")
-    made = _complete(arguments, prompt, "", before=prompt, language=arguments.lang, mode="block")
+        raise client.SantaError("There is nothing to go on from: name a text, or send one to stdin.")
+    engine = _engine(arguments)
+    mode = client.run(api.longest_mode(engine, api.asks_for_lines(prompt)))
+    made = _complete(arguments, engine, prompt, "", before=prompt, language=arguments.lang, mode=mode)
     if arguments.n > 1:
         _print_candidates([prompt + item.text for item in made.items])
 
@@ -139,7 +141,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 
 def _complete(
-    arguments: argparse.Namespace, left: str, right: str, before: str = "", **fields: Any
+    arguments: argparse.Namespace, engine: Engine, left: str, right: str, before: str = "", **fields: Any
 ) -> Completion:
     """One candidate is printed, in a terminal as it comes; ``before`` it, once there is an answer."""
     from ..kernel import client
@@ -170,7 +172,7 @@ def _complete(
             shown += text
             print(printable(text), end="", flush=True)
 
-    made = client.run(client.ask(_engine(arguments), body, grow, waiting.say))
+    made = client.run(client.ask(engine, body, grow, waiting.say))
     waiting.done()
     begin()
     if not any(item.text for item in made.items):

@@ -81,7 +81,9 @@ def configured_model() -> tuple[str, str]:
         app.load_config_file()
         return str(app.model), str(app.revision)
     except Exception:  # the checks that follow say what is wrong
-        return "bigcode/gpt_bigcode-santacoder", ""
+        from ..server.settings import SANTACODER
+
+        return SANTACODER, ""
 
 
 def versions() -> Iterator[Finding]:

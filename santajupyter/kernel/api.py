@@ -13,8 +13,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from ..prompt.doccomments import LANGUAGES, addition, slots
 from ..protocol import Completion
-from . import client, discovery
-from .client import OnDelta, OnWait, SantaError
+from . import client, discovery, views
+from .client import Engine, OnDelta, OnWait, SantaError
 
 HOLE = "<FILL>"
 
@@ -74,9 +74,10 @@ async def fill_async(text: str, **options: Any) -> str:
     left, *rights = text.split(HOLE)
     if not rights:
         raise SantaError(f"Mark one hole or more with {HOLE}.")
+    longest = await longest_mode(discovery.find())
     for right in rights:
         beside = left.rpartition("\n")[2].rstrip()
-        mode = "line" if beside and not beside.endswith((":", "{")) else "block"
+        mode = "line" if beside and not beside.endswith((":", "{")) else longest
         made = await complete_async(left, right, **{"mode": mode, **options})
         left += made.text + right
     return left
@@ -87,7 +88,7 @@ async def docstring_async(code: str, *, language: str = "python", **options: Any
 
     ``language``: ``python``, ``java`` or ``javascript``; ``options`` as for ``complete``. Nothing but
     documentation is added, and none where the model has no words. Raises SantaError where there is no
-    such function.
+    such function, and where the model is too small.
     """
     if language not in LANGUAGES:
         raise SantaError(f"language: must be one of {', '.join(LANGUAGES)}.")
@@ -97,6 +98,7 @@ async def docstring_async(code: str, *, language: str = "python", **options: Any
         raise SantaError(str(error)) from None
     if not found:
         raise SantaError("There is no function without documentation here.")
+    await longest_mode(discovery.find(), asks_for_lines=True)
     done, last = "", 0
     for slot in found:
         done += code[last : slot.at]
@@ -111,6 +113,25 @@ async def docstring_async(code: str, *, language: str = "python", **options: Any
         )
         done += addition(code, slot, made.text, language)
     return done + code[last:]
+
+
+async def longest_mode(engine: Engine, asks_for_lines: bool = False) -> str:
+    """The mode that asks for as much as the model is good for: ``block``, or ``line``.
+
+    Raises SantaError where it is good for a line and nothing less than several will do.
+    """
+    status = await engine.status()
+    if status["blocks"]:
+        return "block"
+    if asks_for_lines:
+        raise SantaError(views.needs_larger(status))
+    return "line"
+
+
+def asks_for_lines(text: str) -> bool:
+    """Whether nothing can go on its last line: it opens a block, or is a comment."""
+    last = text.rstrip().rpartition("\n")[2].lstrip()
+    return last.endswith((":", "{")) or last.startswith(("#", "//", "/*"))
 
 
 def _blocking(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

@@ -112,7 +112,7 @@ def _parsers() -> dict[str, MagicArgumentParser]:
         ("off", "Suggest code only when asked."),
         ("license", "What to know about the model's licence and its output."),
         ("complete", "Complete the rest of the line: %santa complete EXPR."),
-        ("pick", "Put one of the last candidates into a new cell below."),
+        ("pick", "Put a candidate of the last cell that made some into a new cell below."),
         ("panel", "Sliders, with a live preview."),
         ("explain-prompt", "Exactly what the model would see, in tokens."),
         ("generate", "Go on from the cell's comments, signatures or code."),

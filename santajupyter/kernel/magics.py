@@ -178,13 +178,14 @@ class SantaMagics(Magics):
         self._screen.end(views.prompt(seen))
 
     def _generate(self, arguments: argparse.Namespace, cell: str) -> None:
-        options = self._options(arguments)
+        mode = client.run(api.longest_mode(discovery.find(), api.asks_for_lines(cell)))
+        options = {**self._options(arguments), "mode": mode}
         several = arguments.n > 1
         if several and arguments.temperature is None:
             options["temperature"] = self.defaults.temperature or VARIED
         widgets = self._widgets() if several and arguments.where is None else None
         if widgets:
-            body = client.at_cursor(cell, mode="block", n=arguments.n, logprobs=True, **options)
+            body = client.at_cursor(cell, n=arguments.n, logprobs=True, **options)
             self.picks.is_being_made = True
             widgets.Chooser(cell, body, self.bridge, self.picks.keep, arguments.shade).show()
             return
@@ -196,7 +197,6 @@ class SantaMagics(Magics):
         made = self._live(
             lambda on_wait: api.complete_async(
                 cell,
-                mode="block",
                 n=arguments.n,
                 logprobs=arguments.shade,
                 on_delta=grow,

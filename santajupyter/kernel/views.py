@@ -83,13 +83,24 @@ def progress(answer: Mapping[str, Any]) -> View:
     return View(answer["message"], f"<div>{escape(answer['message'])}</div>{bar}")
 
 
+def needs_larger(answer: Mapping[str, Any]) -> str:
+    """GET status's answer of a model that is good for lines alone: what it takes to have more."""
+    name = answer["serving"] or answer["model"]
+    larger = next((offer for offer in answer["models"] if offer["blocks"]), None)
+    said = f"{name} completes the rest of a line. Several lines and documentation need a larger model"
+    if larger is None:
+        return f"{said}, which SantaApp.model names."
+    size_known = f" ({size(larger['download'])} to download)" if larger["download"] else ""
+    return f"{said}: `%santa load {larger['model']}`{size_known}."
+
+
 def models(answer: Mapping[str, Any]) -> View:
     """GET status's answer: what may be loaded."""
-    rows = {}
+    rows, offers = {}, {offer["model"]: offer for offer in answer["models"]}
     for model in answer["allowed_models"]:
         is_own = model == answer["model"]
         state = "answers now" if model == answer["serving"] else answer["state"] if is_own else "not loaded"
-        rows[model] = state + (" (configured)" if is_own else "")
+        rows[model] = ", ".join([state + (" (configured)" if is_own else ""), *_needs(offers.get(model))])
     return table("`%santa load MODEL` switches to one of these:", rows)
 
 
@@ -176,6 +187,18 @@ def prompt(answer: Mapping[str, Any]) -> View:
 def size(number: float) -> str:
     """Bytes in MB or GB, which are powers of ten."""
     return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
+
+
+def _needs(offer: Mapping[str, Any] | None) -> list[str]:
+    """In words, what is known of it."""
+    if offer is None:
+        return []
+    download, memory = offer["download"], offer["memory"]
+    return [
+        *([f"{size(download)} to download once"] if download else []),
+        *([f"about {size(memory)} of memory"] if memory else []),
+        *([] if offer["blocks"] else ["for the rest of a line"]),
+    ]
 
 
 def _serving(answer: Mapping[str, Any]) -> dict[str, str]:

@@ -144,7 +144,7 @@ class Panel:
             text,
             context=self._context,
             language=d.lang,
-            mode="block",
+            mode=await api.longest_mode(discovery.find()),
             max_new_tokens=d.max_new_tokens,
             temperature=d.temperature,
             top_p=d.top_p,

@@ -14,6 +14,7 @@ from typing import Any
 from ..engine import wire
 from ..engine.process import EngineProcess, EngineUnavailable
 from ..protocol import ModelStatus
+from .catalogue import writes_blocks
 from .deadline import within
 from .settings import BUILT_IN, Settings
 from .status import sentence
@@ -193,8 +194,8 @@ class Engines:
     async def available(self, primary_only: bool = False) -> Engine:
         """The engine that answers now; starts what should run, and waits for it up to LOAD_WAIT seconds.
 
-        ``primary_only``: while the configured model is on its way none stands in for it: the built-in one is
-        good for the rest of a line, and who asked for a block would rather wait. Raises EngineUnavailable.
+        ``primary_only``: while the configured model is on its way none stands in for it, since who asked for
+        a block would rather wait; and the built-in one never does. Raises EngineUnavailable.
         """
         refusal, deadline = self._refusal, time.monotonic() + LOAD_WAIT
         await self.start()
@@ -204,7 +205,7 @@ class Engines:
         if self._refusal and self._refusal is not refusal:
             raise self._refusal
         engine, status = self.ready, self.primary.status
-        if engine is None or (primary_only and status.state in ON_ITS_WAY):
+        if engine is None or (primary_only and not self._is_good_for_blocks(engine)):
             broken = status.state == "error"
             raise EngineUnavailable(
                 sentence(status, None), "error" if broken else "loading", 60 if broken else 2
@@ -258,6 +259,17 @@ class Engines:
         self.primary.start()
         if self.stand_in and self.primary.status.state != "ready":
             self.stand_in.start()
+
+    @property
+    def writer(self) -> Engine:
+        """What blocks are asked of: the configured model, as long as it isn't broken."""
+        is_broken = self.primary.status.state == "error"
+        return (self.ready if is_broken else None) or self.primary
+
+    def _is_good_for_blocks(self, engine: Engine) -> bool:
+        if engine is self.primary:
+            return True
+        return self.primary.status.state not in ON_ITS_WAY and writes_blocks(engine.status.model)
 
     def _is_to_come(self, primary_only: bool) -> bool:
         """Whether a model may be ready soon; with ``primary_only`` the configured one: not by a download."""

@@ -92,7 +92,8 @@ class SantaApp(ExtensionApp):
     ).tag(config=True)
     allowed_models = List(
         Unicode(),
-        help="The models that a request to 'load' may switch to; empty: 'model' and 'fallback_model'.",
+        help="The models that a request to 'load' may switch to; empty: 'model' and 'fallback_model', and "
+        "SantaCoder where 'model' is 'santa-mini'.",
     ).tag(config=True)
     fallback_model = Unicode(
         Settings.fallback_model,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from .._version import __version__
 from ..protocol import Completion, CompletionRequest, Documentation, TextRequest
+from . import catalogue
 from .completing import Completing, OnDelta
 from .deadline import within
 from .engines import Engines
@@ -52,9 +53,9 @@ class CompletionService:
 
     @property
     def allowed_models(self) -> list[str]:
-        """What POST load may name: as configured, or the configured model and the built-in one."""
-        allowed = self._settings.allowed_models or (self._settings.model, self._settings.fallback_model)
-        return list(dict.fromkeys(filter(None, allowed)))
+        """What POST load may name."""
+        s = self._settings
+        return catalogue.allowed(s.allowed_models, s.model, s.fallback_model)
 
     def status(self) -> dict[str, Any]:
         """The state of GET status; see docs/rest.md."""
@@ -66,7 +67,9 @@ class CompletionService:
             "serving": serving.status.model if serving else None,
             "fallback": asdict(fallback) if fallback else None,
             "message": sentence(primary.status, fallback if serving is stand_in else None),
+            "blocks": catalogue.writes_blocks(self.engines.writer.status.model),
             "allowed_models": self.allowed_models,
+            "models": [asdict(catalogue.offer(model)) for model in self.allowed_models],
             "busy": len(self._tasks),
             "memory": memory(serving.pid) if serving else None,
             "stats": self._statistics.to_json(),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BUILT_IN = "santa-mini"
+SANTACODER = "bigcode/gpt_bigcode-santacoder"
 
 
 @dataclass(frozen=True)
 class Settings:
     """SantaApp's traits, under the same names; their help says what they mean, and in which units."""
 
-    model: str = "bigcode/gpt_bigcode-santacoder"
+    model: str = SANTACODER
     revision: str = ""
     family: str = ""
     device: str = "auto"

@@ -1,5 +1,5 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import type { ICommandPalette } from '@jupyterlab/apputils';
+import { type ICommandPalette, Notification } from '@jupyterlab/apputils';
 import type { INotebookTracker } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -44,27 +44,59 @@ export function addCommands({
 }: ICommandParts): void {
   const { commands } = app;
   const isEnabled = () => !monitor.isAbsent;
-  const isCodeEnabled = () => code.isEnabled;
-  commands.addCommand(CommandIDs.docstring, {
-    label: trans.__('Write Docstring'),
-    caption: trans.__('Document the function around the cursor'),
-    isEnabled: isCodeEnabled,
-    execute: () => code.writeDocstring()
-  });
-  commands.addCommand(CommandIDs.completeHere, {
-    label: trans.__('Complete Here'),
-    caption: trans.__('Suggest lines of code at the cursor'),
-    isEnabled: isCodeEnabled,
-    execute: () => code.completeHere()
-  });
-  commands.addCommand(CommandIDs.generate, {
-    label: trans.__('Generate from Comment'),
-    caption: trans.__(
+  // Of a model that is good for a line alone they would make nonsense.
+  const isAble = () => monitor.status?.blocks !== false;
+  let wasAble = isAble();
+  const addCodeCommand = (
+    id: string,
+    label: string,
+    caption: string,
+    execute: () => Promise<void>
+  ) =>
+    commands.addCommand(id, {
+      label: () =>
+        isAble() ? label : trans.__('%1 (needs a larger model)', label),
+      caption,
+      isEnabled: () => code.isEnabled,
+      execute: () => (isAble() ? execute() : offerLarger())
+    });
+  const offerLarger = () => {
+    Notification.info(
+      trans.__(
+        '%1 completes the rest of a line; this needs a larger model.',
+        monitor.serving ?? monitor.status?.model
+      ),
+      {
+        autoClose: 10000,
+        actions: [
+          {
+            label: trans.__('Choose a Model'),
+            callback: () => void openPanel()
+          }
+        ]
+      }
+    );
+  };
+  addCodeCommand(
+    CommandIDs.docstring,
+    trans.__('Write Docstring'),
+    trans.__('Document the function around the cursor'),
+    () => code.writeDocstring()
+  );
+  addCodeCommand(
+    CommandIDs.completeHere,
+    trans.__('Complete Here'),
+    trans.__('Suggest lines of code at the cursor'),
+    () => code.completeHere()
+  );
+  addCodeCommand(
+    CommandIDs.generate,
+    trans.__('Generate from Comment'),
+    trans.__(
       'Write the code for the comment at or above the cursor, or selected'
     ),
-    isEnabled: isCodeEnabled,
-    execute: () => code.generate()
-  });
+    () => code.generate()
+  );
   commands.addCommand(CommandIDs.load, {
     label: trans.__('Load the Code Completion Model'),
     isEnabled,
@@ -107,8 +139,14 @@ export function addCommands({
     commands.notifyCommandChanged(CommandIDs.toggleNotebook);
   };
   settings.changed.connect(renew);
+  monitor.stateChanged.connect(() => {
+    if (isAble() !== wasAble) {
+      wasAble = isAble();
+      commands.notifyCommandChanged();
+    }
+  });
   notebooks?.currentChanged.connect(renew);
   for (const command of Object.values(CommandIDs)) {
-    palette?.addItem({ command, category: trans.__('SantaCoder') });
+    palette?.addItem({ command, category: trans.__('SantaJupyter') });
   }
 }

@@ -83,9 +83,21 @@ export interface IStatistics {
   latency_ms: { n: number; p50?: number; p95?: number };
 }
 
+/** A model that may be loaded; `download` and `memory` are bytes, about, as far as known. */
+export interface IOffer {
+  model: string;
+  /** Whether it writes more than the rest of a line. */
+  blocks: boolean;
+  download: number | null;
+  memory: number | null;
+}
+
 /** What the server says of its models; `serving` names the one that answers now. */
 export interface IStatus extends IModelStatus {
   serving: string | null;
+  /** Whether who asks for several lines gets them, now or when the model is ready; older servers don't say. */
+  blocks?: boolean;
+  models?: IOffer[];
   fallback: IModelStatus | null;
   message: string;
   allowed_models: string[];

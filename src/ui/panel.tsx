@@ -8,6 +8,7 @@ import { copy } from '../commands/clipboard';
 import type { IStatus } from '../server/protocol';
 import type { Figures, ICount } from './figures';
 import type { Monitor } from '../server/monitor';
+import { gigabytes, Larger, Licence, Needs } from './larger';
 import { licenceOf, SANTACODER } from './notices';
 import {
   otherServing,
@@ -122,11 +123,18 @@ function Model({
     <section>
       <p role="status">{statusSentence(status, trans)}</p>
       {progress?.total ? (
-        <progress
-          aria-label={stateLabel(status, trans)}
-          value={progress.done}
-          max={progress.total}
-        />
+        <div className="santa-Row">
+          <progress
+            aria-label={stateLabel(status, trans)}
+            value={progress.done}
+            max={progress.total}
+          />
+          {trans.__(
+            '%1 of %2 GB',
+            gigabytes(progress.done),
+            gigabytes(progress.total)
+          )}
+        </div>
       ) : null}
       <label htmlFor="santa-model">{trans.__('Model')}</label>
       <div className="santa-Row">
@@ -147,9 +155,11 @@ function Model({
               : trans.__('Unload')}
         </button>
       </div>
+      <Needs model={chosen} status={status} trans={trans} />
       <p role="alert" className="santa-Refusal">
         {monitor.refusal && trans.__('The server refused: %1', monitor.refusal)}
       </p>
+      <Larger status={status} monitor={monitor} trans={trans} />
     </section>
   );
 }
@@ -337,7 +347,9 @@ function Origin({
           </a>
         </p>
       ) : (
-        <p>{trans.__('The model card has the licence of the model.')}</p>
+        <p>
+          {shortName(model)}: <Licence model={model} trans={trans} />
+        </p>
       )}
       <p>
         {trans.__(

@@ -24,7 +24,8 @@ from .test_magics import TOKEN, server
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = nbformat.read(ROOT / "docs" / "magics.ipynb", 4)
 MODEL = os.environ.get("SANTA_TEST_MODEL", "santa-mini")
-TIMEOUT = 110 if MODEL == "santa-mini" else 600
+IS_SMALL = MODEL == "santa-mini"
+TIMEOUT = 110 if IS_SMALL else 600
 pytestmark = pytest.mark.timeout(12 * TIMEOUT)
 
 
@@ -70,8 +71,17 @@ def test_the_notebook_of_every_magic(caplog: pytest.LogCaptureFixture) -> None:
     for source, words in said.items():
         assert words in ran[source], source
     failed = [source for source, text in ran.items() if "UsageError" in text]
-    assert failed == ["%santa off", "%santa on"]
+    documented = [source for source in ran if source.startswith("%%santa doc")]
+    assert failed == [*(documented if IS_SMALL else []), "%santa off", "%santa on"]
     texts = "\n".join(ran.values())
+    if IS_SMALL:
+        assert all("need a larger model: `%santa load bigcode/" in ran[source] for source in documented)
+        made = [
+            "for i in range(10):",
+            "- import numpy as <FILL>\n+ import numpy as np",
+            "largest = max(numbers)",
+        ]
+        assert [text for text in made if text not in texts] == []
     for words in (
         "[3] mean log-probability",
         "left of the cursor: ",
@@ -88,15 +98,35 @@ def test_it_has_every_magic() -> None:
     assert not any(cell.get("outputs") for cell in NOTEBOOK.cells)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/magics.md"])
+MADE = {
+    "README.md": {"%%santa generate": "import matplotlib.pyplot as plt\n\nfig, ax = plt.subplots()"},
+    "docs/magics.md": {
+        "%%santa generate": "import matplotlib.pyplot as plt\n\nfig, ax = plt.subplots()",
+        "print(made.text": "numpy -",
+        "print(fill": "import numpy as np\n\nx = np.zeros(3)",
+        "print(docstring": "need a larger model",
+    },
+}
+
+
+@pytest.mark.parametrize("page", MADE)
 @pytest.mark.usefixtures("named")
-def test_the_examples_run(page: str) -> None:
+def test_the_examples_make_what_they_promise(page: str) -> None:
     blocks = re.findall(r"```python\n(.*?)\n *```", (ROOT / page).read_text("utf-8"), re.DOTALL)
     sources = [re.sub(r"(?m)^   ", "", block) if block.startswith("   ") else block for block in blocks]
-    cells = [nbformat.v4.new_code_cell(source) for source in sources if not source.startswith("c.")]
-    assert len(cells) >= 2
+    # What goes into a new cell is shown instead.
+    sources = [source.replace("%%santa generate", "%%santa generate --show") for source in sources]
+    shown = [nbformat.v4.new_code_cell(source) for source in sources if not source.startswith("c.")]
+    cells = [cell | {"metadata": {"tags": ["raises-exception"]}} for cell in shown]
     ran = run(nbformat.v4.new_notebook(cells=cells))
-    assert not [text for text in ran.values() if "Error" in text]
+    failed = [source for source, text in ran.items() if "Error" in text or "larger model" in text]
+    if not IS_SMALL:
+        assert not failed
+        return
+    assert failed == [source for source in ran if "docstring(" in source]
+    for beginning, made in MADE[page].items():
+        [text] = [text for source, text in ran.items() if beginning in source]
+        assert made in text
 
 
 def test_the_example_of_a_configuration_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

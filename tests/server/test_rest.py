@@ -601,3 +601,12 @@ class TestBuiltInModel:
         assert status["state"] == "error"
         assert status["serving"] == "santa-mini"
         assert status["message"].endswith("The built-in model santa-mini answers instead.")
+
+    async def test_it_does_not_for_blocks(self, ask: Any, body: Body) -> None:
+        whole = body("def mean(x):\n    return x", mode="block", trigger="invoke")
+        for path in ("complete", "docstring"):
+            code, answer = await ask(path, whole)
+            assert (code, answer["reason"]) == (503, "error")
+        status = await ready(ask)
+        assert (status["blocks"], status["serving"]) == (False, "santa-mini")
+        assert [offer["blocks"] for offer in status["models"]] == [True, False]

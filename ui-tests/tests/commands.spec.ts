@@ -3,9 +3,11 @@ import type { Route } from '@playwright/test';
 
 import {
   aroundCursor,
+  countRequests,
   execute,
   GHOST,
   ghostText,
+  loadForBlocks,
   loadModel,
   openFile,
   openNotebook,
@@ -16,8 +18,32 @@ const DOCSTRING = 'santajupyter:docstring';
 const COMPLETE = 'santajupyter:complete-here';
 const GENERATE = 'santajupyter:generate';
 
-test.describe('with the built-in model', () => {
-  test.beforeEach(({ page }) => loadModel(page));
+test('with the built-in model they say what they need, and lead to it', async ({
+  page
+}) => {
+  await loadModel(page);
+  await open(page, ['def mean(xs):|\n    return sum(xs) / len(xs)']);
+  const count = countRequests(page);
+  await choose(
+    page,
+    '.jp-CodeCell .cm-content',
+    'Write Docstring (needs a larger model)'
+  );
+  await expectMessage(
+    page,
+    'santa-mini completes the rest of a line; this needs a larger model.'
+  );
+  for (const command of [DOCSTRING, COMPLETE, GENERATE]) {
+    await execute(page, command);
+  }
+  await page.getByRole('button', { name: 'Choose a Model' }).first().click();
+  const panel = page.getByRole('dialog', { name: 'SantaCoder' });
+  await expect(panel.getByRole('button', { name: /^Use / })).toBeVisible();
+  expect(count()).toBe(0);
+});
+
+test.describe('with a model for blocks', () => {
+  test.beforeEach(({ page }) => loadForBlocks(page));
 
   test('a docstring is what the server says, or word that it has none', async ({
     page
@@ -63,6 +89,8 @@ test.describe('with the built-in model', () => {
 });
 
 test.describe('with a scripted answer', () => {
+  test.beforeEach(({ page }) => loadForBlocks(page));
+
   const cases = [
     {
       name: 'Complete Here in mid-line, with suggestions while typing off',
@@ -177,6 +205,8 @@ test.describe('with a scripted answer', () => {
 });
 
 test.describe('while the model works', () => {
+  test.beforeEach(({ page }) => loadForBlocks(page));
+
   test('Escape ends it and does nothing else', async ({ page }) => {
     const held = await hold(page, ['x = |']);
     await page.keyboard.press('Escape');

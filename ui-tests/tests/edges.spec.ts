@@ -9,6 +9,7 @@ import {
   execute,
   expectGhost,
   GHOST,
+  loadForBlocks,
   loadModel,
   notebookOf,
   openCell,
@@ -86,6 +87,7 @@ test('a cell with CR LF, where JupyterLab writes astray, gets no ghost', async (
   await page.keyboard.insertText('mean = ');
   await page.waitForTimeout(CALM);
   expect(await asked(page)).toBe(0);
+  await loadForBlocks(page);
   await execute(page, 'santajupyter:complete-here');
   await expect(page.locator('.Toastify__toast')).toContainText(
     'copy its text into a new cell'

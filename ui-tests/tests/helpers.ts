@@ -16,6 +16,17 @@ export async function loadModel(page: IJupyterLabPageFixture): Promise<void> {
   });
 }
 
+/** As if the built-in model were one for blocks. */
+export async function loadForBlocks(
+  page: IJupyterLabPageFixture
+): Promise<void> {
+  await page.route(/santajupyter\/(status|load)/, async route => {
+    const response = await route.fetch();
+    await route.fulfill({ json: { ...(await response.json()), blocks: true } });
+  });
+  await loadModel(page);
+}
+
 export async function execute(
   page: IJupyterLabPageFixture,
   command: string,

@@ -124,6 +124,36 @@ test.describe('the panel', () => {
     }
   });
 
+  test('leads from the built-in model to a larger one by one click', async ({
+    page
+  }) => {
+    const asked: unknown[] = [];
+    await page.route(/santajupyter\/load/, async route => {
+      asked.push(route.request().postDataJSON());
+      await route.fulfill({
+        json: {
+          ...(await (await page.request.get('santajupyter/status')).json()),
+          state: 'downloading',
+          progress: {
+            phase: 'downloading',
+            done: 950_000_000,
+            total: 2_252_000_000,
+            unit: 'B'
+          }
+        }
+      });
+    });
+    await openPanel(page);
+    const offer = panel(page).locator('.santa-Larger');
+    await expect(offer).toContainText('completes the rest of a line');
+    await expect(offer).toContainText('2.25 GB to download once.');
+    await expect(offer).toContainText('About 1.6 GB of memory.');
+    await expect(offer.getByRole('link')).toHaveAttribute('href', /license$/);
+    await offer.getByRole('button', { name: /^Use / }).click();
+    await expect(panel(page)).toContainText('0.95 of 2.25 GB');
+    expect(asked).toEqual([{ model: 'bigcode/gpt_bigcode-santacoder' }]);
+  });
+
   test('tells why the server refused to switch', async ({ page }) => {
     await page.route(/santajupyter\/load/, route =>
       route.fulfill({
