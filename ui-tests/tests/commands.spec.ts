@@ -22,7 +22,7 @@ test('with the built-in model they say what they need, and lead to it', async ({
   page
 }) => {
   await loadModel(page);
-  await open(page, ['def mean(xs):|\n    return sum(xs) / len(xs)']);
+  await openNotebook(page, ['def mean(xs):|\n    return sum(xs) / len(xs)']);
   const count = countRequests(page);
   await choose(
     page,

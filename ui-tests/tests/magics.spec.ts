@@ -113,7 +113,7 @@ test.describe('with the same cells twice', () => {
   test('also where both have one kernel', async ({ page, tmpPath }) => {
     // The copy's connection, which is there first, is the one for widgets.
     await load(page);
-    await openWithKernelOf(page, 'copy.ipynb', `${tmpPath}/original.ipynb`);
+    await openWithSameKernel(page, `${tmpPath}/original.ipynb`);
     await page.notebook.runCell(1, true);
     await insertFirst(page);
     await expect.poll(() => sources(page, 'original.ipynb')).toHaveLength(3);
@@ -134,8 +134,9 @@ test('a console that had the kernel first is no obstacle', async ({
       kernelPreference: { name: 'python3' }
     })) as ConsolePanel;
     await console.sessionContext.ready;
+    window.jupyterapp.shell.activateById(console.id);
   });
-  await openWithKernelOf(page, 'Console 1', path);
+  await openWithSameKernel(page, path);
   await load(page);
   await page.notebook.runCell(1, true);
   await insertFirst(page);
@@ -185,22 +186,22 @@ async function load(page: IJupyterLabPageFixture): Promise<void> {
     .toContain('True');
 }
 
-/** Opens the notebook with the kernel of another one, or of a console. */
-async function openWithKernelOf(
+/** Opens the notebook with the kernel of the notebook or console in front. */
+async function openWithSameKernel(
   page: IJupyterLabPageFixture,
-  title: string,
   path: string
 ): Promise<void> {
-  await page.evaluate(
-    async ([title, path]) => {
-      const { commands, shell } = window.jupyterapp;
-      const widgets = [...shell.widgets('main')] as NotebookPanel[];
-      const other = widgets.find(widget => widget.title.label === title);
-      const id = other?.sessionContext.session?.kernel?.id;
-      await commands.execute('docmanager:open', { path, kernel: { id } });
-    },
-    [title, path]
-  );
+  await page.evaluate(async path => {
+    const { commands, shell } = window.jupyterapp;
+    const front = shell.currentWidget as NotebookPanel | ConsolePanel;
+    const id = front.sessionContext.session?.kernel?.id;
+    const opened: NotebookPanel = await commands.execute('docmanager:open', {
+      path,
+      kernel: { id }
+    });
+    await opened.sessionContext.ready;
+    shell.activateById(opened.id);
+  }, path);
   await expect(page.locator(VISIBLE)).toHaveCount(1);
 }
 
