@@ -20,6 +20,7 @@ import pytest
 
 from santajupyter import __version__
 from santajupyter.command import cli, doctor
+from santajupyter.engine import quantised
 from santajupyter.kernel import client
 
 from ..checkpoint import make_checkpoint
@@ -370,14 +371,32 @@ class TestDownload:
 
 
 class TestDoctor:
-    def test_a_good_installation(self, environment: dict[str, str], tiny: Path) -> None:
-        code, out, _ = run(environment, "doctor", "--model", str(tiny))
+    def test_a_good_installation(self, environment: dict[str, str], tiny: Path, tmp_path: Path) -> None:
+        own = {**environment, "XDG_CACHE_HOME": str(tmp_path)}
+        code, out, _ = run(own, "doctor", "--clean", "--model", str(tiny))
         lines = out.splitlines()
         assert code == 0, out
         assert "FAIL" not in out
         assert any(line.startswith("ok   engine: santa-mini completed") for line in lines)
         assert any(line.startswith(f"ok   model: {tiny} is here") for line in lines)
         assert any(line.startswith("ok   server: http://") for line in lines)
+        assert "ok   copies: nothing is left over" in lines
+
+    def test_what_is_left_of_quantised_copies_is_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(quantised, "user_cache_path", lambda name: tmp_path)
+        half, other = tmp_path / "int8-0123.part", tmp_path / "other"
+        for folder in (half, other):
+            folder.mkdir()
+            (folder / "model.bin").write_bytes(bytes(10_000_000))
+        (said,) = doctor.copies(clean=False)
+        assert said.what == f"0.01 GB of quantised copies are left over: {half}"
+        assert "doctor --clean" in said.remedy
+        assert half.exists()
+        (said,) = doctor.copies(clean=True)
+        assert said.what == f"removed {half}, 0.01 GB"
+        assert [*tmp_path.iterdir()] == [other]
 
     def test_a_broken_one(self, environment: dict[str, str], tmp_path: Path) -> None:
         """A package that can't be imported, torch too; nothing of Jupyter's set up; no hub, no server."""
