@@ -83,11 +83,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--skip-browser", action="store_true", help="test: leave the browser tests out")
     options = parser.parse_args(arguments[:cut])
     if options.command == "test":
-        # The wheel first: to build it rewrites a file that the others read. The browser tests by themselves:
-        # they wait for what others on the same cores would delay.
+        # The longest first. The wheel before them: to build it rewrites a file that they read.
         browser: Steps = {} if options.skip_browser else {"browser tests": browser_tests}
-        first: Steps = {"set up": set_up, "wheel": check_wheel}
-        return run_steps(first | browser, steps_of((PYTEST, "mypy", "jlpm test", *LINT)))
+        beside = browser | steps_of((PYTEST, "mypy", "jlpm test", *LINT))
+        return run_steps({"set up": set_up, "wheel": check_wheel}, beside)
     commands: dict[str, Steps] = {
         "demo": {"set up": set_up, "demo": lambda: demo(arguments[cut + 1 :])},
         "lint": {"set up": install} | steps_of(("mypy", *LINT)),
