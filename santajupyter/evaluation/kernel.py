@@ -28,10 +28,10 @@ START_TIMEOUT = 60.0
 SOURCE = Path(__file__).parents[1] / "kernel" / "kernelfacts.py"
 EXPRESSION = """(lambda own: (
     (lambda: 0).__globals__["__builtins__"].exec({source!r}, own),
-    own["read"]((lambda: 0).__globals__, {wanted!r})
+    own["read"]((lambda: 0).__globals__, {used_names!r})
 )[1])({{}})"""
 ABOVE, BELOW = 5, 1
-MAX_WANTED = 500
+MAX_USED_NAMES = 500
 NAME = re.compile(r"[^\W\d]\w*")
 QUOTED = re.compile(r"""(["'])([^"'\n]+)\1""")
 
@@ -79,7 +79,7 @@ async def _read(client: Any, source: str, body: Mapping[str, Any], timeout: floa
     code = "\n".join(cell["source"] for cell in cells[max(0, active - ABOVE) : active + BELOW + 1])
     names = NAME.findall(code)
     words = [*reversed(names), *(quoted for _, quoted in reversed(QUOTED.findall(code)))]
-    expression = EXPRESSION.format(source=source, wanted=list(dict.fromkeys(words))[:MAX_WANTED])
+    expression = EXPRESSION.format(source=source, used_names=list(dict.fromkeys(words))[:MAX_USED_NAMES])
     reply = await _execute(client, "", timeout, silent=True, user_expressions={"facts": expression})
     value = reply["user_expressions"]["facts"]
     if value["status"] != "ok":

@@ -40,10 +40,10 @@ _mro_of = type.__dict__["__mro__"].__get__
 _module_dict = vars(types.ModuleType)["__dict__"].__get__
 
 
-def read(namespace: dict[str, Any], wanted: list[str]) -> str:
-    """JSON: ``variables``, those named in ``wanted`` first, then the newest; ``classes``: their names.
+def read(namespace: dict[str, Any], used_names: list[str]) -> str:
+    """JSON: ``variables``, those named in ``used_names`` first, then the newest; ``classes``: their names.
 
-    ``wanted`` are also the columns that are listed however many a dataframe has. A list of names is all
+    ``used_names`` are also the columns that are listed however many a dataframe has. A list of names is all
     there are where ``complete`` names it.
     """
     deadline = time.perf_counter() + SECONDS
@@ -51,14 +51,14 @@ def read(namespace: dict[str, Any], wanted: list[str]) -> str:
     classes: dict[str, tuple[type, list[str], bool]] = {}
     size = 0
     seen = set(HIDDEN)
-    for name in chain((name for name in wanted if name in namespace), reversed(list(namespace))):
+    for name in chain((name for name in used_names if name in namespace), reversed(list(namespace))):
         if time.perf_counter() > deadline or len(facts) == MAX_VARIABLES:
             break
         if not _is_name(name) or name in seen:
             continue
         seen.add(name)
         with contextlib.suppress(Exception):
-            fact, known = describe(namespace[name], wanted, classes)
+            fact, known = describe(namespace[name], used_names, classes)
             more = len(json.dumps([fact, [names for _, names, _ in known.values()]]))
             if size + more <= CHARACTERS:
                 size += more
@@ -69,7 +69,7 @@ def read(namespace: dict[str, Any], wanted: list[str]) -> str:
 
 
 def describe(
-    value: Any, wanted: list[str], classes: dict[str, tuple[type, list[str], bool]]
+    value: Any, used_names: list[str], classes: dict[str, tuple[type, list[str], bool]]
 ) -> tuple[dict[str, Any], dict[str, tuple[type, list[str], bool]]]:
     """The value's fact; and its class with its names, where that isn't in ``classes``."""
     kind = type(value)
@@ -91,7 +91,7 @@ def describe(
         fact["complete"].append("members")
     details = DETAILS.get(place.partition(".")[0])
     if details:
-        details(value, kind, fact, wanted)
+        details(value, kind, fact, used_names)
     return fact, known
 
 
@@ -182,7 +182,7 @@ def _own(value: Any, kind: Any) -> list[str]:
     return []
 
 
-def _builtin(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+def _builtin(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:
     if kind in (list, tuple, set, frozenset, dict):
         fact["shape"] = [len(value)]
     if kind in (list, tuple):
@@ -194,29 +194,29 @@ def _builtin(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> 
             fact["complete"].append("keys")
 
 
-def _numpy(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+def _numpy(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:
     if _is(kind, "numpy", "ndarray"):
         fact["shape"] = list(value.shape)
         fact["dtype"] = _dtype(value.dtype)
 
 
-def _torch(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+def _torch(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:
     if _is(kind, "torch", "Tensor") or _is(kind, "torch.nn", "Parameter"):
         fact["shape"] = [int(length) for length in value.shape]
         fact["dtype"] = str(value.dtype)[len("torch.") :]
 
 
-def _polars(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+def _polars(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:
     if _is(kind, "polars", "DataFrame"):
         fact["shape"] = list(value.shape)
         dtypes = value.dtypes
-        _columns(value.columns, lambda at: _dtype(dtypes[at]), fact, wanted)
+        _columns(value.columns, lambda at: _dtype(dtypes[at]), fact, used_names)
     elif _is(kind, "polars", "Series"):
         fact["shape"] = [len(value)]
         fact["dtype"] = _dtype(value.dtype)
 
 
-def _pandas(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> None:
+def _pandas(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:
     """``df.dtypes`` would ask a column of a user's own array type: the arrays are looked at one by one."""
     frame = _is(kind, "pandas", "DataFrame")
     if not frame and not _is(kind, "pandas", "Series"):
@@ -244,7 +244,7 @@ def _pandas(value: Any, kind: Any, fact: dict[str, Any], wanted: list[str]) -> N
         return
     numbers = manager.blknos
     labels = columns[:MAX_SEARCHED].tolist()
-    _columns(labels, lambda at: _dtype_of(blocks[numbers[at]].values), fact, wanted)
+    _columns(labels, lambda at: _dtype_of(blocks[numbers[at]].values), fact, used_names)
     if "columns" not in fact["complete"]:
         fact["complete"] = []
 
@@ -258,9 +258,9 @@ DETAILS: Any = {
 }
 
 
-def _columns(labels: list[Any], dtype: Any, fact: dict[str, Any], wanted: list[str]) -> None:
-    """The first columns, and any others that are wanted."""
-    sought = set(wanted)
+def _columns(labels: list[Any], dtype: Any, fact: dict[str, Any], used_names: list[str]) -> None:
+    """The first columns, and any others that are used_names."""
+    sought = set(used_names)
     found = [
         (at, label)
         for at, label in enumerate(labels)
