@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -100,13 +100,8 @@ class Matcher:
         self, body: list[Any], low: int, high: int, greedy: bool, at: int, after: After
     ) -> int | None:
         if len(body) == 1 and body[0][0] in ONE:
-            ends = range(at + low, at + min(high, len(self._text) - at) + 1)
-            run = at
-            while run < at + min(high, len(self._text) - at) and self._is(body[0][0], body[0][1], run):
-                run += 1
-                self.steps += 1
-            ends = range(at + low, run + 1)
-            tried = (after(end) for end in (reversed(ends) if greedy else ends))
+            ends = self._ends(body[0], at, min(high, len(self._text) - at))
+            tried = (after(end) for end in (reversed([*ends]) if greedy else ends) if end >= at + low)
             return next((end for end in tried if end is not None), None)
 
         def more(position: int) -> int | None:
@@ -122,6 +117,15 @@ class Matcher:
         first, second = (again, lambda: after(at)) if greedy else (lambda: after(at), again)
         found = first()
         return second() if found is None else found  # type: ignore[no-untyped-call]
+
+    def _ends(self, node: Any, at: int, high: int) -> Iterator[int]:
+        """Where a repetition of one character may end; a lazy one looks no further than it must."""
+        yield at
+        for end in range(at, at + high):
+            if not self._is(*node, end):
+                return
+            self.steps += 1
+            yield end + 1
 
     def _is(self, op: Any, value: Any, at: int) -> bool:
         if at >= len(self._text):
