@@ -31,6 +31,9 @@ REACH = 2000
 # A shorter beginning of what stands right of the cursor may stand there by chance.
 OVERLAP = 3
 # A compound statement's colon or a brace; not a bracket, whose call mostly ends on its own line.
+TRIPLE_QUOTE = re.compile("\"{3}|'{3}")
+# Comments, and what belongs to the function that follows.
+NO_STATEMENT = ("#", "//", "@")
 OPENS_BLOCK = re.compile(
     r"(^\s*(async|case|class|def|elif|else|except|finally|for|if|match|try|while|with)\b.*:|\{)\s*(#.*|//.*)?$"
 )
@@ -55,8 +58,8 @@ GROWTH = 1 / 16
 class Place:
     """Where the completion lands: the line ``left`` and ``right`` of the cursor, what stands ``above`` and
 
-    ``below``, and whether it may run over more than one line (``block``). Each text has at most REACH
-    characters. ``indent``: columns before the cursor's line.
+    ``below``, and whether it may run over more than one line (``block``), of one ``statement`` alone. Each
+    text has at most REACH characters. ``indent``: columns before the cursor's line.
     """
 
     left: str
@@ -65,6 +68,7 @@ class Place:
     below: str
     block: bool
     indent: int = 0
+    statement: bool = False
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -97,7 +101,8 @@ class Place:
 def place(document: Document, mode: str = "auto", trigger: str = "automatic") -> Place:
     """Resolve the mode: in mid-line a line; at a line's end a block where the context opens one.
 
-    An empty line that only continues a block is offered one line; an explicit ``invoke`` a block.
+    An empty line that only continues a block is offered one line; an explicit ``invoke`` a block, or on a
+    line that was begun its statement alone.
     """
     prefix, suffix = document.prefix, document.suffix
     start, end = prefix.rfind("\n") + 1, suffix.find("\n") % (len(suffix) + 1)
@@ -107,7 +112,8 @@ def place(document: Document, mode: str = "auto", trigger: str = "automatic") ->
     if mode == "auto":
         opener = left if left.strip() else above.rstrip().rpartition("\n")[2]
         block = not right.strip() and (trigger == "invoke" or bool(OPENS_BLOCK.search(opener)))
-    return Place(left, right, above, below, block, _indent(prefix[start : start + REACH]))
+    statement = block and mode == "auto" and bool(left.strip())
+    return Place(left, right, above, below, block, _indent(prefix[start : start + REACH]), statement)
 
 
 class Stream:
@@ -123,6 +129,7 @@ class Stream:
         self._length = self._shown = self._due = 0
         self._line = ""
         self._block = _Block(place) if place and place.block else None
+        self._statement = _Statement(place) if place and place.statement else None
         self.finished = False
 
     def add(self, delta: str) -> str:
@@ -147,9 +154,10 @@ class Stream:
         *lines, self._line = (self._line + delta).split("\n")
         for line in lines:
             self._block.add(line)
-        self.finished = self._block.is_over or (
-            not _may_continue(self._line) and self._block.ends_at(self._line)
-        )
+            if self._statement:
+                self._statement.add(line)
+        is_over = self._block.is_over or (self._statement is not None and self._statement.is_over)
+        self.finished = is_over or (not _may_continue(self._line) and self._block.ends_at(self._line))
 
 
 def clean(text: str, place: Place, cut_off: bool = False) -> str:
@@ -245,6 +253,57 @@ def _end_of_block(text: str, place: Place, ended: bool) -> str:
     for line in lines:
         block.add(line)
     return "\n".join(lines[: block.kept])
+
+
+class _Statement:
+    """Which lines belong to the statement begun on the cursor's line, one line after the other.
+
+    Where nothing is left to say of that, it is the next one. If it opens a block it is the block's matter.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._left = place.left
+        self._opened = place.before.opened
+        self._in_text = len(TRIPLE_QUOTE.findall(place.left)) % 2 == 1
+        self._opens_block = place.opened
+        self.kept = 0
+        self.is_over = False
+
+    def add(self, line: str) -> None:
+        """The next whole line."""
+        if self.is_over:
+            return
+        self.kept += 1
+        whole, self._left = self._left + line, ""
+        for _, mark in _brackets(line, "")[0]:
+            self._opened = max(0, self._opened + (1 if mark in OPENERS else -1))
+        self._in_text ^= len(TRIPLE_QUOTE.findall(line)) % 2 == 1
+        self._opens_block = self._opens_block or bool(OPENS_BLOCK.search(whole))
+        goes_on = self._opened or self._in_text or self._opens_block or whole.rstrip().endswith("\\")
+        says_nothing = not line.strip() or whole.lstrip().startswith(NO_STATEMENT)
+        self.is_over = not (goes_on or says_nothing)
+
+
+def _end_of_statement(text: str, place: Place, ended: bool) -> str:
+    """What goes on a line that was begun ends with its statement, unless that opens a block."""
+    if not place.statement:
+        return text
+    statement, lines = _Statement(place), text.split("\n")
+    for line in lines:
+        statement.add(line)
+    return "\n".join(lines[: statement.kept])
+
+
+def _ends_at_below(text: str, place: Place, ended: bool) -> str:
+    """A block ends before the line that stands below it."""
+    below = place.line_below
+    first, *others = text.split("\n")
+    for number, line in enumerate(others if below.strip(CLOSERS + QUOTES + ",;") else ()):
+        begun = line.strip()
+        may_be_it = not ended and number == len(others) - 1 and below.startswith(begun)
+        if begun == below or may_be_it:
+            return "\n".join([first, *others[:number]]).rstrip()
+    return text
 
 
 def _may_continue(line: str) -> bool:
@@ -452,6 +511,8 @@ RULES: tuple[Callable[[str, Place, bool], str], ...] = (
     _special_token,
     _end_of_line,
     _end_of_block,
+    _end_of_statement,
+    _ends_at_below,
     _loops,
     _closes_twice,
     _repeats_right,

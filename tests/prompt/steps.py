@@ -122,7 +122,7 @@ class Matcher:
         """Where a repetition of one character may end; a lazy one looks no further than it must."""
         yield at
         for end in range(at, at + high):
-            if not self._is(*node, end):
+            if not self._is(node[0], node[1], end):
                 return
             self.steps += 1
             yield end + 1

@@ -108,6 +108,38 @@ def test_golden(where: str, raw: str, shown: str) -> None:
     assert visible == shown
 
 
+@pytest.mark.parametrize(
+    ("where", "raw", "shown"),
+    [
+        # the statement begun on the line, and no more
+        ("ships = ║", "load(path)\nboats = load(other)", "load(path)"),
+        ("ships = ║", "load(\n    path,\n)\nboats = 1", "load(\n    path,\n)"),
+        ("f(\n    a,\n    b║", ",\n    c)\ng()", ",\n    c)"),
+        ("x = 1 + \\║", "\n    2\ny = 3", "\n    2"),
+        ('x = """║', 'a\nb\n"""\ny = 1', 'a\nb\n"""'),
+        # which may open a block
+        ("def ║", "f(n):\n    return n\n\nf(1)", "f(n):\n    return n"),
+        ("for x in ║", "y:\n    print(x)\nz", "y:\n    print(x)"),
+        ("# the sum║", "\ndef add(a, b):\n    return a + b\n\nadd(1)", "\ndef add(a, b):\n    return a + b"),
+        # or the next one, where nothing is left to say of it
+        ("import os║", "\nimport sys\nimport re", "\nimport sys"),
+        ("x = 1║", "\n\n# then\ny = 2\nz = 3", "\n\n# then\ny = 2"),
+        # a blank line has begun nothing
+        ("║", "x = 1\ny = 2", "x = 1\ny = 2"),
+        # what stands below isn't written again
+        ("total = 0\n║\nprint(total)", "n = 1\ntotal += n\nprint(total)\nz", "n = 1\ntotal += n"),
+        ("for year in ║\n    print(year)", "years:\n    print(year)", "years:"),
+    ],
+)
+def test_what_is_asked_for_ends_where_it_should(where: str, raw: str, shown: str) -> None:
+    prefix, suffix = where.split("║")
+    assert clean(raw, place(Document(prefix, suffix), trigger="invoke")) == shown
+
+
+def test_a_block_that_was_asked_for_goes_beyond_the_statement() -> None:
+    assert clean("1\ny = 2", place(Document("x = ", ""), "block", "invoke")) == "1\ny = 2"
+
+
 def test_a_block_that_was_cut_off_ends_with_a_whole_line() -> None:
     """Accepted with Tab, half a line broke the cell."""
     spot = place(Document("def f(n):\n    ", ""))
