@@ -5,6 +5,7 @@ import path from 'path';
 const ROOMS = [
   'icon.ts',
   'server',
+  'choices.ts',
   'settings.ts',
   'document',
   'jupyterlab',

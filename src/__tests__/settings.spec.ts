@@ -1,4 +1,8 @@
-import { Settings } from '../settings';
+import { SettingRegistry } from '@jupyterlab/settingregistry';
+
+import SCHEMA from '../../schema/plugin.json';
+import { DEFAULTS } from '../choices';
+import { type IWhere, Settings } from '../settings';
 
 /** A notebook of these metadata. */
 function notebook(metadata: object = {}) {
@@ -11,13 +15,51 @@ function notebook(metadata: object = {}) {
   };
 }
 
-/** The user's settings, as the registry holds them. */
-async function settingsOf(composite: object): Promise<Settings> {
-  const stored = { composite, changed: { connect: () => true } };
-  const registry = { load: () => Promise.resolve(stored) };
-  const settings = new Settings('id', registry as never);
+const ID = 'santajupyter:plugin';
+
+/** JupyterLab's registry on a server that has this text for the user's settings. */
+function registryOf(
+  raw: string,
+  defaults: Record<string, unknown> = {},
+  fetched: () => void = () => {}
+): SettingRegistry {
+  const data = { composite: {}, user: {} };
+  const schema = JSON.parse(JSON.stringify(SCHEMA));
+  for (const [key, value] of Object.entries(defaults)) {
+    schema.properties[key] = { ...schema.properties[key], default: value };
+  }
+  const server = { id: ID, raw, schema, version: '', data };
+  const connector = {
+    fetch: () => {
+      fetched();
+      return Promise.resolve({ ...server, data: { ...data } });
+    },
+    save: (_: string, raw: string) => Promise.resolve(void (server.raw = raw))
+  };
+  return new SettingRegistry({ connector: connector as never });
+}
+
+/** The settings where these are the user's. */
+async function settingsOf(
+  user: object | string,
+  defaults: Record<string, unknown> = {}
+): Promise<Settings> {
+  const raw = typeof user === 'string' ? user : JSON.stringify(user);
+  const settings = new Settings(ID, registryOf(raw, defaults));
   await settings.ready;
   return settings;
+}
+
+function place(where: Partial<IWhere> = {}): IWhere {
+  return {
+    notebook: null,
+    type: 'code',
+    language: 'python',
+    path: 'a/b.py',
+    tags: [],
+    isReadOnly: false,
+    ...where
+  };
 }
 
 describe('Settings', () => {
@@ -41,9 +83,12 @@ describe('Settings', () => {
     expect(none.areWantedIn('python', notebook())).toBe(false);
   });
 
-  it('take metadata of another shape for no choice', async () => {
+  it('take what a notebook says and nobody understands for a no', async () => {
     const settings = await settingsOf({});
-    for (const santajupyter of [null, 'off', [], { enabled: 0 }]) {
+    for (const santajupyter of ['off', [], 0, { enabled: 0 }]) {
+      expect(settings.isNotebookOn(notebook({ santajupyter }))).toBe(false);
+    }
+    for (const santajupyter of [null, {}, { later: 1 }, { enabled: true }]) {
       expect(settings.isNotebookOn(notebook({ santajupyter }))).toBe(true);
     }
   });
@@ -62,5 +107,199 @@ describe('Settings', () => {
     settings.toggleNotebook(other);
     expect(other.data()).toEqual({ santajupyter: { later: 1 } });
     expect(changed).toHaveBeenCalledTimes(4);
+  });
+
+  it('has the defaults that the schema tells, and a kind for each', () => {
+    const told = Object.entries(SCHEMA.properties).map(([key, property]) => [
+      key,
+      property.default
+    ]);
+    expect(Object.fromEntries(told)).toEqual(DEFAULTS);
+    expect(Object.keys(SCHEMA.definitions)).toEqual(Object.keys(DEFAULTS));
+  });
+
+  it.each([
+    ['an unknown key', { enabled: false, oldKey: 1 }, 'oldKey', false],
+    ['a wrong value', { enabled: false, delay: 6000 }, 'delay', false],
+    [
+      'a wrong kind',
+      { enabled: false, temperature: 'hot' },
+      'temperature',
+      false
+    ],
+    ['no boolean', { enabled: 'false' }, 'enabled', false],
+    ['null', { enabled: null }, 'enabled', false],
+    ['another wrong key', { enabled: true, oldKey: 1 }, 'oldKey', true]
+  ])('reads the rest beside %s', async (_, user, ignored, enabled) => {
+    const settings = await settingsOf({ ...user, maxNewTokens: 7 });
+    expect(settings.choices).toMatchObject({ enabled, maxNewTokens: 7 });
+    expect(settings.ignored).toEqual([ignored]);
+    expect(settings.failure).toBe('');
+  });
+
+  it('turns nothing on that it cannot read', async () => {
+    const keys = Object.entries(DEFAULTS)
+      .filter(([, value]) => typeof value === 'boolean')
+      .map(([key]) => [key, 'no']);
+    const { choices } = await settingsOf(Object.fromEntries(keys));
+    expect(choices).toMatchObject({
+      enabled: false,
+      automatic: false,
+      emptyCells: false,
+      markdown: false,
+      plainText: false,
+      outputs: false,
+      kernelFacts: false
+    });
+  });
+
+  it('leaves out what a list names, or all where it names nothing', async () => {
+    for (const offLanguages of ['julia', ['julia', 1]]) {
+      const settings = await settingsOf({ offLanguages });
+      expect(settings.ignored).toEqual(['offLanguages']);
+      expect(settings.choices).toMatchObject({
+        enabled: true,
+        offLanguages: ['julia']
+      });
+    }
+    for (const unreadable of [7, { julia: true }, null]) {
+      const user = { enabled: true, excluded: unreadable };
+      expect((await settingsOf(user)).choices.enabled).toBe(false);
+    }
+  });
+
+  it.each(['{"enabled": fal', '[]', 'true', ''])(
+    'is off where the text is no settings: %s',
+    async raw => {
+      const settings = await settingsOf(raw);
+      expect(settings.choices.enabled).toBe(false);
+      expect(settings.ignored).toEqual(['*']);
+    }
+  );
+
+  it('reads comments, as JupyterLab does', async () => {
+    const raw = '{\n// mine\n"enabled": false, "oldKey": 1}';
+    expect((await settingsOf(raw)).choices.enabled).toBe(false);
+  });
+
+  it("holds an administrator's defaults, but for wrong ones", async () => {
+    const settings = await settingsOf({}, { automatic: false, delay: 'x' });
+    expect(settings.choices).toMatchObject({ automatic: false, delay: 0 });
+    expect(settings.ignored).toEqual(['delay']);
+    expect((await settingsOf({}, { enabled: 'off' })).choices.enabled).toBe(
+      false
+    );
+  });
+
+  it('stores a change, and keeps what it did not know', async () => {
+    const registry = registryOf('{"enabled": false, "later": 1}');
+    const settings = new Settings(ID, registry);
+    await settings.ready;
+    const done = settings.set('enabled', true);
+    expect(settings.choices.enabled).toBe(true);
+    await done;
+    expect(registry.plugins[ID].data.user).toEqual({ enabled: true, later: 1 });
+    expect(settings.unkept).toBe('');
+  });
+
+  it('is off while it cannot be read, and on again by itself', async () => {
+    jest.useFakeTimers();
+    try {
+      let isThere = false;
+      const registry = registryOf('{}', {}, () => {
+        if (!isThere) {
+          throw new Error('Bad gateway');
+        }
+      });
+      const settings = new Settings(ID, registry);
+      expect(settings.choices.enabled).toBe(false);
+      await settings.ready;
+      expect(settings.failure).toBe('Bad gateway');
+      expect(settings.stop).toBe('off');
+      isThere = true;
+      await jest.advanceTimersByTimeAsync(2000);
+      expect(settings.failure).toBe('');
+      expect(settings.stop).toBeNull();
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it('holds for the page what cannot be stored', async () => {
+    const registry = registryOf('{}');
+    const settings = new Settings(ID, registry);
+    await settings.ready;
+    registry.connector.save = () => Promise.reject(new Error('Read-only'));
+    await settings.set('enabled', false);
+    expect(settings.choices.enabled).toBe(false);
+    expect(settings.unkept).toBe('Read-only');
+  });
+
+  it('snoozes for a time', async () => {
+    jest.useFakeTimers();
+    try {
+      const settings = new Settings(ID, null);
+      settings.snooze(300_000);
+      expect(settings.stop).toBe('snoozed');
+      jest.advanceTimersByTime(299_999);
+      expect(settings.stop).toBe('snoozed');
+      jest.advanceTimersByTime(1);
+      expect([settings.stop, settings.snoozedUntil]).toEqual([null, 0]);
+      settings.snooze(300_000);
+      settings.snooze(0);
+      expect(settings.stop).toBeNull();
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it.each([
+    ['a.py', null],
+    ['secrets/a.py', null],
+    ['.env', 'file'],
+    ['x/.env.local', 'file'],
+    ['x/ID_RSA.pub', 'file'],
+    ['x/server.PEM', 'file'],
+    ['my_secrets.ipynb', 'file'],
+    ['data.csv', 'file'],
+    ['keyboard.py', null]
+  ])('looks at the name %s', async (path, refusal) => {
+    const settings = await settingsOf({});
+    expect(settings.refusal(place({ path }))).toBe(refusal);
+  });
+
+  it('takes globs with a folder for paths, and broken ones for all', async () => {
+    const settings = await settingsOf({ excluded: ['private/**', ' ', ''] });
+    const at = (path: string) => settings.refusal(place({ path }));
+    expect([at('private/x/a.py'), at('a.py'), at('.env')]).toEqual([
+      'file',
+      null,
+      null
+    ]);
+    const long = await settingsOf({ excluded: ['*'.repeat(70_000)] });
+    expect(long.refusal(place())).toBe('file');
+  });
+
+  it('tells why nothing is suggested at a place', async () => {
+    const settings = await settingsOf({ offLanguages: ['r'] });
+    const of = (where: Partial<IWhere>) => settings.refusal(place(where));
+    const off = notebook({ santajupyter: { enabled: false } });
+    expect(of({ notebook: off })).toBe('notebook');
+    expect(of({ language: 'r' })).toBe('language');
+    expect(of({ language: 'plain', path: 'LICENSE' })).toBe('plain-text');
+    expect(of({ language: 'markdown', path: 'a.md' })).toBe('markdown');
+    expect(of({ type: 'markdown' })).toBe('markdown');
+    expect(of({ type: 'raw' })).toBe('raw');
+    expect(of({ tags: ['a', 'no-completions'] })).toBe('tag');
+    expect(of({ isReadOnly: true })).toBe('read-only');
+    settings.isProviderOn = false;
+    expect(of({})).toBe('off-in-completer');
+  });
+
+  it('turns a language off and on', async () => {
+    const settings = await settingsOf({ offLanguages: [' R '] });
+    await settings.toggleLanguage('python');
+    await settings.toggleLanguage('r');
+    expect(settings.choices.offLanguages).toEqual(['python']);
   });
 });

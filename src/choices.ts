@@ -1,0 +1,214 @@
+import type { ISettingRegistry } from '@jupyterlab/settingregistry';
+import type {
+  PartialJSONObject,
+  PartialJSONValue,
+  ReadonlyPartialJSONObject
+} from '@lumino/coreutils';
+
+import type { ICompletionRequest } from './server/protocol';
+
+/** What the user chose; `schema/plugin.json` describes each. */
+export interface IChoices {
+  enabled: boolean;
+  automatic: boolean;
+  onlySure: boolean;
+  holdToShow: boolean;
+  mode: ICompletionRequest['mode'];
+  maxNewTokens: number;
+  temperature: number;
+  delay: number;
+  restDelay: number;
+  emptyCells: boolean;
+  alternatives: number;
+  markdown: boolean;
+  plainText: boolean;
+  offLanguages: string[];
+  excluded: string[];
+  outputs: boolean;
+  kernelFacts: boolean;
+  announce: boolean;
+}
+
+export const DEFAULTS: IChoices = {
+  enabled: true,
+  automatic: true,
+  onlySure: false,
+  holdToShow: false,
+  mode: 'auto',
+  maxNewTokens: 64,
+  temperature: 0,
+  delay: 0,
+  restDelay: 400,
+  emptyCells: true,
+  alternatives: 3,
+  markdown: false,
+  plainText: false,
+  offLanguages: [],
+  excluded: [
+    '.env',
+    '.env.*',
+    '*.env',
+    '*.pem',
+    '*.key',
+    '*.p12',
+    '*.pfx',
+    '*.kdbx',
+    'id_rsa*',
+    'id_dsa*',
+    'id_ecdsa*',
+    'id_ed25519*',
+    '.netrc',
+    '.pgpass',
+    '.npmrc',
+    '.pypirc',
+    '.htpasswd',
+    '*secret*',
+    '*credential*',
+    '*password*',
+    '*.csv',
+    '*.tsv',
+    '*.log'
+  ],
+  outputs: false,
+  kernelFacts: true,
+  announce: true
+};
+
+/** What stands for a value that can't be read: the one with which the least is sent and shown. */
+const CLOSED: Partial<IChoices> = {
+  enabled: false,
+  automatic: false,
+  onlySure: true,
+  holdToShow: true,
+  emptyCells: false,
+  markdown: false,
+  plainText: false,
+  outputs: false,
+  kernelFacts: false
+};
+
+type Plugin = ISettingRegistry.IPlugin;
+type Validator = ISettingRegistry['validator'];
+type Properties = NonNullable<ISettingRegistry.ISchema['properties']>;
+
+/** The choices in settings that were loaded; other keys are nothing to us. */
+export function chosen(composite: ReadonlyPartialJSONObject): IChoices {
+  const known = Object.keys(DEFAULTS).filter(key => key in composite);
+  return {
+    ...DEFAULTS,
+    ...Object.fromEntries(known.map(key => [key, composite[key]]))
+  };
+}
+
+/**
+ * What JupyterLab is to load for a plugin, and the keys that are ignored.
+ *
+ * JupyterLab, and its server without a word, reject all of a user's settings where
+ * one has a wrong value, so that the defaults hold. Hence the schema's `properties`
+ * let everything pass, and its `definitions` say what may be there: they are put
+ * together here, and what doesn't fit is replaced, key by key.
+ */
+export function mended(
+  plugin: Plugin,
+  validator: Validator
+): { plugin: Plugin; ignored: string[] } {
+  const types = (plugin.schema.definitions ?? {}) as Properties;
+  const fits = (key: string, value: PartialJSONValue) =>
+    validator.validateData(probe(plugin, key, value, types[key]), false) ===
+    null;
+  // An administrator's defaults may be wrong, too.
+  const defaults = readable(defaultsOf(plugin), types, fits);
+  const user = parsed(plugin, validator);
+  const own = user
+    ? readable(user, types, fits)
+    : { kept: { enabled: false }, ignored: [WHOLE_FILE] };
+  const properties = { ...plugin.schema.properties };
+  for (const [key, type] of Object.entries(types)) {
+    const value = defaults.kept[key] ?? DEFAULTS[key as keyof IChoices];
+    properties[key] = { ...properties[key], ...type, default: value };
+  }
+  return {
+    plugin: {
+      ...plugin,
+      raw: own.ignored.length > 0 ? JSON.stringify(own.kept) : plugin.raw,
+      schema: { ...plugin.schema, properties }
+    },
+    ignored: [...new Set([...defaults.ignored, ...own.ignored])]
+  };
+}
+
+/** Stands for all keys where the text is no JSON. */
+const WHOLE_FILE = '*';
+
+/** The values that can be used, and the keys of those that can't; what is unknown does no harm. */
+function readable(
+  values: PartialJSONObject,
+  types: Properties,
+  fits: (key: string, value: PartialJSONValue) => boolean
+): { kept: PartialJSONObject; ignored: string[] } {
+  const kept: PartialJSONObject = {};
+  const closed: PartialJSONObject = {};
+  const ignored: string[] = [];
+  for (const [key, value = null] of Object.entries(values)) {
+    if (key in types && fits(key, value)) {
+      kept[key] = value;
+      continue;
+    }
+    ignored.push(key);
+    if (key in types) {
+      Object.assign(closed, safe(key, value));
+    } else {
+      kept[key] = value;
+    }
+  }
+  return { kept: { ...kept, ...closed }, ignored };
+}
+
+/** What stands for a value of the wrong kind: with it least is sent and shown. */
+function safe(key: string, value: PartialJSONValue): PartialJSONObject {
+  if (!Array.isArray(DEFAULTS[key as keyof IChoices])) {
+    return key in CLOSED ? { [key]: CLOSED[key as keyof IChoices] } : {};
+  }
+  const names = [value].flat().filter(name => typeof name === 'string');
+  // Where nobody can tell what is left out, all is.
+  return names.length > 0 ? { [key]: names } : { enabled: false };
+}
+
+function defaultsOf({ schema }: Plugin): PartialJSONObject {
+  return Object.fromEntries(
+    Object.entries(schema.properties ?? {}).map(([key, property]) => [
+      key,
+      property.default
+    ])
+  );
+}
+
+/** The user's values, read by JupyterLab's own parser; null where the text can't be. */
+function parsed(
+  plugin: Plugin,
+  validator: Validator
+): PartialJSONObject | null {
+  const text = {
+    ...plugin,
+    id: `${plugin.id}.text`,
+    schema: { type: 'object' }
+  };
+  return validator.validateData(text as Plugin)
+    ? null
+    : (text.data.user as PartialJSONObject);
+}
+
+/** Settings with one value in them. */
+function probe(
+  plugin: Plugin,
+  key: string,
+  value: PartialJSONValue,
+  type: Properties[string]
+): Plugin {
+  return {
+    ...plugin,
+    id: `${plugin.id}.${key}`,
+    raw: JSON.stringify({ [key]: value }),
+    schema: { type: 'object', properties: { [key]: type } }
+  };
+}
