@@ -133,15 +133,6 @@ export class Settings {
     }
   }
 
-  /** Whether suggestions are wanted in a language, and in the notebook if it is one. */
-  areWantedIn(language: string, notebook: Metadata | null): boolean {
-    return (
-      this.stop === null &&
-      !this.isLanguageOff(language) &&
-      this.isNotebookOn(notebook)
-    );
-  }
-
   /** Why nothing is suggested anywhere; null: it is. */
   get stop(): Stop | null {
     return !this._choices.enabled

@@ -66,21 +66,19 @@ describe('Settings', () => {
   it('leave out languages, however they are spelt', async () => {
     const settings = await settingsOf({ offLanguages: ['Julia', ' r '] });
     const languages = ['python', 'julia', 'r', 'rust'];
-    expect(languages.map(name => settings.areWantedIn(name, null))).toEqual([
-      true,
-      false,
-      false,
-      true
+    expect(languages.filter(name => settings.isLanguageOff(name))).toEqual([
+      'julia',
+      'r'
     ]);
   });
 
   it('let each notebook choose, and nothing where all is off', async () => {
     const off = notebook({ santajupyter: { enabled: false } });
     const on = await settingsOf({});
-    expect(on.areWantedIn('python', off)).toBe(false);
-    expect(on.areWantedIn('python', notebook())).toBe(true);
+    expect(on.refusal(place({ notebook: off }))).toBe('notebook');
+    expect(on.refusal(place({ notebook: notebook() }))).toBeNull();
     const none = await settingsOf({ enabled: false });
-    expect(none.areWantedIn('python', notebook())).toBe(false);
+    expect(none.refusal(place({ notebook: notebook() }))).toBe('off');
   });
 
   it('take what a notebook says and nobody understands for a no', async () => {

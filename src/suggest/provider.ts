@@ -16,16 +16,14 @@ import type { SantaApi } from '../server/api';
 import type { IServerWatch } from '../server/monitor';
 import {
   activeEditor,
-  activeLanguage,
-  activeType,
   currentPlace,
   currentRequest,
   isComposing,
   notebookContext,
-  notebookModel,
   requestPlace,
   surroundings
 } from '../document/context';
+import { whereIs } from '../document/where';
 import type { Ghosts, IGhostItem } from '../jupyterlab/ghosts';
 import { santaIcon } from '../icon';
 import type { KernelFacts } from '../document/kernelfacts';
@@ -88,7 +86,7 @@ export class SantaProvider implements IInlineCompletionProvider {
 
   /** Hears from JupyterLab what its own settings say of us. */
   configure(settings: { [property: string]: JSONValue } | undefined): void {
-    this._isOn = settings?.enabled !== false;
+    this._settings.isProviderOn = settings?.enabled !== false;
   }
 
   async fetch(
@@ -293,16 +291,9 @@ export class SantaProvider implements IInlineCompletionProvider {
   }
 
   private _wanted(widget: Widget, automatic: boolean): boolean {
-    const { choices } = this._settings;
-    const type = activeType(widget);
     return (
-      this._isOn &&
-      this._settings.areWantedIn(
-        activeLanguage(widget),
-        notebookModel(widget)
-      ) &&
-      (choices.automatic || !automatic) &&
-      (type === 'code' || (type === 'markdown' && choices.markdown)) &&
+      this._settings.refusal(whereIs(widget)) === null &&
+      (this._settings.choices.automatic || !automatic) &&
       this._watch.mayAsk(automatic)
     );
   }
@@ -493,7 +484,6 @@ export class SantaProvider implements IInlineCompletionProvider {
   private _asked = new Signal<this, ICompletionRequest>(this);
   private _call = 0;
   private _current: Reply | null = null;
-  private _isOn = true;
   private _lastAround = '';
   private _model: string | null = null;
   private _others = new AbortController();

@@ -20,13 +20,11 @@ jest.mock('@jupyterlab/completer', () => ({
   InlineCompletionTriggerKind: { Invoke: 0, Automatic: 1 }
 }));
 jest.mock('../../icon', () => ({ santaIcon: null }));
+jest.mock('../../document/where', () => ({ whereIs: () => 'here' }));
 jest.mock('../../document/context', () => ({
   activeEditor: () => editor,
-  activeLanguage: () => 'python',
-  activeType: () => 'code',
   currentPlace: () => editor.place,
   isComposing: () => editor.composing,
-  notebookModel: () => null,
   currentRequest: () => ({ text: editor.place.prefix, offset: 0 }),
   requestPlace: () => editor.place,
   surroundings: () => editor.around,
@@ -62,7 +60,8 @@ function setUp() {
       temperature: 0,
       alternatives: 3
     },
-    areWantedIn: jest.fn(() => true)
+    isProviderOn: true,
+    refusal: jest.fn((): string | null => null)
   };
   const ghosts = { tidy: jest.fn(), dismiss: jest.fn() };
   const watch = {
@@ -327,9 +326,9 @@ describe('SantaProvider', () => {
     await pause();
     asked[0].end('bc');
     expect((await list).items).toMatchObject([{ insertText: 'bc' }]);
-    settings.areWantedIn.mockReturnValueOnce(false);
+    settings.refusal.mockReturnValueOnce('file');
     expect((await type(provider, 'b', 0)).items).toEqual([]);
-    expect(settings.areWantedIn).toHaveBeenLastCalledWith('python', null);
+    expect(settings.refusal).toHaveBeenLastCalledWith('here');
     watch.mayAsk = () => false;
     expect((await type(provider, 'c', 0)).items).toEqual([]);
     expect(asked.length).toBe(1);
@@ -386,7 +385,9 @@ describe('SantaProvider', () => {
     expect(await provider.upcoming(widget)).toBeNull();
     settings.choices.automatic = true;
     provider.configure({ enabled: false });
-    expect(await provider.upcoming(widget)).toBeNull();
+    expect(settings.isProviderOn).toBe(false);
+    provider.configure(undefined);
+    expect(settings.isProviderOn).toBe(true);
   });
 
   it('knows where the cursor rests without an answer', async () => {
