@@ -11,140 +11,205 @@ import { IConsoleTracker } from '@jupyterlab/console';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStatusBar } from '@jupyterlab/statusbar';
-import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import type { Widget } from '@lumino/widgets';
+import {
+  ITranslator,
+  nullTranslator,
+  type TranslationBundle
+} from '@jupyterlab/translation';
+import { Token } from '@lumino/coreutils';
 
-import { addAcceptCommands } from './jupyterlab/accept';
-import { SantaApi } from './server/api';
-import { watchBlankLines, watchEmptyEditors } from './jupyterlab/blanklines';
-import { activeEditor } from './document/context';
 import { answerKernels } from './commands/bridge';
 import { CodeCommands } from './commands/codecommands';
 import { addCommands } from './commands/commands';
-import { Figures } from './ui/figures';
-import { Ghosts } from './jupyterlab/ghosts';
 import { KernelFacts } from './document/kernelfacts';
+import { addAcceptCommands } from './jupyterlab/accept';
+import { Ghosts } from './jupyterlab/ghosts';
+import { Completers } from './jupyterlab/internals';
+import { SantaApi } from './server/api';
 import { Monitor } from './server/monitor';
+import { Settings } from './settings';
+import { SantaProvider } from './suggest/provider';
+import { suggestAtRests } from './suggest/rests';
+import { Session } from './suggest/session';
+import { Warmup } from './suggest/warmup';
+import { Figures } from './ui/figures';
 import { Notices } from './ui/notices';
 import { panelOpener } from './ui/panel';
-import { SantaProvider } from './suggest/provider';
-import { Settings } from './settings';
 import { StatusItem } from './ui/status';
-import { Warmup } from './suggest/warmup';
 
 const PLUGIN_ID = 'santajupyter:plugin';
 
-const plugin: JupyterFrontEndPlugin<void> = {
+/** What all the other plugins need. */
+interface IBase {
+  api: SantaApi;
+  monitor: Monitor;
+  settings: Settings;
+  trans: TranslationBundle;
+}
+const IBase = new Token<IBase>('santajupyter:IBase');
+
+interface ISuggestions {
+  ghosts: Ghosts;
+  session: Session;
+}
+const ISuggestions = new Token<ISuggestions>('santajupyter:ISuggestions');
+
+/** Opens the panel; resolves when it is there. */
+type IPanel = () => Promise<void>;
+const IPanel = new Token<IPanel>('santajupyter:IPanel');
+
+const base: JupyterFrontEndPlugin<IBase> = {
   id: PLUGIN_ID,
-  description: 'Suggests code from a model on the computer of your kernels.',
+  description:
+    'The settings of santajupyter and its server; all its other plugins need it.',
   autoStart: true,
-  requires: [ICompletionProviderManager],
-  optional: [
-    IInlineCompleterFactory,
-    ISettingRegistry,
-    ITranslator,
-    ICommandPalette,
-    IStatusBar,
-    INotebookTracker,
-    IConsoleTracker
-  ],
-  // JupyterLab asks for the providers once, as it starts: nothing here may wait.
+  provides: IBase,
+  optional: [ISettingRegistry, ITranslator],
   activate: (
     app: JupyterFrontEnd,
-    manager: ICompletionProviderManager,
-    factory: IInlineCompleterFactory | null,
     registry: ISettingRegistry | null,
-    translator: ITranslator | null,
-    palette: ICommandPalette | null,
-    statusBar: IStatusBar | null,
-    notebooks: INotebookTracker | null,
-    consoles: IConsoleTracker | null
-  ): void => {
+    translator: ITranslator | null
+  ): IBase => {
     const trans = (translator ?? nullTranslator).load('santajupyter');
     const api = new SantaApi(app.serviceManager.serverSettings);
     const settings = new Settings(PLUGIN_ID, registry);
     const monitor = new Monitor(api, new Notices(trans));
-    const ghosts = new Ghosts(factory);
+    return { api, monitor, settings, trans };
+  }
+};
+
+const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
+  id: 'santajupyter:suggestions',
+  description: 'Suggests code from a model on the computer of your kernels.',
+  autoStart: true,
+  provides: ISuggestions,
+  requires: [IBase, ICompletionProviderManager],
+  optional: [IInlineCompleterFactory, INotebookTracker],
+  // JupyterLab asks for the providers once, as it starts: nothing here may wait.
+  activate: (
+    app: JupyterFrontEnd,
+    { api, monitor, settings, trans }: IBase,
+    manager: ICompletionProviderManager,
+    factory: IInlineCompleterFactory | null,
+    notebooks: INotebookTracker | null
+  ): ISuggestions => {
+    const completers = new Completers(factory);
+    const ghosts = new Ghosts(completers);
     const facts = new KernelFacts(settings);
-    const provider = new SantaProvider(api, settings, ghosts, monitor, facts);
-    manager.registerInlineProvider(provider);
-    const suggest = (widget: Widget | null) => {
-      if (widget) {
-        provider.unasked(() => manager.inline?.invoke(widget.id));
-      }
-    };
-    const here = () => app.shell.currentWidget;
-    const delay = () => settings.choices.restDelay;
+    const session = new Session(api, settings, ghosts, monitor, facts);
+    manager.registerInlineProvider(new SantaProvider(session, settings));
     ghosts.others = async () => {
-      const widget = here();
-      return widget ? provider.others(widget) : [];
+      const widget = app.shell.currentWidget;
+      return widget ? session.others(widget) : [];
     };
     if (factory) {
-      addAcceptCommands(app, factory, ghosts, trans);
-      watchBlankLines(factory, {
-        delay,
-        knows: () => {
-          const widget = here();
-          return widget !== null && provider.knows(widget);
-        },
-        suggest: () => suggest(here())
-      });
-      watchEmptyEditors(app.shell.node, {
-        delay,
-        editor: () => {
-          const widget = here();
-          return widget && notebooks?.has(widget) ? activeEditor(widget) : null;
-        },
-        suggest: () => {
-          // Who only looks at a cell doesn't want a model loaded.
-          if (settings.choices.emptyCells && monitor.isReady) {
-            suggest(here());
-          }
-        }
+      addAcceptCommands(app, completers, ghosts, trans);
+      suggestAtRests({
+        shell: app.shell,
+        completers,
+        notebooks,
+        monitor,
+        session,
+        settings,
+        invoke: widget => manager.inline?.invoke(widget.id)
       });
     }
-    // Without a factory there is no ghost text to prepare for.
-    const warmup = new Warmup(api, provider, monitor, () =>
-      factory ? here() : null
-    );
+    return { ghosts, session };
+  }
+};
+
+const warmUp: JupyterFrontEndPlugin<void> = {
+  id: 'santajupyter:warm-up',
+  description:
+    'Has the model read the notebook where you rest, before the first key.',
+  autoStart: true,
+  // Without JupyterLab's factory there is no ghost text to prepare for.
+  requires: [IBase, ISuggestions, IInlineCompleterFactory],
+  optional: [INotebookTracker],
+  activate: (
+    app: JupyterFrontEnd,
+    { api, monitor }: IBase,
+    { session }: ISuggestions,
+    _factory: IInlineCompleterFactory,
+    notebooks: INotebookTracker | null
+  ): void => {
+    const here = () => app.shell.currentWidget;
+    const warmup = new Warmup(api, session, monitor, here);
     const warm = () => warmup.soon();
     app.shell.node.addEventListener('focusin', warm);
     notebooks?.activeCellChanged.connect(warm);
     NotebookActions.executed.connect(warm);
-    let serving: string | null = null;
-    monitor.stateChanged.connect(() => {
-      if (monitor.serving === serving) {
-        return;
-      }
-      serving = monitor.serving;
-      const widget = here();
-      // The model that was waited for may know what the one before it didn't.
-      if (
-        serving &&
-        widget &&
-        activeEditor(widget)?.hasFocus() &&
-        provider.isUnanswered(widget)
-      ) {
-        suggest(widget);
-      } else {
-        warmup.anew();
-      }
-    });
-    if (notebooks) {
-      answerKernels({ notebooks, consoles, settings });
-    }
+    monitor.servingChanged.connect(() => warmup.anew());
+  }
+};
+
+const kernelBridge: JupyterFrontEndPlugin<void> = {
+  id: 'santajupyter:kernel-bridge',
+  description: 'Does what the buttons of the magics ask for.',
+  autoStart: true,
+  requires: [IBase, INotebookTracker],
+  optional: [IConsoleTracker],
+  activate: (
+    _app: JupyterFrontEnd,
+    { settings }: IBase,
+    notebooks: INotebookTracker,
+    consoles: IConsoleTracker | null
+  ): void => answerKernels({ notebooks, consoles, settings })
+};
+
+const status: JupyterFrontEndPlugin<IPanel> = {
+  id: 'santajupyter:status',
+  description: "The model's state in the status bar, and a panel for it.",
+  autoStart: true,
+  provides: IPanel,
+  requires: [IBase],
+  optional: [ISuggestions, IStatusBar],
+  activate: (
+    app: JupyterFrontEnd,
+    { monitor, settings, trans }: IBase,
+    suggestions: ISuggestions | null,
+    statusBar: IStatusBar | null
+  ): IPanel => {
     const figures = new Figures();
-    ghosts.shown.connect(() => figures.shown());
-    ghosts.accepted.connect((_, { text }) => figures.accepted(text));
-    const focusDocument = () => app.shell.currentWidget?.activate();
+    suggestions?.ghosts.shown.connect(() => figures.shown());
+    suggestions?.ghosts.accepted.connect((_, { text }) =>
+      figures.accepted(text)
+    );
     const openPanel = panelOpener({
       monitor,
       settings,
       figures,
       trans,
-      focusDocument
+      focusDocument: () => app.shell.currentWidget?.activate()
     });
-    const code = new CodeCommands(app.shell, manager, provider, api, trans);
+    statusBar?.registerStatusItem(PLUGIN_ID, {
+      item: new StatusItem(monitor, trans, openPanel),
+      align: 'right',
+      rank: 900,
+      isActive: () => monitor.status !== null,
+      activeStateChanged: monitor.stateChanged
+    });
+    return openPanel;
+  }
+};
+
+const commands: JupyterFrontEndPlugin<void> = {
+  id: 'santajupyter:commands',
+  description:
+    'Commands for the model, for suggestions, and for code that is there.',
+  autoStart: true,
+  requires: [IBase, ISuggestions, ICompletionProviderManager],
+  optional: [IPanel, ICommandPalette, INotebookTracker],
+  activate: (
+    app: JupyterFrontEnd,
+    { api, monitor, settings, trans }: IBase,
+    { session }: ISuggestions,
+    manager: ICompletionProviderManager,
+    openPanel: IPanel | null,
+    palette: ICommandPalette | null,
+    notebooks: INotebookTracker | null
+  ): void => {
+    const code = new CodeCommands(app.shell, manager, session, api, trans);
     addCommands({
       app,
       palette,
@@ -155,14 +220,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       openPanel,
       trans
     });
-    statusBar?.registerStatusItem(PLUGIN_ID, {
-      item: new StatusItem(monitor, trans, openPanel),
-      align: 'right',
-      rank: 900,
-      isActive: () => monitor.status !== null,
-      activeStateChanged: monitor.stateChanged
-    });
   }
 };
 
-export default plugin;
+export default [base, suggestions, warmUp, kernelBridge, status, commands];

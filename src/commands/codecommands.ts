@@ -18,7 +18,7 @@ import type { IPlace } from '../document/types';
 import { type SantaApi } from '../server/api';
 import { belowComment, type ITarget } from './belowcomment';
 import { activeEditor } from '../document/context';
-import type { SantaProvider } from '../suggest/provider';
+import type { Session } from '../suggest/session';
 import type { Reply, Run } from '../suggest/reply';
 
 const MESSAGE_TIME = 5000;
@@ -41,7 +41,7 @@ export class CodeCommands {
   constructor(
     private readonly _shell: JupyterFrontEnd.IShell,
     private readonly _manager: ICompletionProviderManager,
-    private readonly _provider: SantaProvider,
+    private readonly _session: Session,
     private readonly _api: SantaApi,
     private readonly _trans: TranslationBundle
   ) {}
@@ -52,7 +52,7 @@ export class CodeCommands {
     return (
       !!editor &&
       editor.getOption('readOnly') !== true &&
-      this._provider.mayAsk(widget)
+      this._session.mayAsk(widget)
     );
   }
 
@@ -181,7 +181,7 @@ export class CodeCommands {
 
   private _begin(spot: ISpot, place: IPlace, run: Run): Reply {
     spot.editor.focus();
-    const reply = this._provider.begin(spot.widget, place, run);
+    const reply = this._session.begin(spot.widget, place, run);
     void endWithEscape(reply);
     return reply;
   }
@@ -191,7 +191,7 @@ export class CodeCommands {
     text: string,
     index: number
   ): ICompletionRequest {
-    return this._provider.order(widget, {
+    return this._session.order(widget, {
       text,
       offset: Text.jsIndexToCharIndex(index, text),
       mimeType: editor.model.mimeType

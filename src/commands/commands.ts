@@ -27,7 +27,8 @@ export interface ICommandParts {
   settings: Settings;
   notebooks: INotebookTracker | null;
   code: CodeCommands;
-  openPanel: () => Promise<void>;
+  /** Null: there is no panel. */
+  openPanel: (() => Promise<void>) | null;
   trans: TranslationBundle;
 }
 
@@ -68,12 +69,14 @@ export function addCommands({
       ),
       {
         autoClose: 10000,
-        actions: [
-          {
-            label: trans.__('Choose a Model'),
-            callback: () => void openPanel()
-          }
-        ]
+        actions: openPanel
+          ? [
+              {
+                label: trans.__('Choose a Model'),
+                callback: () => void openPanel()
+              }
+            ]
+          : []
       }
     );
   };
@@ -129,10 +132,12 @@ export function addCommands({
       }
     }
   });
-  commands.addCommand(CommandIDs.status, {
-    label: trans.__('Show the Code Completion Model'),
-    execute: openPanel
-  });
+  if (openPanel) {
+    commands.addCommand(CommandIDs.status, {
+      label: trans.__('Show the Code Completion Model'),
+      execute: openPanel
+    });
+  }
   const renew = () => {
     commands.notifyCommandChanged(CommandIDs.enable);
     commands.notifyCommandChanged(CommandIDs.toggle);
@@ -147,6 +152,8 @@ export function addCommands({
   });
   notebooks?.currentChanged.connect(renew);
   for (const command of Object.values(CommandIDs)) {
-    palette?.addItem({ command, category: trans.__('SantaJupyter') });
+    if (commands.hasCommand(command)) {
+      palette?.addItem({ command, category: trans.__('SantaJupyter') });
+    }
   }
 }

@@ -57,14 +57,6 @@ export function notebookModel(widget: Widget): INotebookModel | null {
   return widget instanceof NotebookPanel ? widget.content.model : null;
 }
 
-/** Whether an input method is in the middle of a word. */
-export function isComposing(widget: Widget): boolean {
-  const editor = activeEditor(widget) as {
-    editor?: { compositionStarted?: boolean };
-  } | null;
-  return editor?.editor?.compositionStarted === true;
-}
-
 /** Where the cursor is now; null while text is selected, there are several cursors or no editor. */
 export function currentPlace(widget: Widget): IPlace | null {
   const editor = activeEditor(widget);

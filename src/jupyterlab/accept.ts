@@ -1,5 +1,4 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import type { IInlineCompleterFactory } from '@jupyterlab/completer';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import {
   CommandToolbarButton,
@@ -9,6 +8,7 @@ import {
 
 import { activeEditor } from '../document/context';
 import type { Ghosts } from './ghosts';
+import type { Completers } from './internals';
 
 export const AcceptIDs = {
   word: 'santajupyter:accept-word',
@@ -19,7 +19,7 @@ export const AcceptIDs = {
 /** The commands for a part of the ghost text; their keys are in `schema/plugin.json`. */
 export function addAcceptCommands(
   app: JupyterFrontEnd,
-  factory: IInlineCompleterFactory,
+  completers: Completers,
   ghosts: Ghosts,
   trans: TranslationBundle
 ): void {
@@ -37,13 +37,13 @@ export function addAcceptCommands(
     label: trans.__('Dismiss the Suggestion'),
     execute: () => ghosts.dismiss(editor())
   });
-  addButtons(commands, factory, trans);
+  addButtons(commands, completers, trans);
 }
 
 /** Buttons beside JupyterLab's own in the ghost's toolbar; like those they show their keys. */
 function addButtons(
   commands: JupyterFrontEnd['commands'],
-  factory: IInlineCompleterFactory,
+  completers: Completers,
   trans: TranslationBundle
 ): void {
   const buttons = [
@@ -58,11 +58,9 @@ function addButtons(
     const binding = commands.keyBindings.find(({ command }) => command === id);
     return binding?.keys.map(key => key.replaceAll(' ', '+')).join(' ') ?? '';
   };
-  const make = factory.factory.bind(factory);
-  factory.factory = options => {
-    const completer = make(options);
+  completers.made.connect((_, completer) => {
     for (const { id, ...looks } of buttons) {
-      completer.toolbar.addItem(
+      completer.addButton(
         id,
         new CommandToolbarButton({
           ...looks,
@@ -72,8 +70,7 @@ function addButtons(
         })
       );
     }
-    return completer;
-  };
+  });
   commands.keyBindingChanged.connect((_, { binding: { command } }) => {
     if (buttons.some(({ id }) => id === command)) {
       commands.notifyCommandChanged(command);

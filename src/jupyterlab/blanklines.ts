@@ -1,11 +1,6 @@
 import type { CodeEditor } from '@jupyterlab/codeeditor';
-import type {
-  IInlineCompleterFactory,
-  InlineCompleter
-} from '@jupyterlab/completer';
 
-type Model = NonNullable<InlineCompleter['model']>;
-type TextChange = Parameters<Model['handleTextChange']>[0];
+import type { Completer, Completers, TextChange } from './internals';
 
 /** Who suggests something where the cursor is. */
 interface ISuggester {
@@ -29,15 +24,10 @@ interface IEditorSuggester extends ISuggester {
  * providers while the user types, but never on a blank line.
  */
 export function watchBlankLines(
-  factory: IInlineCompleterFactory,
+  completers: Completers,
   suggester: ILineSuggester
 ): void {
-  const make = factory.factory.bind(factory);
-  factory.factory = options => {
-    const completer = make(options);
-    watch(completer, suggester);
-    return completer;
-  };
+  completers.made.connect((_, completer) => watch(completer, suggester));
 }
 
 /** Asks when the user rests in an empty editor that just got the focus. */
@@ -58,11 +48,7 @@ export function watchEmptyEditors(
   });
 }
 
-function watch(completer: InlineCompleter, suggester: ILineSuggester): void {
-  const { model } = completer;
-  if (!model) {
-    return;
-  }
+function watch(completer: Completer, suggester: ILineSuggester): void {
   let timer = 0;
   /** Whether the blank line is one that the user just made, perhaps with another indentation since. */
   let isNew = false;
@@ -84,14 +70,12 @@ function watch(completer: InlineCompleter, suggester: ILineSuggester): void {
       );
     }
   };
-  const handle = model.handleTextChange.bind(model);
-  model.handleTextChange = change => {
-    handle(change);
+  completer.textChanged.connect((_, change) => {
     isNew ||= addsLine(change);
     window.clearTimeout(timer);
     // The editor is in the middle of its update.
     timer = window.setTimeout(look, 0);
-  };
+  });
 }
 
 function addsLine(change: TextChange): boolean {

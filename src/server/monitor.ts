@@ -1,5 +1,6 @@
 import { VDomModel } from '@jupyterlab/ui-components';
 import { Poll } from '@lumino/polling';
+import { type ISignal, Signal } from '@lumino/signaling';
 
 import { type IStatus, ServerError } from './protocol';
 import { type SantaApi } from './api';
@@ -59,6 +60,11 @@ export class Monitor extends VDomModel implements IServerWatch {
 
   get serving(): string | null {
     return this._status?.serving ?? null;
+  }
+
+  /** Emits when another model answers, or none. */
+  get servingChanged(): ISignal<this, void> {
+    return this._servingChanged;
   }
 
   /** Whether the model that was chosen is loaded, as far as known. */
@@ -194,8 +200,7 @@ export class Monitor extends VDomModel implements IServerWatch {
       this._learn(await this._api.status());
     } catch (error) {
       this._lost = true;
-      this._status = null;
-      this.stateChanged.emit();
+      this._set(null);
       if (error instanceof ServerError && error.isAbsent) {
         this._giveUp();
       } else {
@@ -207,11 +212,19 @@ export class Monitor extends VDomModel implements IServerWatch {
 
   private _learn(status: IStatus): void {
     this._lost = false;
-    this._status = status;
-    this.stateChanged.emit();
+    this._set(status);
     this._notices.terms(status);
     this._notices.model(status);
     this._setInterval();
+  }
+
+  private _set(status: IStatus | null): void {
+    const { serving } = this;
+    this._status = status;
+    this.stateChanged.emit();
+    if (this.serving !== serving) {
+      this._servingChanged.emit();
+    }
   }
 
   private _setInterval(): void {
@@ -239,6 +252,7 @@ export class Monitor extends VDomModel implements IServerWatch {
   private _pausedUntil = 0;
   private _poll: Poll;
   private _refusal = '';
+  private _servingChanged = new Signal<this, void>(this);
   private _status: IStatus | null = null;
   private _thinking = false;
   private _watched = false;

@@ -3,7 +3,7 @@ import type { Widget } from '@lumino/widgets';
 import type { ICompletionRequest } from '../server/protocol';
 import type { SantaApi } from '../server/api';
 import type { Monitor } from '../server/monitor';
-import type { SantaProvider } from './provider';
+import type { Session } from './session';
 
 /** Milliseconds that the user must rest: who passes through cells types in none of them. */
 const REST = 150;
@@ -15,11 +15,11 @@ const REST = 150;
 export class Warmup {
   constructor(
     private readonly _api: SantaApi,
-    private readonly _provider: SantaProvider,
+    private readonly _session: Session,
     private readonly _monitor: Pick<Monitor, 'isReady'>,
     private readonly _widget: () => Widget | null
   ) {
-    _provider.asked.connect((_, request) => this._yield(request));
+    _session.asked.connect((_, request) => this._yield(request));
   }
 
   /** The user may have come to another place. */
@@ -39,7 +39,7 @@ export class Warmup {
     if (!request || promptOf(request) === this._read) {
       return;
     }
-    if (this._provider.isAsking) {
+    if (this._session.isAsking) {
       this.soon();
       return;
     }
@@ -53,7 +53,7 @@ export class Warmup {
     const widget = this._widget();
     return widget?.node.contains(document.activeElement) &&
       this._monitor.isReady
-      ? this._provider.upcoming(widget)
+      ? this._session.upcoming(widget)
       : null;
   }
 

@@ -1,12 +1,10 @@
-import type {
-  IInlineCompleterFactory,
-  InlineCompleter
-} from '@jupyterlab/completer';
+import { Signal } from '@lumino/signaling';
 
 import {
   watchBlankLines,
   watchEmptyEditors
 } from '../../jupyterlab/blanklines';
+import type { Completers, TextChange } from '../../jupyterlab/internals';
 
 /** A completer whose editor has `text` with the cursor at its end. */
 function setUp(knows = false) {
@@ -22,17 +20,18 @@ function setUp(knows = false) {
       return { start: end, end };
     }
   };
-  const model = { handleTextChange: jest.fn() };
-  const factory = {
-    factory: () =>
-      ({ editor, model, isActive: false }) as unknown as InlineCompleter
-  } as IInlineCompleterFactory;
+  const textChanged = new Signal<object, TextChange>({});
+  const made = new Signal<object, object>({});
   const suggest = jest.fn();
-  watchBlankLines(factory, { suggest, delay: () => 400, knows: () => knows });
-  factory.factory({});
+  watchBlankLines({ made } as unknown as Completers, {
+    suggest,
+    delay: () => 400,
+    knows: () => knows
+  });
+  made.emit({ editor, isActive: false, textChanged });
   const type = (text: string) => {
     editor.text += text;
-    model.handleTextChange({ sourceChange: [{ insert: text }] });
+    textChanged.emit({ sourceChange: [{ insert: text }] });
   };
   return { editor, suggest, type };
 }

@@ -11,6 +11,7 @@ import {
   type IAccepted,
   type ISuggestion
 } from '../../jupyterlab/ghosts';
+import { Completers } from '../../jupyterlab/internals';
 
 jest.mock('../../document/context', () => ({
   placeIn: ({ text }: { text: string }) => ({ prefix: text, suffix: '' })
@@ -77,7 +78,7 @@ function setUp() {
   const factory = {
     factory: () => completer as unknown as InlineCompleter
   } as IInlineCompleterFactory;
-  const ghosts = new Ghosts(factory);
+  const ghosts = new Ghosts(new Completers(factory));
   factory.factory({});
   const shown: string[] = [];
   const accepted: IAccepted[] = [];

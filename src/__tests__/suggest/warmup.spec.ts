@@ -3,7 +3,7 @@ import type { Widget } from '@lumino/widgets';
 
 import type { ICompletionRequest } from '../../server/protocol';
 import type { SantaApi } from '../../server/api';
-import type { SantaProvider } from '../../suggest/provider';
+import type { Session } from '../../suggest/session';
 import { Warmup } from '../../suggest/warmup';
 
 type Warm = { request: ICompletionRequest; signal: AbortSignal };
@@ -17,7 +17,7 @@ function setUp() {
       return Promise.resolve();
     })
   };
-  const provider = {
+  const session = {
     asked: new Signal<object, ICompletionRequest>({}),
     isAsking: false,
     upcoming: jest.fn()
@@ -26,16 +26,16 @@ function setUp() {
   const user = { widget: { node: document.body } as unknown as Widget | null };
   const warmup = new Warmup(
     api as unknown as SantaApi,
-    provider as unknown as SantaProvider,
+    session as unknown as Session,
     monitor,
     () => user.widget
   );
   const goTo = (source: string) => {
-    provider.upcoming.mockResolvedValue(at(source));
+    session.upcoming.mockResolvedValue(at(source));
     warmup.soon();
   };
   const sources = () => sent.map(({ request }) => request.cells[0].source);
-  return { api, goTo, monitor, provider, sent, sources, user, warmup };
+  return { api, goTo, monitor, session, sent, sources, user, warmup };
 }
 
 function at(source: string, count = 1): ICompletionRequest {
@@ -69,10 +69,10 @@ describe('Warmup', () => {
   });
 
   it('reads the same once, whatever the cells were counted', async () => {
-    const { goTo, provider, sources, warmup } = setUp();
+    const { goTo, session, sources, warmup } = setUp();
     goTo('a');
     await rest();
-    provider.upcoming.mockResolvedValue(at('a', 2));
+    session.upcoming.mockResolvedValue(at('a', 2));
     warmup.soon();
     await rest();
     expect(sources()).toEqual(['a']);
@@ -82,12 +82,12 @@ describe('Warmup', () => {
   });
 
   it('reads again what the kernel says otherwise of', async () => {
-    const { goTo, provider, sources, warmup } = setUp();
+    const { goTo, session, sources, warmup } = setUp();
     goTo('a');
     await rest();
     for (const type of ['module', 'DataFrame', 'DataFrame']) {
       const variables = [{ name: 'a', type }];
-      provider.upcoming.mockResolvedValue({ ...at('a'), variables });
+      session.upcoming.mockResolvedValue({ ...at('a'), variables });
       warmup.soon();
       await rest();
     }
@@ -111,11 +111,11 @@ describe('Warmup', () => {
   });
 
   it('gives way to a completion, which reads the same', async () => {
-    const { goTo, provider, sent, sources } = setUp();
+    const { goTo, session, sent, sources } = setUp();
     goTo('a');
     await rest();
     goTo('b');
-    provider.asked.emit(at('c'));
+    session.asked.emit(at('c'));
     await rest();
     expect(sources()).toEqual(['a']);
     expect(sent[0].signal.aborted).toBe(true);
@@ -125,12 +125,12 @@ describe('Warmup', () => {
   });
 
   it('waits until a completion is answered', async () => {
-    const { goTo, provider, sources } = setUp();
-    provider.isAsking = true;
+    const { goTo, session, sources } = setUp();
+    session.isAsking = true;
     goTo('a');
     await rest();
     expect(sources()).toEqual([]);
-    provider.isAsking = false;
+    session.isAsking = false;
     await rest();
     expect(sources()).toEqual(['a']);
   });

@@ -1,0 +1,289 @@
+import type { CodeEditor } from '@jupyterlab/codeeditor';
+import type {
+  CompletionHandler,
+  IInlineCompleterFactory,
+  InlineCompleter
+} from '@jupyterlab/completer';
+import { type ISignal, Signal } from '@lumino/signaling';
+import type { Widget } from '@lumino/widgets';
+
+/**
+ * All that is used of JupyterLab beyond what it promises, which any version may
+ * change. Where something is missing or fails, that is lost with one line in the
+ * console; JupyterLab's own completers go on.
+ */
+
+type Model = NonNullable<InlineCompleter['model']>;
+export type TextChange = Parameters<Model['handleTextChange']>[0];
+/** A suggestion as JupyterLab keeps it, whichever provider's. */
+export type Item = CompletionHandler.IInlineItem;
+type List = { items: Item[] };
+export type Direction = 'next' | 'previous';
+/** Gets what JupyterLab would do, to do it, or something else. */
+type Around<A extends unknown[]> = (run: () => void, ...args: A) => void;
+
+/** JupyterLab's inline completers, one for each document. */
+export class Completers {
+  constructor(factory: IInlineCompleterFactory | null) {
+    if (factory) {
+      attempt('IInlineCompleterFactory.factory', () => this._watch(factory));
+    }
+  }
+
+  /** Emits each completer when JupyterLab makes it. */
+  get made(): ISignal<this, Completer> {
+    return this._made;
+  }
+
+  /** Those that show in an editor what there is to suggest. */
+  of(editor: CodeEditor.IEditor | null): Completer[] {
+    return editor
+      ? [...this._all].filter(completer => completer.editor === editor)
+      : [];
+  }
+
+  private _watch(factory: IInlineCompleterFactory): void {
+    const make = factory.factory.bind(factory);
+    factory.factory = options => {
+      const made = make(options);
+      attempt('InlineCompleter', () => this._add(made));
+      return made;
+    };
+  }
+
+  private _add(made: InlineCompleter): void {
+    const completer = new Completer(made);
+    this._all.add(completer);
+    attempt('InlineCompleter.disposed', () =>
+      made.disposed.connect(() => this._all.delete(completer))
+    );
+    this._made.emit(completer);
+  }
+
+  private _all = new Set<Completer>();
+  private _made = new Signal<this, Completer>(this);
+}
+
+/** One of JupyterLab's inline completers. */
+export class Completer {
+  constructor(private readonly _completer: InlineCompleter) {
+    wrap<[]>(_completer, 'InlineCompleter.accept', run => this.accepting(run));
+    wrap<[Direction]>(_completer, 'InlineCompleter.cycle', (run, direction) =>
+      this.cycling(run, direction)
+    );
+    const { model } = _completer;
+    if (!model) {
+      return;
+    }
+    wrap<[TextChange]>(model, `${MODEL}.handleTextChange`, (run, change) => {
+      run();
+      this._textChanged.emit(change);
+    });
+    wrap<[object]>(model, `${MODEL}.handleSelectionChange`, run => {
+      run();
+      this._cursorMoved.emit();
+    });
+    // Another provider's failure leaves nothing to append to.
+    wrap<[List]>(model, `${MODEL}.appendCompletions`, (run, reply) =>
+      model.completions ? run() : model.setCompletions(reply)
+    );
+    attempt(`${MODEL}.suggestionsChanged`, () =>
+      model.suggestionsChanged.connect(() => this._itemsChanged.emit())
+    );
+  }
+
+  /** What accepting does, by JupyterLab's command or its button. */
+  accepting: Around<[]> = run => run();
+  /** What going to another suggestion does. */
+  cycling: Around<[Direction]> = run => run();
+
+  /** Emits when JupyterLab has taken in how the editor's text changed. */
+  get textChanged(): ISignal<this, TextChange> {
+    return this._textChanged;
+  }
+
+  /** Emits when JupyterLab has taken in where the cursor went. */
+  get cursorMoved(): ISignal<this, void> {
+    return this._cursorMoved;
+  }
+
+  /** Emits when there are other suggestions, or none any more. */
+  get itemsChanged(): ISignal<this, void> {
+    return this._itemsChanged;
+  }
+
+  get editor(): CodeEditor.IEditor | null {
+    const editor = attempt(
+      'InlineCompleter.editor',
+      () => this._completer.editor
+    );
+    return editor && !editor.isDisposed ? editor : null;
+  }
+
+  /** Whether there is ghost text on the screen, or the Tab key taken for one. */
+  get isActive(): boolean {
+    return (
+      attempt('InlineCompleter.isActive', () => this._completer.isActive) ??
+      false
+    );
+  }
+
+  /** The suggestion that is shown. */
+  get current(): Item | null {
+    return (
+      attempt('InlineCompleter.current', () => this._completer.current) ?? null
+    );
+  }
+
+  get items(): readonly Item[] {
+    const { model } = this._completer;
+    return (
+      attempt(`${MODEL}.completions`, () => model?.completions?.items) ?? []
+    );
+  }
+
+  /** Whether what is shown belongs where the cursor is. */
+  get isAtCursor(): boolean {
+    const { editor } = this;
+    const origin = this._completer.model?.cursor;
+    const cursor = editor?.getCursorPosition();
+    return (
+      !!origin &&
+      !!cursor &&
+      cursor.line === origin.line &&
+      cursor.column === origin.column
+    );
+  }
+
+  /** Takes all suggestions away. */
+  reset(): void {
+    attempt(`${MODEL}.reset`, () => this._completer.model?.reset());
+  }
+
+  /** Adds suggestions behind those that there are. */
+  append(items: Item[]): void {
+    attempt(`${MODEL}.appendCompletions`, () =>
+      this._completer.model?.appendCompletions({ items })
+    );
+  }
+
+  /** Shows in the completer's box that more is on its way, or no more. */
+  showProgress(isPending: boolean): void {
+    attempt(`${MODEL}.notifyProgress`, () =>
+      this._completer.model?.notifyProgress({
+        pendingProviders: isPending ? 1 : 0,
+        totalProviders: 1
+      })
+    );
+  }
+
+  /** Puts a button beside JupyterLab's own in the completer's box. */
+  addButton(name: string, button: Widget): void {
+    attempt('InlineCompleter.toolbar', () =>
+      this._completer.toolbar.addItem(name, button)
+    );
+  }
+
+  private _cursorMoved = new Signal<this, void>(this);
+  private _itemsChanged = new Signal<this, void>(this);
+  private _textChanged = new Signal<this, TextChange>(this);
+}
+
+/** Whether an input method is in the middle of a word. */
+export function isComposing(editor: CodeEditor.IEditor | null): boolean {
+  return viewOf(editor)?.compositionStarted === true;
+}
+
+/** Puts text in at the cursor as if it was typed, but for brackets, which close only themselves. */
+export function insertText(editor: CodeEditor.IEditor, text: string): void {
+  const view = viewOf(editor);
+  // First: an editor without the focus isn't answered, and a button may have taken it.
+  editor.focus();
+  attempt('CodeMirrorEditor.editor', () =>
+    view?.dispatch(view.state.replaceSelection(text), { scrollIntoView: true })
+  );
+}
+
+/** Undo takes back what `change` does, and nothing else with it. */
+export function undoneAlone(
+  editor: CodeEditor.IEditor | null,
+  change: () => void
+): void {
+  const stop = () => {
+    const model = editor?.model.sharedModel as Partial<IUndoable> | undefined;
+    attempt('sharedModel.undoManager', () =>
+      model?.undoManager?.stopCapturing()
+    );
+  };
+  stop();
+  change();
+  stop();
+}
+
+const MODEL = 'InlineCompleter.model';
+
+/** The part of CodeMirror's view, which an editor of JupyterLab has, that is used. */
+interface IView {
+  compositionStarted?: boolean;
+  state: { replaceSelection(text: string): object };
+  dispatch(...changes: object[]): void;
+}
+
+/** JupyterLab's shared models, of cells and of files: changes within half a second are undone as one. */
+interface IUndoable {
+  undoManager: { stopCapturing(): void } | null;
+}
+
+function viewOf(editor: CodeEditor.IEditor | null): IView | null {
+  return (editor as { editor?: IView } | null)?.editor ?? null;
+}
+
+/** Has a method do what `around` makes of it; where there is no such method, or `around` fails, nothing changes. */
+function wrap<A extends unknown[]>(
+  owner: object,
+  path: string,
+  around: Around<A>
+): void {
+  const name = path.slice(path.lastIndexOf('.') + 1);
+  const methods = owner as Record<string, ((...args: A) => void) | undefined>;
+  const original = methods[name];
+  if (typeof original !== 'function') {
+    lose(path, 'there is none');
+    return;
+  }
+  methods[name] = (...args) => {
+    let hasRun = false;
+    const run = () => {
+      hasRun = true;
+      original.apply(owner, args);
+    };
+    try {
+      around(run, ...args);
+    } catch (error) {
+      lose(path, error);
+      if (!hasRun) {
+        run();
+      }
+    }
+  };
+}
+
+/** What `use` gives; undefined where JupyterLab isn't what it was. */
+function attempt<T>(feature: string, use: () => T): T | undefined {
+  try {
+    return use();
+  } catch (error) {
+    lose(feature, error);
+    return undefined;
+  }
+}
+
+function lose(feature: string, reason: unknown): void {
+  if (!lost.has(feature)) {
+    lost.add(feature);
+    console.warn(`santajupyter can't use JupyterLab's ${feature}:`, reason);
+  }
+}
+
+/** What was found to be of no use. */
+const lost = new Set<string>();

@@ -1,0 +1,75 @@
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { INotebookTracker } from '@jupyterlab/notebook';
+import type { Widget } from '@lumino/widgets';
+
+import { activeEditor } from '../document/context';
+import { watchBlankLines, watchEmptyEditors } from '../jupyterlab/blanklines';
+import type { Completers } from '../jupyterlab/internals';
+import type { Monitor } from '../server/monitor';
+import type { Settings } from '../settings';
+import type { Session } from './session';
+
+/** What it takes to suggest where nobody types. */
+export interface IRestParts {
+  shell: JupyterFrontEnd.IShell;
+  completers: Completers;
+  notebooks: INotebookTracker | null;
+  monitor: Monitor;
+  session: Session;
+  settings: Settings;
+  /** Has JupyterLab ask for suggestions in a document. */
+  invoke: (widget: Widget) => void;
+}
+
+/** Suggests where the user rests: on a new blank line, in an empty cell, and where a model was waited for. */
+export function suggestAtRests({
+  shell,
+  completers,
+  notebooks,
+  monitor,
+  session,
+  settings,
+  invoke
+}: IRestParts): void {
+  const here = () => shell.currentWidget;
+  const delay = () => settings.choices.restDelay;
+  const suggest = () => {
+    const widget = here();
+    if (widget) {
+      session.unasked(() => invoke(widget));
+    }
+  };
+  watchBlankLines(completers, {
+    delay,
+    knows: () => {
+      const widget = here();
+      return widget !== null && session.knows(widget);
+    },
+    suggest
+  });
+  watchEmptyEditors(shell.node, {
+    delay,
+    editor: () => {
+      const widget = here();
+      return widget && notebooks?.has(widget) ? activeEditor(widget) : null;
+    },
+    suggest: () => {
+      // Who only looks at a cell doesn't want a model loaded.
+      if (settings.choices.emptyCells && monitor.isReady) {
+        suggest();
+      }
+    }
+  });
+  monitor.servingChanged.connect(() => {
+    const widget = here();
+    // The model that was waited for may know what the one before it didn't.
+    if (
+      monitor.serving &&
+      widget &&
+      activeEditor(widget)?.hasFocus() &&
+      session.isUnanswered(widget)
+    ) {
+      suggest();
+    }
+  });
+}
