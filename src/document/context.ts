@@ -1,4 +1,4 @@
-import type { Cell, ICellModel, ICodeCellModel } from '@jupyterlab/cells';
+import type { Cell } from '@jupyterlab/cells';
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { CompletionHandler } from '@jupyterlab/completer';
 import { ConsolePanel } from '@jupyterlab/console';
@@ -10,8 +10,8 @@ import type { Widget } from '@lumino/widgets';
 
 import type { ICell, INotebookContext } from '../server/protocol';
 import type { IPlace } from './types';
-import { clipped } from './clip';
-import { cellOutputs } from './outputs';
+import { cellsAround, cellType } from './cells';
+import { Revisions } from './revisions';
 
 /**
  * What the model is told of the document: its live cells, not those on disk,
@@ -22,7 +22,21 @@ export function notebookContext(
   request: CompletionHandler.IRequest,
   withText: boolean
 ): INotebookContext {
-  return clipped(documentContext(widget, request, withText));
+  if (widget instanceof NotebookPanel) {
+    return panelContext(widget, request, withText);
+  }
+  if (widget instanceof ConsolePanel) {
+    return consoleContext(widget, request, withText);
+  }
+  return {
+    ...cellsAround(
+      { length: 1, active: 0, get: () => null },
+      request,
+      withText
+    ),
+    language: mimeLanguage(request.mimeType),
+    path: fileEditor(widget)?.context.path ?? ''
+  };
 }
 
 /** The editor that the user types into, null where there is none. */
@@ -88,18 +102,11 @@ export function placeIn(editor: CodeEditor.IEditor): IPlace | null {
   };
 }
 
-/** What stands around the text that is being edited: other cells, and which runs there were. */
+/** A text that is another one where anything but the text that is being edited changed. */
 export function surroundings(widget: Widget): string {
   if (widget instanceof NotebookPanel) {
     const { model, activeCell } = widget.content;
-    const cells = Array.from(model?.cells ?? []);
-    return JSON.stringify(
-      cells.map(cell => [
-        cell.type,
-        cell === activeCell?.model ? null : cell.sharedModel.getSource(),
-        cell.type === 'code' && (cell as ICodeCellModel).executionCount
-      ])
-    );
+    return model ? Revisions.of(model).around(activeCell?.model) : '';
   }
   return widget instanceof ConsolePanel ? `${widget.console.cells.length}` : '';
 }
@@ -154,39 +161,16 @@ const MIME_LANGUAGES: Record<string, string> = {
   sh: 'bash'
 };
 
-function documentContext(
-  widget: Widget,
-  request: CompletionHandler.IRequest,
-  withText: boolean
-): INotebookContext {
-  if (widget instanceof NotebookPanel) {
-    return panelContext(widget, request, withText);
-  }
-  if (widget instanceof ConsolePanel) {
-    return consoleContext(widget, request, withText);
-  }
-  return {
-    cells: [{ type: 'code', source: request.text }],
-    active: 0,
-    offset: request.offset,
-    language: mimeLanguage(request.mimeType),
-    path: fileEditor(widget)?.context.path ?? ''
-  };
-}
-
 function panelContext(
   panel: NotebookPanel,
   request: CompletionHandler.IRequest,
   withText: boolean
 ): INotebookContext {
-  const models = Array.from(panel.content.model?.cells ?? []);
-  const active = panel.content.activeCellIndex;
-  const cells = models.map(model => modelCell(model, withText));
-  cells[active] = { ...cells[active], source: request.text };
+  const { model, activeCellIndex: active } = panel.content;
+  const length = model?.cells.length ?? 1;
+  const get = (number: number) => model?.cells.get(number) ?? null;
   return {
-    cells,
-    active,
-    offset: request.offset,
+    ...cellsAround({ length, active, get }, request, withText),
     language: notebookLanguage(panel, request.mimeType),
     path: panel.context.path
   };
@@ -197,33 +181,16 @@ function consoleContext(
   request: CompletionHandler.IRequest,
   withText: boolean
 ): INotebookContext {
-  const ran: ICell[] = Array.from(panel.console.cells)
-    .map((cell: Cell) => modelCell(cell.model, withText))
-    .filter(cell => cell.type === 'code');
+  const ran = Array.from(panel.console.cells)
+    .map((cell: Cell) => cell.model)
+    .filter(model => model.type === 'code');
+  const active = ran.length;
+  const get = (number: number) => ran[number] ?? null;
   return {
-    cells: [...ran, { type: 'code', source: request.text }],
-    active: ran.length,
-    offset: request.offset,
+    ...cellsAround({ length: active + 1, active, get }, request, withText),
     language: mimeLanguage(request.mimeType),
     path: panel.console.sessionContext.path
   };
-}
-
-function modelCell(model: ICellModel, withText: boolean): ICell {
-  const type = cellType(model.type);
-  const code = type === 'code' ? (model as ICodeCellModel) : null;
-  const outputs = code ? cellOutputs(code, withText) : [];
-  return {
-    type,
-    source: model.sharedModel.getSource(),
-    id: model.id,
-    execution_count: code?.executionCount ?? null,
-    ...(outputs.length > 0 && { outputs })
-  };
-}
-
-function cellType(type: string | undefined): ICell['type'] {
-  return type === 'markdown' || type === 'raw' ? type : 'code';
 }
 
 /** The kernel's language; what a markdown cell, or one without a kernel, has for a MIME type says nothing of it. */

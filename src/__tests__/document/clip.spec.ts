@@ -1,97 +1,175 @@
-import type { ICell, INotebookContext } from '../../server/protocol';
-import { clipped, MAX_AFTER, MAX_BEFORE } from '../../document/clip';
+import type { ICellModel } from '@jupyterlab/cells';
 
-function context(sources: string[], active: number, offset: number) {
-  const cells: ICell[] = sources.map(source => ({ type: 'code', source }));
-  return { cells, active, offset, language: 'python', path: 'a.ipynb' };
+import type { ICell } from '../../server/protocol';
+import { cellsAround } from '../../document/cells';
+import { MAX_AFTER, MAX_BEFORE, MAX_CELL, MAX_LINE } from '../../document/clip';
+
+type Context = ReturnType<typeof cellsAround>;
+
+/** How often a cell's text is read is counted in `reads`. */
+function model(source: string, type: ICell['type'] = 'code', reads?: string[]) {
+  const getSource = () => {
+    reads?.push(source);
+    return source;
+  };
+  return {
+    type,
+    sharedModel: { getSource },
+    outputs: { length: 0 }
+  } as unknown as ICellModel;
+}
+
+/** What is sent with the cursor `offset` code points into the active cell. */
+function sent(
+  cells: (string | ICellModel)[],
+  active: number,
+  offset?: number
+): Context {
+  const models = cells.map(cell =>
+    typeof cell === 'string' ? model(cell) : cell
+  );
+  const text = models[active].sharedModel.getSource();
+  const request = { text, offset: offset ?? [...text].length };
+  const get = (number: number) => models[number];
+  return cellsAround({ length: cells.length, active, get }, request, false);
 }
 
 /** The text left of the cursor, by code points as the server counts. */
-function left({ cells, active, offset }: INotebookContext): string {
+function left({ cells, active, offset }: Context): string {
   return Array.from(cells[active].source).slice(0, offset).join('');
 }
 
-const sources = ({ cells }: INotebookContext) => cells.map(cell => cell.source);
+const sources = ({ cells }: Context) => cells.map(cell => cell.source);
 
-describe('clipped', () => {
-  it('leaves a small notebook as it is', () => {
-    const small = context(['a = 1', '🎅 = 2', 'c'], 1, 2);
-    expect(clipped(small)).toEqual(small);
+/** A text of 1,240 characters in short lines. */
+const pad = (start: string) => start + '\n    .........'.repeat(95);
+
+describe('what is sent of a document', () => {
+  it('is all of a small one', () => {
+    const result = sent(['a = 1', '🎅 = 2', 'c'], 1, 2);
+    expect(sources(result)).toEqual(['a = 1', '🎅 = 2', 'c']);
+    expect([result.active, result.offset]).toEqual([1, 2]);
   });
 
-  it('drops whole cells far above the cursor', () => {
-    const cell = 'x'.repeat(10_000);
-    const result = clipped(context([...Array(10).fill(cell), 'y'], 10, 1));
-    expect(result.cells.length).toBeLessThan(8);
-    expect(sources(result).slice(0, -1)).toEqual(
-      Array(result.cells.length - 1).fill(cell)
-    );
+  it('is whole cells near the cursor', () => {
+    const cells = Array.from({ length: 100 }, (_, i) => pad(`${i}`));
+    const result = sent([...cells, 'y'], 100, 1);
+    const kept = sources(result).slice(0, -1);
+    expect(kept).toEqual(cells.slice(-kept.length));
+    expect(kept.join('').length).toBeLessThanOrEqual(MAX_BEFORE);
     expect(result.cells[result.active].source).toBe('y');
   });
 
-  it('drops narrative before code, and code before definitions', () => {
-    const pad = (start: string) => start.padEnd(1240, '.');
-    const kinds = ['import a', '# story', 'x = 1', 'def f(): pass'];
-    const cells = Array.from({ length: 60 }, (_, i) => pad(kinds[i % 4]));
-    const long = context([...cells, 'y'], 60, 1);
-    long.cells.forEach((cell, i) => {
-      cell.type = i % 4 === 1 ? 'markdown' : 'code';
-    });
-    const result = clipped(long);
-    const kept = sources(result).map(source => source.replace(/\.*$/, ''));
-    expect(kept.slice(-21)).toEqual(
-      [...Array(5)].flatMap(() => kinds).concat('y')
+  it('is code rather than narrative, and definitions rather than other code', () => {
+    const kinds = ['import', '# story', '1 + 1', 'def'];
+    const cells = Array.from({ length: 60 }, (_, i) =>
+      model(pad(`${kinds[i % 4]} f${i}`), i % 4 === 1 ? 'markdown' : 'code')
     );
-    expect(
-      kept.slice(0, -21).filter(source => source === kinds[0])
-    ).toHaveLength(10);
-    expect(kept.slice(0, -21)).not.toContain('# story');
-    expect(result.cells[result.active].source).toBe('y');
+    const kept = sources(sent([...cells, 'y'], 60)).map(
+      source => source.split(/ f\d|\n/)[0]
+    );
+    const far = kept.slice(0, -11);
+    expect(far.length).toBeGreaterThan(3);
+    expect(new Set(far)).toEqual(new Set([kinds[0], kinds[3]]));
+    expect(kept.slice(-11, -1)).toEqual(
+      Array.from({ length: 10 }, (_, i) => kinds[(50 + i) % 4])
+    );
   });
 
-  it('counts what cells showed', () => {
-    const cells = Array.from({ length: 300 }, (_, i) => `${i}`);
-    const long = context([...cells, 'y'], 300, 1);
-    for (const cell of long.cells) {
-      cell.outputs = [{ type: 'text', text: 'x'.repeat(400) }];
+  it.each([
+    ['df = load()', 'total = df.sum()'],
+    ['a, größe = load()', 'größe + 1'],
+    ['import pandas as pd', 'pd.concat([])'],
+    ['from x import (y)', 'y()'],
+    ['async def later(): pass', 'later()'],
+    ['class Tree: pass', 'Tree()']
+  ])('has %j from far away before %j', (definition, use) => {
+    const others = Array.from({ length: 300 }, (_, i) =>
+      pad(`def other${i}(): pass`)
+    );
+    const far = [...others.slice(0, 5), definition, ...others.slice(5)];
+    for (const near of [[`${use}\nx`], [use, 'x'], [`x\n${use}`]]) {
+      const cells = [...far, ...near];
+      const offset =
+        near.length === 1 && near[0].startsWith('x') ? 1 : undefined;
+      const result = sources(sent(cells, cells.length - 1, offset));
+      expect(result.filter(source => source.length < 40)).toContain(definition);
     }
-    expect(JSON.stringify(clipped(long)).length).toBeLessThan(MAX_BEFORE * 1.5);
+    expect(sources(sent([...far, 'z'], far.length)).includes(definition)).toBe(
+      false
+    );
   });
 
-  it('keeps the same first cell while the user types', () => {
-    const cells = Array.from({ length: 100 }, (_, i) => `${i}`.padEnd(1000));
+  it('begins with the same cell while the user types', () => {
+    const cells = Array.from({ length: 100 }, (_, i) => pad(`${i}`));
     const firsts = [1, 50, 500].map(
-      length =>
-        clipped(context([...cells, 'y'.repeat(length)], 100, length)).cells[0]
-          .source
+      length => sources(sent([...cells, 'y'.repeat(length)], 100))[0]
     );
     expect(new Set(firsts).size).toBe(1);
   });
 
-  it('drops whole cells far below the cursor', () => {
-    const cell = 'x'.repeat(4000);
-    const result = clipped(context(['y', ...Array(9).fill(cell)], 0, 1));
-    expect(sources(result)).toEqual(['y', cell, cell, cell]);
+  it('is whole cells below the cursor', () => {
+    const cell = pad('1');
+    const result = sources(sent(['y', ...Array(9).fill(cell)], 0));
+    expect(result).toEqual([
+      'y',
+      ...Array(Math.floor(MAX_AFTER / cell.length)).fill(cell)
+    ]);
   });
 
-  it('cuts one long file at lines, with the cursor at its place', () => {
+  it('is the lines near the cursor of one long file', () => {
     const line = '🎅 = 1\n';
-    const text = line.repeat(40_000);
-    const offset = 6 * 20_000 + 3;
-    const result = clipped(context([text], 0, offset));
+    const result = sent([line.repeat(40_000)], 0, 6 * 20_000 + 3);
     const { source } = result.cells[0];
-    expect(source.length).toBeLessThanOrEqual(MAX_BEFORE + MAX_AFTER);
+    expect(source.length).toBeLessThanOrEqual(MAX_CELL + MAX_AFTER);
     expect(source.startsWith(line)).toBe(true);
     expect(left(result).endsWith('\n🎅 =')).toBe(true);
     expect(source.slice(left(result).length)).toMatch(/^ 1\n🎅/);
   });
 
-  it('never cuts a character in two', () => {
-    for (const pad of ['', 'a']) {
-      const text = pad + '🎅'.repeat(60_000);
-      const result = clipped(context([text], 0, 50_000));
-      expect(() => encodeURI(result.cells[0].source)).not.toThrow();
+  it('has no character cut in two', () => {
+    for (const start of ['', 'a']) {
+      const text = start + '🎅'.repeat(60_000);
+      const result = sent([text, text], 1, 50_000);
+      for (const source of sources(result)) {
+        expect(() => encodeURI(source)).not.toThrow();
+      }
       expect(left(result).endsWith('🎅')).toBe(true);
     }
+  });
+
+  it('has text around an image, not its data', () => {
+    const image = `![plot](data:image/png;base64,${'iVBO'.repeat(1_000_000)})`;
+    const cell = model(`# Plot\n${image}\nas seen`, 'markdown');
+    const code = model(`SEEN = "${'iVBO'.repeat(10_000)}"\nx = 1`);
+    const [narrative, assigned] = sources(sent([cell, code, 'y'], 2));
+    expect(narrative).toMatch(/^# Plot\n!\[plot\]\(data:.*….*\)\nas seen$/);
+    expect(assigned).toMatch(/^SEEN = "iVBO.*….*"\nx = 1$/);
+    expect(narrative.length).toBeLessThan(2 * MAX_LINE);
+    expect(sources(sent(['import a', `x = "${image}"\ny`], 1))[0]).toBe(
+      'import a'
+    );
+  });
+
+  it('is a long cell of code by its end, and other text by its beginning', () => {
+    const long = Array.from({ length: 5000 }, (_, i) => `x${i} = 1`).join('\n');
+    const [code, markdown] = sources(
+      sent([long, model(long, 'markdown'), 'y'], 2)
+    );
+    expect(long.endsWith(`\n${code}`)).toBe(true);
+    expect(long.startsWith(`${markdown}\n`)).toBe(true);
+    expect(Math.max(code.length, markdown.length)).toBeLessThan(
+      MAX_CELL + MAX_LINE
+    );
+  });
+
+  it('needs no look at all of a huge notebook', () => {
+    const reads: string[] = [];
+    const cells = Array.from({ length: 20_000 }, (_, i) =>
+      model(pad(`${i}`), 'code', reads)
+    );
+    sent([...cells.slice(0, 10_000), 'y', ...cells.slice(10_000)], 10_000);
+    expect(reads.length).toBeGreaterThan(0);
+    expect(reads.length).toBeLessThan(500);
   });
 });

@@ -145,7 +145,10 @@ function notebook(
     content: {
       activeCell: { model: cells[1], editor },
       activeCellIndex: 1,
-      model: { cells, getMetadata: (key: string) => metadata[key] }
+      model: {
+        cells: { length: cells.length, get: (i: number) => cells[i] },
+        getMetadata: (key: string) => metadata[key]
+      }
     },
     context: { path: 'a.ipynb' }
   }) as Widget;

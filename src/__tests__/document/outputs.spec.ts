@@ -1,6 +1,6 @@
 import type { ICodeCellModel } from '@jupyterlab/cells';
 
-import { cellOutputs } from '../../document/outputs';
+import { cellOutputs as told, hasFailed } from '../../document/outputs';
 
 const ESC = String.fromCharCode(27);
 
@@ -16,6 +16,9 @@ function cell(...outputs: object[]): ICodeCellModel {
     outputs: { length: models.length, get: (i: number) => models[i] }
   } as unknown as ICodeCellModel;
 }
+
+const cellOutputs = (model: ICodeCellModel, text: boolean) =>
+  told(model, { text, line: true });
 
 function error(ename: string, evalue: string, ...traceback: string[]) {
   return { output_type: 'error', ename, evalue, traceback };
@@ -84,5 +87,35 @@ describe('cellOutputs', () => {
     const [{ text: short }] = found as { text: string }[];
     expect(short).toHaveLength(399);
     expect(() => encodeURI(short)).not.toThrow();
+  });
+
+  it('looks at no more than the ends of a traceback, and only for its line', () => {
+    const own = (text: string) => `Cell In[3], line 1\n----> 1 ${text}`;
+    const library = Array.from(
+      { length: 10_000 },
+      () => `File ~/lib/x.py:7, in f(x)\n--> 7 ${'y'.repeat(100)}`
+    );
+    for (const traceback of [
+      [own('f()'), ...library],
+      [...library, own('f()')]
+    ]) {
+      const failed = cell(error('E', '', ...traceback));
+      expect(cellOutputs(failed, false)).toMatchObject([{ line: 'f()' }]);
+      expect(told(failed, { text: false, line: false })).toEqual([
+        { type: 'error', name: 'E', value: '' }
+      ]);
+      expect(hasFailed(failed)).toBe(true);
+    }
+    const stream = { output_type: 'stream', text: 'x' };
+    expect(hasFailed(cell(stream))).toBe(false);
+  });
+
+  it('copies the traceback of another cell once', () => {
+    const failed = cell(error('E', 'value'));
+    const toJSON = jest.spyOn(failed.outputs.get(0), 'toJSON');
+    for (let key = 0; key < 10; key++) {
+      expect(told(failed, { text: true, line: false })).toHaveLength(1);
+    }
+    expect(toJSON).toHaveBeenCalledTimes(1);
   });
 });
