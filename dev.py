@@ -6,6 +6,7 @@
     lint     run only the linters and type checkers
     format   rewrite all files in the project's style
     setup    only install everything and build the frontend
+    release  say what is missing for a release of the version in package.json
 
 Needs Python 3.10 or newer and nothing else: the rest is installed into .venv (or $SANTAJUPYTER_VENV)
 and node_modules, once, and again when one of the files that say what to install has changed.
@@ -18,6 +19,7 @@ import contextvars
 import fnmatch
 import functools
 import hashlib
+import json
 import os
 import platform
 import re
@@ -58,6 +60,8 @@ IN_WHEEL = (
     "*/share/jupyter/labextensions/santajupyter/install.json",
     "*/share/jupyter/labextensions/santajupyter/schemas/santajupyter/plugin.json",
     "*/share/jupyter/labextensions/santajupyter/static/remoteEntry.*.js",
+    # The notices of the packages that the JavaScript holds.
+    "*/share/jupyter/labextensions/santajupyter/static/third-party-licenses.json",
     "*/etc/jupyter/jupyter_server_config.d/santajupyter.json",
 )
 NOT_IN_WHEEL = ("tests/*", "ui-tests/*", "training/*", "santajupyter/labextension/*", "*.map")
@@ -79,7 +83,7 @@ def main(arguments: list[str]) -> int:
         sys.exit("dev.py needs Python 3.10 or newer; this is " + platform.python_version())
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("command", choices=("demo", "test", "lint", "format", "setup"))
+    parser.add_argument("command", choices=("demo", "test", "lint", "format", "setup", "release"))
     parser.add_argument("--skip-browser", action="store_true", help="test: leave the browser tests out")
     options = parser.parse_args(arguments[:cut])
     if options.command == "test":
@@ -92,6 +96,7 @@ def main(arguments: list[str]) -> int:
         "lint": {"set up": install} | steps_of(("mypy", *LINT)),
         "format": {"set up": install} | steps_of(FORMAT),
         "setup": {"set up": set_up},
+        "release": {"release": check_release},
     }
     return run_steps(commands[options.command])
 
@@ -191,6 +196,16 @@ def check_wheel() -> None:
     if missing or extra:
         raise DevError(f"{wheel.name} lacks {missing} and should not hold {extra}")
     say(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size / 1e6:.1f} MB")
+
+
+def check_release() -> None:
+    """The repository has an owner, and the changelog a section with the version and its date."""
+    package = json.loads((ROOT / "package.json").read_text("utf-8"))
+    if "/OWNER/" in package["repository"]["url"]:
+        raise DevError("package.json: put the repository's owner in the place of OWNER, and in the README")
+    heading = rf"^## {re.escape(package['version'])} \(\d{{4}}-\d\d-\d\d\)$"
+    if not re.search(heading, (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE):
+        raise DevError(f"CHANGELOG.md: add the section `## {package['version']} (YEAR-MONTH-DAY)`")
 
 
 def browser_tests() -> None:

@@ -40,6 +40,20 @@ def test_every_setting_is_documented() -> None:
         assert rows.get(setting["title"]) == shown, setting["title"]
 
 
+def test_the_repository_has_one_address() -> None:
+    """package.json's; what can't be made from it says the same."""
+    package = json.loads((ROOT / "package.json").read_text("utf-8"))
+    address = package["homepage"]
+    owner = address.removeprefix("https://github.com/").partition("/")[0]
+    assert package["repository"]["url"] == f"{address}.git"
+    assert package["bugs"]["url"] == f"{address}/issues"
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/*"), *ROOT.glob("binder/*")]
+    texts = [file.read_text("utf-8") for file in files if file.suffix in (".md", ".ipynb", ".json")]
+    owners = re.findall(r"(?:github\.com|/gh)/([\w-]+)/santajupyter", "\n".join(texts))
+    assert owners
+    assert set(owners) == {owner}
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_is_documented(name: str) -> None:
     assert f"`{name}`" in CONFIGURATION
