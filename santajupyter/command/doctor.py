@@ -44,9 +44,7 @@ class Finding:
 
 def report(model: str, clean: bool = False) -> int:
     """Print the findings as they come; 1 if something is broken, else 0. ``clean``: remove leftovers."""
-    configured, revision = configured_model()
-    revision = "" if model else revision
-    model = model or configured
+    model, revision = (model, "") if model else used_model()
     checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
         ("versions", versions),
         ("GPU", gpu),
@@ -66,6 +64,21 @@ def report(model: str, clean: bool = False) -> int:
             if finding.remedy:
                 print(printable(f"     -> {finding.remedy}"), flush=True)
     return int(broken)
+
+
+def used_model() -> tuple[str, str]:
+    """The model of the server that runs, which may have been named when it was started, or the configured one.
+
+    With its revision, where that is said.
+    """
+    configured, revision = configured_model()
+    try:
+        from ..kernel import client, discovery
+
+        running = str(client.run(discovery.find_server().status())["model"])
+    except Exception:  # the check of the server says what is wrong
+        return configured, revision
+    return running, revision if running == configured else ""
 
 
 def configured_model() -> tuple[str, str]:
