@@ -67,7 +67,7 @@ def report(model: str, clean: bool = False) -> int:
 
 
 def used_model() -> tuple[str, str]:
-    """The model of the server that runs, which may have been named when it was started, or the configured one.
+    """The running server's model, which may have been named when it was started, or the configured one.
 
     With its revision, where that is said.
     """
