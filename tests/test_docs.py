@@ -62,7 +62,8 @@ def test_the_repository_has_one_address() -> None:
 def test_what_admins_may_set_is_there() -> None:
     admin = (ROOT / "docs" / "admin.md").read_text("utf-8")
     plugins = re.findall(r"id: '(santajupyter:[\w-]+)'", (ROOT / "src" / "index.ts").read_text("utf-8"))
-    assert re.findall(r"^\| `(santajupyter:[\w-]+)`", admin, re.MULTILINE) == ["santajupyter:plugin", *plugins]
+    told = re.findall(r"^\| `(santajupyter:[\w-]+)`", admin, re.MULTILINE)
+    assert told == ["santajupyter:plugin", *plugins]
     server, page = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", admin, re.DOTALL))
     assert server["SantaApp"].keys() <= set(SantaApp.class_own_traits(config=True))
     schema = json.loads((ROOT / "schema" / "plugin.json").read_text("utf-8"))
