@@ -3,8 +3,6 @@ import type { Reply } from './reply';
 
 /** Enough for the way through a few cells and back. */
 const MAX_REPLIES = 64;
-/** Each is the text of a whole notebook, and an older one seldom comes back. */
-const MAX_SURROUNDINGS = 8;
 
 /**
  * The newest replies over all notebooks and cells, to answer from when the user
@@ -26,11 +24,7 @@ export class Replies {
   /** Puts these first, in their order. */
   add(...replies: Reply[]): void {
     const all = [...new Set([...replies, ...this._replies])];
-    const around = [...new Set(all.map(reply => reply.around))];
-    const kept = new Set(around.slice(0, MAX_SURROUNDINGS));
-    this._replies = all
-      .filter(reply => kept.has(reply.around))
-      .slice(0, MAX_REPLIES);
+    this._replies = all.slice(0, MAX_REPLIES);
   }
 
   clear(): void {

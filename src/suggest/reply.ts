@@ -1,4 +1,5 @@
 import type { IPlace } from '../document/types';
+import { cutAs, type INear, isFarSame, near } from './near';
 
 /** Makes the text; tells the text so far each time it grows, and stops at the signal. */
 export type Run = (
@@ -13,12 +14,16 @@ export type Run = (
  */
 export class Reply {
   constructor(
-    readonly place: IPlace,
+    place: IPlace,
     readonly around: string,
     run: Run
   ) {
+    this.place = near(place);
     void this._start(run);
   }
+
+  /** Where it was asked for. A reply outlives the text there, which may be a long file's. */
+  readonly place: INear;
 
   /** One that is there already. */
   static of(text: string, place: IPlace, around: string): Reply {
@@ -52,17 +57,24 @@ export class Reply {
 
   /** What is left of the text at a place; null if the place isn't on its way. */
   rest(place: IPlace): string | null {
-    return remainder(this.place, this._text, place);
+    const rest = remainder(this.place, this._text, cutAs(place, this.place));
+    return rest !== null && isFarSame(place, this.place) ? rest : null;
   }
 
   /** Whether the place is the one that putting in all of the text leads to. */
   isTaken(place: IPlace): boolean {
-    const { prefix, suffix } = this.place;
+    const { prefix, suffix } = cutAs(place, this.place);
     return (
       this._text !== '' &&
-      place.prefix === prefix + this._text &&
-      place.suffix === suffix
+      prefix === this.place.prefix + this._text &&
+      suffix === this.place.suffix &&
+      isFarSame(place, this.place)
     );
+  }
+
+  /** Whether there is something to say by now. */
+  get hasText(): boolean {
+    return this._text !== '';
   }
 
   /** Whether there was nothing to say. */

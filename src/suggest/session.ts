@@ -49,6 +49,7 @@ export class Session {
     private readonly _facts: Pick<KernelFacts, 'about' | 'readings' | 'settled'>
   ) {
     _settings.changed.connect(() => this._replies.clear());
+    void _settings.ready.then(() => (this._isReady = true));
   }
 
   /** How fast the user types and the server answers. */
@@ -77,6 +78,10 @@ export class Session {
       return [];
     }
     const call = ++this._call;
+    if (automatic && this._isOff(widget)) {
+      this._current?.abort();
+      return [];
+    }
     const place = requestPlace(widget, request);
     if (automatic && !unasked) {
       this.pace.typed(performance.now());
@@ -260,6 +265,11 @@ export class Session {
     return this._list([reply], widget, call);
   }
 
+  /** Whether nothing is suggested there, not even what is known; false before the settings are read. */
+  private _isOff(widget: Widget): boolean {
+    return this._isReady && this._settings.refusal(whereIs(widget)) !== null;
+  }
+
   private _wanted(widget: Widget, automatic: boolean): boolean {
     return (
       this._settings.refusal(whereIs(widget)) === null &&
@@ -284,12 +294,7 @@ export class Session {
 
   /** All that a reply depends on but for the text that is being edited. */
   private _around(widget: Widget): string {
-    const around = surroundings(widget) + this._facts.readings(widget);
-    // As long as nothing changes there is one text of them in memory.
-    if (around !== this._lastAround) {
-      this._lastAround = around;
-    }
-    return this._lastAround;
+    return `${surroundings(widget)} ${this._facts.readings(widget)}`;
   }
 
   private _ask(
@@ -370,10 +375,10 @@ export class Session {
   /** Tells the pace how long a reply takes to its first text. */
   private async _time(reply: Reply): Promise<void> {
     const begun = performance.now();
-    while (!reply.isDone && !reply.rest(reply.place)) {
+    while (!reply.isDone && !reply.hasText) {
       await reply.changed(reply.version);
     }
-    if (!reply.isAborted && reply.rest(reply.place)) {
+    if (!reply.isAborted && reply.hasText) {
       this.pace.answered(performance.now() - begun);
     }
   }
@@ -454,7 +459,7 @@ export class Session {
   private _asked = new Signal<this, ICompletionRequest>(this);
   private _call = 0;
   private _current: Reply | null = null;
-  private _lastAround = '';
+  private _isReady = false;
   private _model: string | null = null;
   private _others = new AbortController();
   private readonly _replies = new Replies();

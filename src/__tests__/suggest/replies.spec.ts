@@ -43,18 +43,6 @@ describe('Replies', () => {
     expect(replies.at(unused.place, '')).toEqual([]);
   });
 
-  it('forgets what was said beside cells that have changed eight times since', () => {
-    const replies = new Replies();
-    const [kept, old] = [reply('x', '1', '2'), reply('x', '1', '0')];
-    replies.add(old);
-    replies.add(kept);
-    for (let i = 3; i < 10; i++) {
-      replies.add(reply('x', '1', `${i}`));
-    }
-    expect(replies.at(place('x'), '2')).toEqual([kept]);
-    expect(replies.at(place('x'), '0')).toEqual([]);
-  });
-
   it('finds nothing that failed or was ended', async () => {
     const replies = new Replies();
     const failed = new Reply(place('x'), '', () => Promise.reject(new Error()));

@@ -105,4 +105,34 @@ describe('Reply', () => {
     expect(stopped).toHaveProperty('aborted', true);
     expect(reply.isDone && reply.isAborted).toBe(true);
   });
+
+  it('keeps little of a long text, and is good for that text alone', () => {
+    const line = 'x = 1\n';
+    const [above, below] = [line.repeat(200_000), line.repeat(100_000)];
+    const reply = Reply.of('[1, 2]', place(`${above}y = `, below), '');
+    const kept = reply.place.prefix.length + reply.place.suffix.length;
+    expect(kept).toBeLessThan(50_000);
+    const rest = (prefix: string, suffix = below) =>
+      reply.rest(place(prefix, suffix));
+    expect(rest(`${above}y = `)).toBe('[1, 2]');
+    expect(rest(`${above}y = [1`)).toBe(', 2]');
+    expect(rest(`${above}y = [`, `]${below}`)).toBe('1, 2');
+    expect(rest(`${above}y =`)).toBeNull();
+    expect(rest(`z${above.slice(1)}y = `)).toBeNull();
+    expect(rest(`z${above}y = `)).toBeNull();
+    expect(rest(`${above}y = `, `${below}z`)).toBeNull();
+    expect(rest(`${above}y = `)).toBe('[1, 2]');
+    expect(reply.isTaken(place(`${above}y = [1, 2]`, below))).toBe(true);
+    expect(reply.isTaken(place(`z${above}y = [1, 2]`, below))).toBe(false);
+  });
+
+  it('goes on wherever in a text the user types', () => {
+    for (const length of [3_999, 7_999, 15_999, 16_001, 31_999, 100_000]) {
+      const above = 'x'.repeat(length);
+      const reply = Reply.of('1234', place(`${above}y`, above), '');
+      expect(reply.rest(place(`${above}y1`, above))).toBe('234');
+      expect(reply.rest(place(`${above}y123`, above))).toBe('4');
+      expect(reply.rest(place(`${above}y`, above))).toBe('1234');
+    }
+  });
 });
