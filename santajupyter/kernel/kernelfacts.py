@@ -50,12 +50,14 @@ def read(namespace: dict[str, Any], used_names: list[str]) -> str:
     facts: list[dict[str, Any]] = []
     classes: dict[str, tuple[type, list[str], bool]] = {}
     size = 0
+    partial = False
     seen = set(HIDDEN)
     for name in chain((name for name in used_names if name in namespace), reversed(list(namespace))):
-        if time.perf_counter() > deadline or len(facts) == MAX_VARIABLES:
-            break
         if not _is_name(name) or name in seen:
             continue
+        if time.perf_counter() > deadline or len(facts) == MAX_VARIABLES:
+            partial = True
+            break
         seen.add(name)
         with contextlib.suppress(Exception):
             fact, known = describe(namespace[name], used_names, classes)
@@ -64,8 +66,17 @@ def read(namespace: dict[str, Any], used_names: list[str]) -> str:
                 size += more
                 facts.append({"name": name, **fact})
                 classes.update(known)
+            else:
+                partial = True
     names = {place: names for place, (_, names, _) in classes.items()}
-    return json.dumps({"variables": facts, "classes": names})
+    return json.dumps({"variables": facts, "classes": names, "partial": partial})
+
+
+def read_if_used(namespace: dict[str, Any], used_names: list[str]) -> str:
+    """As ``read`` where a cell has run in this IPython; nothing where none has, or that isn't known."""
+    inputs = namespace.get("In")
+    has_run = type(inputs) is list and len(inputs) > 1
+    return read(namespace if has_run else {}, used_names)
 
 
 def describe(

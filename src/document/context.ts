@@ -1,4 +1,4 @@
-import type { Cell } from '@jupyterlab/cells';
+import type { Cell, ICodeCellModel } from '@jupyterlab/cells';
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { CompletionHandler } from '@jupyterlab/completer';
 import { ConsolePanel } from '@jupyterlab/console';
@@ -69,6 +69,12 @@ export function activeLanguage(widget: Widget): string {
 /** The notebook's own model, null where the widget is none. */
 export function notebookModel(widget: Widget): INotebookModel | null {
   return widget instanceof NotebookPanel ? widget.content.model : null;
+}
+
+/** Whether cells there have the count of a run, of this kernel or an earlier one. */
+export function hasCounts(widget: Widget): boolean {
+  const cells = Array.from(notebookModel(widget)?.cells ?? []);
+  return cells.some(cell => !!(cell as Partial<ICodeCellModel>).executionCount);
 }
 
 /** Where the cursor is now; null while text is selected, there are several cursors or no editor. */

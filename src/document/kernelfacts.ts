@@ -8,7 +8,7 @@ import type { Widget } from '@lumino/widgets';
 // Compiled or not, this folder's neighbour is `src`.
 import type { IKernelFacts, INotebookContext } from '../server/protocol';
 import SOURCE from '../../santajupyter/kernel/kernelfacts.py';
-import { currentRequest, notebookContext } from './context';
+import { currentRequest, hasCounts, notebookContext } from './context';
 import type { Settings } from '../settings';
 
 /** Milliseconds that a kernel is left alone after a run: another may follow at once. */
@@ -18,8 +18,13 @@ const TIMEOUT = 2000;
 /** Cells above and below the active one whose names are told of. */
 const ABOVE = 5;
 const BELOW = 1;
-const MAX_WANTED = 500;
-const NOTHING: IKernelFacts = { variables: [], classes: {} };
+const MAX_USED_NAMES = 500;
+const NOTHING: IReading = { variables: [], classes: {}, partial: false };
+
+/** What was read; `partial`: there are more names than that. */
+interface IReading extends IKernelFacts {
+  partial: boolean;
+}
 
 /** What the kernels of notebooks and consoles hold, as far as the user lets it be read. */
 export class KernelFacts {
@@ -41,9 +46,11 @@ export class KernelFacts {
     };
   }
 
-  /** Resolves when no reading is under way any more. */
+  /** The user rests there: resolves when what is to be read for that is read. */
   async settled(widget: Widget): Promise<void> {
-    await this._watch(widget)?.settled;
+    const watch = this._watch(widget);
+    watch?.visit();
+    await watch?.settled;
   }
 
   /** How many readings of the kernel there were. */
@@ -58,13 +65,12 @@ export class KernelFacts {
     }
     let watch = this._watches.get(kernel);
     if (!watch) {
-      watch = new KernelWatch(
-        kernel,
-        () => this._settings.choices.kernelFacts,
-        () => currentCode(widget)
-      );
+      const isOn = () => this._settings.choices.kernelFacts;
+      const mayHaveRun = kernel.status === 'busy' || hasCounts(widget);
+      watch = new KernelWatch(kernel, isOn, mayHaveRun);
       this._watches.set(kernel, watch);
     }
+    watch.lookFrom(widget);
     watch.refresh();
     return watch;
   }
@@ -72,13 +78,18 @@ export class KernelFacts {
   private _watches = new WeakMap<Kernel.IKernelConnection, KernelWatch>();
 }
 
-/** Reads one kernel's namespace when a run is over and the kernel idle, never while it works. */
+/**
+ * Reads one kernel's namespace when a run is over and the kernel idle, never
+ * while it works, nor before anything ran there.
+ */
 class KernelWatch {
+  /** `mayHaveRun`: something may have run before it was watched; the kernel is asked for that. */
   constructor(
     private readonly _kernel: Kernel.IKernelConnection,
     private readonly _isOn: () => boolean,
-    private readonly _code: () => string
+    mayHaveRun: boolean
   ) {
+    this._isStale = mayHaveRun;
     _kernel.iopubMessage.connect(this._onMessage, this);
     _kernel.statusChanged.connect(this._onStatus, this);
   }
@@ -91,6 +102,29 @@ class KernelWatch {
     return this._reading?.promise;
   }
 
+  /** From now on the names around this document's cursor are asked for first. */
+  lookFrom(widget: Widget): void {
+    if (widget !== this._widget) {
+      this._widget = widget;
+      widget.disposed.connect(() => {
+        if (this._widget === widget) {
+          this._widget = null;
+        }
+      });
+    }
+  }
+
+  /** Reads again where not all was read and the code around the cursor names what wasn't asked for. */
+  visit(): void {
+    if (
+      this.known.partial &&
+      this._names().some(name => !this._told.has(name))
+    ) {
+      this._isStale = true;
+      this.refresh();
+    }
+  }
+
   /** Reads soon if something ran since the last time. */
   refresh(): void {
     if (this._isStale && !this._reading && this._kernel.status === 'idle') {
@@ -101,7 +135,9 @@ class KernelWatch {
 
   private _onMessage(_: unknown, message: KernelMessage.IIOPubMessage): void {
     // Whoever ran it; a silent execution, such as ours, has no such message.
-    this._isStale ||= message.header.msg_type === 'execute_input';
+    if (message.header.msg_type === 'execute_input') {
+      this._isStale = this._hasRun = true;
+    }
   }
 
   private _onStatus(_: unknown, status: Kernel.Status): void {
@@ -110,7 +146,7 @@ class KernelWatch {
     } else if (status !== 'busy') {
       // Restarted or gone, and its names with it.
       this.known = NOTHING;
-      this._isStale = true;
+      this._isStale = this._hasRun = false;
     }
   }
 
@@ -120,7 +156,10 @@ class KernelWatch {
         const { language_info: language } = await this._kernel.info;
         this._isStale = false;
         if (language.name === 'python') {
-          this.known = await ask(this._kernel, wanted(this._code()));
+          const names = this._names();
+          this._told = new Set(names);
+          const reader = this._hasRun ? 'read' : 'read_if_used';
+          this.known = await ask(this._kernel, reader, names);
           this.readings++;
         }
       }
@@ -131,19 +170,30 @@ class KernelWatch {
     this._reading = null;
   }
 
-  private _isStale = true;
+  private _names(): string[] {
+    return this._widget ? usedNames(currentCode(this._widget)) : [];
+  }
+
+  /** Whether a run was seen since the kernel started. */
+  private _hasRun = false;
+  /** Whether there was a run that wasn't read yet. */
+  private _isStale: boolean;
   private _reading: PromiseDelegate<void> | null = null;
+  /** The names that were asked for last. */
+  private _told = new Set<string>();
+  private _widget: Widget | null = null;
 }
 
 async function ask(
   kernel: Kernel.IKernelConnection,
+  reader: string,
   words: string[]
-): Promise<IKernelFacts> {
+): Promise<IReading> {
   const future = kernel.requestExecute({
     code: '',
     silent: true,
     store_history: false,
-    user_expressions: { facts: expression(words) },
+    user_expressions: { facts: expression(reader, words) },
     allow_stdin: false,
     stop_on_error: false
   });
@@ -160,21 +210,21 @@ async function ask(
 
 /**
  * What the kernel evaluates: Python's own `exec`, whatever the user calls so,
- * runs the file in a dictionary that nothing else sees; `read` then gets the
- * user's namespace. Strings and lists in JSON are Python's as well.
+ * runs the file in a dictionary that nothing else sees; `reader`, a function of
+ * it, then gets the user's namespace. Strings and lists in JSON are Python's as well.
  */
-function expression(words: string[]): string {
+function expression(reader: string, words: string[]): string {
   return `(lambda own: (
     (lambda: 0).__globals__["__builtins__"].exec(${JSON.stringify(SOURCE)}, own),
-    own["read"]((lambda: 0).__globals__, ${JSON.stringify(words)})
+    own[${JSON.stringify(reader)}]((lambda: 0).__globals__, ${JSON.stringify(words)})
   )[1])({})`;
 }
 
 /** The facts from Python's `repr` of an ASCII text: backslashes and quotes are all it escapes. */
-function parse(answer: unknown): IKernelFacts {
+function parse(answer: unknown): IReading {
   const { data } = answer as { data?: Record<string, string> };
   const text = data?.['text/plain'] ?? '';
-  return JSON.parse(text.slice(1, -1).replace(/\\(.)/g, '$1')) as IKernelFacts;
+  return JSON.parse(text.slice(1, -1).replace(/\\(.)/g, '$1')) as IReading;
 }
 
 function sessionContext(widget: Widget): ISessionContext | null {
@@ -197,10 +247,10 @@ function nearby({ cells, active }: INotebookContext): string {
 }
 
 /** What the kernel is asked for first: the names in the code, and what is quoted there, as columns are. */
-function wanted(code: string): string[] {
+function usedNames(code: string): string[] {
   const quoted = Array.from(code.matchAll(/(["'])([^"'\n]+)\1/g), m => m[2]);
   const words = [...namesIn(code).reverse(), ...quoted.reverse()];
-  return [...new Set(words)].slice(0, MAX_WANTED);
+  return [...new Set(words)].slice(0, MAX_USED_NAMES);
 }
 
 function namesIn(code: string): string[] {

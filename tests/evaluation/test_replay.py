@@ -148,9 +148,9 @@ async def test_a_kernel_runs_where_the_notebook_is(one: Callable[..., Notebook])
 
 
 def test_it_is_asked_as_the_frontend_asks() -> None:
-    told = (Path(__file__).parents[2] / "src" / "kernelfacts.ts").read_text("utf-8")
-    numbers = dict(re.findall(r"^const (ABOVE|BELOW|MAX_WANTED) = (\d+);", told, re.MULTILINE))
-    assert {name: str(getattr(kernel, name)) for name in ("ABOVE", "BELOW", "MAX_WANTED")} == numbers
+    told = (Path(__file__).parents[2] / "src" / "document" / "kernelfacts.ts").read_text("utf-8")
+    numbers = dict(re.findall(r"^const (ABOVE|BELOW|MAX_USED_NAMES) = (\d+);", told, re.MULTILINE))
+    assert {name: str(getattr(kernel, name)) for name in ("ABOVE", "BELOW", "MAX_USED_NAMES")} == numbers
 
 
 async def test_a_cell_that_hangs_is_given_up(

@@ -91,12 +91,12 @@ x = np.zeros((3, 4), np.float32)
 """
 
 
-def expression(wanted: list[str]) -> str:
+def expression(wanted: list[str], reader: str = "read") -> str:
     """What kernelfacts.ts has the kernel evaluate, taken from there."""
-    typescript = (SRC / "kernelfacts.ts").read_text("utf-8")
+    typescript = (SRC / "document" / "kernelfacts.ts").read_text("utf-8")
     found = re.search(r"return `(\(lambda own: .*?\}\))`;", typescript, re.DOTALL)
     assert found
-    values = iter([json.dumps(SOURCE), json.dumps(wanted)])
+    values = iter([json.dumps(SOURCE), json.dumps(reader), json.dumps(wanted)])
     return re.sub(r"\$\{JSON\.stringify\(\w+\)\}", lambda _: next(values), found[1])
 
 
@@ -261,3 +261,28 @@ def test_limits(kernel: Kernel) -> None:
 
 def test_the_kernel_may_be_an_old_one() -> None:
     ast.parse(SOURCE, feature_version=(3, 8))
+
+
+def test_says_whether_there_is_more() -> None:
+    few, many = ({f"x{i}": i for i in range(count)} for count in (3, 300))
+    own: dict[str, Any] = {}
+    exec(SOURCE, own)
+    assert json.loads(own["read"](few, []))["partial"] is False
+    found = json.loads(own["read"](many, ["x0"]))
+    assert found["partial"] is True
+    assert found["variables"][0]["name"] == "x0"
+
+
+def test_nothing_is_read_where_no_cell_has_run() -> None:
+    own: dict[str, Any] = {}
+    exec(SOURCE, own)
+    for inputs in ({}, {"In": [""]}, {"In": "abc"}):
+        assert json.loads(own["read_if_used"]({"x": 1, **inputs}, ["x"]))["variables"] == []
+    found = json.loads(own["read_if_used"]({"x": 1, "In": ["", "x = 1"]}, ["x"]))
+    assert [variable["name"] for variable in found["variables"]] == ["x"]
+
+
+def test_a_kernel_that_was_used_is_read(kernel: Kernel) -> None:
+    kernel.define("x = 1")
+    reply, _ = kernel.run("", silent=True, user_expressions={"facts": expression([], "read_if_used")})
+    assert '"name": "x"' in reply["user_expressions"]["facts"]["data"]["text/plain"]

@@ -13,10 +13,15 @@ jest.mock(
 );
 jest.mock('../../document/context', () => ({
   currentRequest: () => ({}),
-  notebookContext: () => at('df["sex"].mean()')
+  hasCounts: () => mockCells.haveCounts,
+  notebookContext: (widget: Widget) => at(mockCells.code.get(widget) ?? '')
 }));
 
-const FACTS: IKernelFacts = {
+/** What the notebook's cells say: whether some ran, and the code around each view's cursor. */
+const mockCells = { haveCounts: true, code: new Map<Widget, string>() };
+const CODE = 'df["sex"].mean()';
+
+const FACTS: IKernelFacts & { partial?: boolean } = {
   variables: [
     { name: 'df', type: 'DataFrame', module: 'pandas' },
     { name: 'größe', type: 'int', module: 'builtins' },
@@ -51,9 +56,15 @@ function setUp(language = 'python') {
       return { done, dispose: () => fail(new Error('Canceled')) };
     })
   };
-  const widget = Object.assign(Object.create(NotebookPanel.prototype), {
-    sessionContext: { session: { kernel } }
-  }) as Widget;
+  const open = (code: string) => {
+    const view = Object.assign(Object.create(NotebookPanel.prototype), {
+      sessionContext: { session: { kernel } },
+      disposed: new Signal<object, void>({})
+    }) as Widget & { disposed: Signal<object, void> };
+    mockCells.code.set(view, code);
+    return view;
+  };
+  const widget = open(CODE);
   const settings = { choices: { kernelFacts: true } };
   const facts = new KernelFacts(settings as never);
   const about = (code = 'df.größe = 1') => facts.about(widget, at(code));
@@ -71,7 +82,18 @@ function setUp(language = 'python') {
     answers.pop()?.({ status: 'ok', data: { 'text/plain': text } });
     await rest(0);
   };
-  return { about, answer, asked, become, facts, kernel, ran, settings, widget };
+  return {
+    about,
+    answer,
+    asked,
+    become,
+    facts,
+    kernel,
+    open,
+    ran,
+    settings,
+    widget
+  };
 }
 
 function at(source: string, ...above: string[]): INotebookContext {
@@ -88,6 +110,7 @@ const rest = (time = 1000) => jest.advanceTimersByTimeAsync(time);
 describe('KernelFacts', () => {
   beforeEach(() => {
     jest.useFakeTimers();
+    mockCells.haveCounts = true;
   });
   afterEach(() => {
     jest.useRealTimers();
@@ -153,15 +176,91 @@ describe('KernelFacts', () => {
     expect(settled).toHaveBeenCalled();
   });
 
-  it('forgets a kernel that was restarted, and reads it anew', async () => {
-    const { about, answer, asked, become } = setUp();
+  it('forgets a kernel that was restarted, and reads it after its first run', async () => {
+    const { about, answer, asked, become, ran } = setUp();
     about();
     await rest();
     await answer();
     become('restarting');
     expect(about()).toEqual({});
     become('idle');
+    about();
     await rest();
+    expect(asked.length).toBe(1);
+    ran();
+    await rest();
+    expect(asked.length).toBe(2);
+  });
+
+  it('asks a kernel nothing in which no cell can have run', async () => {
+    mockCells.haveCounts = false;
+    const { about, answer, asked, facts, ran, widget } = setUp();
+    about();
+    await facts.settled(widget);
+    await rest();
+    expect(asked.length).toBe(0);
+    ran();
+    await rest();
+    await answer();
+    expect(asked[0].facts).toContain('own["read"]');
+    expect(about()).toHaveProperty('variables');
+  });
+
+  it.each([
+    ['a cell has a count', 'idle'],
+    ['the kernel works', 'busy']
+  ])(
+    'has a kernel that was in use look whether something ran, where %s',
+    async (_, status) => {
+      mockCells.haveCounts = status === 'idle';
+      const { about, answer, asked, become } = setUp();
+      become(status);
+      about();
+      become('idle');
+      await rest();
+      await answer();
+      expect(asked[0].facts).toContain('own["read_if_used"]');
+      expect(about()).toHaveProperty('variables');
+    }
+  );
+
+  it('goes by the view that the user is in, as long as it is open', async () => {
+    const { answer, asked, facts, open, ran, widget } = setUp();
+    const other = open('far.real');
+    for (const view of [widget, other]) {
+      facts.about(view, at(''));
+    }
+    await rest();
+    await answer();
+    expect(asked[0].facts).toContain('["real","far"]');
+    facts.about(widget, at(''));
+    ran();
+    await rest();
+    await answer();
+    expect(asked[1].facts).toContain('["mean","sex","df"]');
+    widget.disposed.emit();
+    ran();
+    await rest();
+    await answer();
+    expect(asked[2].facts).toContain(', [])');
+  });
+
+  it('reads names where the user comes to rest, if there are more than were read', async () => {
+    const { answer, asked, facts, widget } = setUp();
+    const rested = async (code: string) => {
+      mockCells.code.set(widget, code);
+      void facts.settled(widget);
+      await rest();
+    };
+    await rested('df');
+    await answer({ ...FACTS, partial: true });
+    await rested('df');
+    expect(asked.length).toBe(1);
+    await rested('later');
+    expect(asked.length).toBe(2);
+    expect(asked[1].facts).toContain('["later"]');
+    await answer({ ...FACTS, partial: false });
+    await rested('another');
     expect(asked.length).toBe(2);
   });
 
