@@ -1,3 +1,4 @@
+import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Cell, ICodeCellModel } from '@jupyterlab/cells';
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { CompletionHandler } from '@jupyterlab/completer';
@@ -69,6 +70,14 @@ export function activeLanguage(widget: Widget): string {
 /** The notebook's own model, null where the widget is none. */
 export function notebookModel(widget: Widget): INotebookModel | null {
   return widget instanceof NotebookPanel ? widget.content.model : null;
+}
+
+/** How the document is tied to a kernel; null where it is to none. */
+export function sessionContext(widget: Widget): ISessionContext | null {
+  if (widget instanceof NotebookPanel || widget instanceof ConsolePanel) {
+    return widget.sessionContext;
+  }
+  return null;
 }
 
 /** Whether cells there have the count of a run, of this kernel or an earlier one. */

@@ -1,6 +1,3 @@
-import type { ISessionContext } from '@jupyterlab/apputils';
-import { ConsolePanel } from '@jupyterlab/console';
-import { NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 import { PromiseDelegate } from '@lumino/coreutils';
 import type { Widget } from '@lumino/widgets';
@@ -8,7 +5,12 @@ import type { Widget } from '@lumino/widgets';
 // Compiled or not, this folder's neighbour is `src`.
 import type { IKernelFacts, INotebookContext } from '../server/protocol';
 import SOURCE from '../../santajupyter/kernel/kernelfacts.py';
-import { currentRequest, hasCounts, notebookContext } from './context';
+import {
+  currentRequest,
+  hasCounts,
+  notebookContext,
+  sessionContext
+} from './context';
 import type { Settings } from '../settings';
 
 /** Milliseconds that a kernel is left alone after a run: another may follow at once. */
@@ -225,13 +227,6 @@ function parse(answer: unknown): IReading {
   const { data } = answer as { data?: Record<string, string> };
   const text = data?.['text/plain'] ?? '';
   return JSON.parse(text.slice(1, -1).replace(/\\(.)/g, '$1')) as IReading;
-}
-
-function sessionContext(widget: Widget): ISessionContext | null {
-  if (widget instanceof NotebookPanel || widget instanceof ConsolePanel) {
-    return widget.sessionContext;
-  }
-  return null;
 }
 
 function currentCode(widget: Widget): string {

@@ -1,5 +1,7 @@
+import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Widget } from '@lumino/widgets';
 
+import { activeEditor, sessionContext } from '../document/context';
 import type { ICompletionRequest } from '../server/protocol';
 import type { SantaApi } from '../server/api';
 import type { Monitor } from '../server/monitor';
@@ -35,12 +37,21 @@ export class Warmup {
   }
 
   private async _warm(): Promise<void> {
-    const request = await this._request();
-    if (!request || promptOf(request) === this._read) {
+    const widget = this._widget();
+    if (!widget || !this._isWorthwhile(widget)) {
+      return;
+    }
+    const context = sessionContext(widget);
+    if (context?.session?.kernel?.status === 'busy') {
+      this._waitFor(context);
       return;
     }
     if (this._session.isAsking) {
       this.soon();
+      return;
+    }
+    const request = await this._session.upcoming(widget);
+    if (!request || promptOf(request) === this._read) {
       return;
     }
     this._controller.abort();
@@ -48,13 +59,24 @@ export class Warmup {
     await this._send(request, this._controller.signal);
   }
 
-  /** What to read where the user is; null where no first key will ask, or one would load the model. */
-  private async _request(): Promise<ICompletionRequest | null> {
-    const widget = this._widget();
-    return widget?.node.contains(document.activeElement) &&
-      this._monitor.isReady
-      ? this._session.upcoming(widget)
-      : null;
+  /** Whether the first key may ask there; who passes through cells in command mode isn't about to type. */
+  private _isWorthwhile(widget: Widget): boolean {
+    return activeEditor(widget)?.hasFocus() === true && this._monitor.isReady;
+  }
+
+  /** The user's own computation goes first. */
+  private _waitFor(context: ISessionContext): void {
+    this._awaited?.statusChanged.disconnect(this._onStatus, this);
+    this._awaited = context;
+    context.statusChanged.connect(this._onStatus, this);
+  }
+
+  private _onStatus(context: ISessionContext, status: string): void {
+    if (status !== 'busy') {
+      context.statusChanged.disconnect(this._onStatus, this);
+      this._awaited = null;
+      this.soon();
+    }
   }
 
   private async _send(
@@ -79,6 +101,7 @@ export class Warmup {
     this._read = promptOf(request);
   }
 
+  private _awaited: ISessionContext | null = null;
   private _controller = new AbortController();
   /** What the model has read last, or is reading. */
   private _read = '';

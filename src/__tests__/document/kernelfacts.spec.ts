@@ -14,6 +14,7 @@ jest.mock(
 jest.mock('../../document/context', () => ({
   currentRequest: () => ({}),
   hasCounts: () => mockCells.haveCounts,
+  sessionContext: (widget: NotebookPanel) => widget.sessionContext,
   notebookContext: (widget: Widget) => at(mockCells.code.get(widget) ?? '')
 }));
 

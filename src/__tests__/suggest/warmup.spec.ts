@@ -6,6 +6,20 @@ import type { SantaApi } from '../../server/api';
 import type { Session } from '../../suggest/session';
 import { Warmup } from '../../suggest/warmup';
 
+jest.mock('../../document/context', () => ({
+  activeEditor: () => ({ hasFocus: () => mockUser.isTyping }),
+  sessionContext: () => mockUser.context
+}));
+
+const kernel = { status: 'idle' };
+const context = { session: { kernel } } as {
+  session: object;
+  statusChanged: Signal<object, string>;
+};
+context.statusChanged = new Signal<object, string>(context);
+/** A user in a notebook, in edit mode or not. */
+const mockUser = { widget: null as Widget | null, isTyping: true, context };
+
 type Warm = { request: ICompletionRequest; signal: AbortSignal };
 
 /** A user whose focus is in the document, at a cell of the source given. */
@@ -23,19 +37,21 @@ function setUp() {
     upcoming: jest.fn()
   };
   const monitor = { isReady: true };
-  const user = { widget: { node: document.body } as unknown as Widget | null };
+  mockUser.widget = {} as Widget;
+  mockUser.isTyping = true;
+  kernel.status = 'idle';
   const warmup = new Warmup(
     api as unknown as SantaApi,
     session as unknown as Session,
     monitor,
-    () => user.widget
+    () => mockUser.widget
   );
   const goTo = (source: string) => {
     session.upcoming.mockResolvedValue(at(source));
     warmup.soon();
   };
   const sources = () => sent.map(({ request }) => request.cells[0].source);
-  return { api, goTo, monitor, session, sent, sources, user, warmup };
+  return { api, goTo, monitor, session, sent, sources, warmup };
 }
 
 function at(source: string, count = 1): ICompletionRequest {
@@ -129,25 +145,46 @@ describe('Warmup', () => {
     session.isAsking = true;
     goTo('a');
     await rest();
-    expect(sources()).toEqual([]);
+    expect(session.upcoming).not.toHaveBeenCalled();
     session.isAsking = false;
     await rest();
     expect(sources()).toEqual(['a']);
   });
 
   it('leaves a model that is not loaded, and a user who is elsewhere', async () => {
-    const { goTo, monitor, sources, user } = setUp();
+    const { goTo, monitor, sources } = setUp();
     monitor.isReady = false;
     goTo('a');
     await rest();
     monitor.isReady = true;
-    user.widget = { node: document.createElement('div') } as unknown as Widget;
+    mockUser.isTyping = false;
     goTo('b');
     await rest();
-    user.widget = null;
+    mockUser.widget = null;
     goTo('c');
     await rest();
     expect(sources()).toEqual([]);
+  });
+
+  it("waits until the user's own computation is over", async () => {
+    const { goTo, session, sources, warmup } = setUp();
+    const become = (status: string) => {
+      kernel.status = status;
+      context.statusChanged.emit(status);
+    };
+    kernel.status = 'busy';
+    goTo('a');
+    await rest();
+    warmup.soon();
+    await rest();
+    expect(session.upcoming).not.toHaveBeenCalled();
+    become('idle');
+    await rest();
+    expect(sources()).toEqual(['a']);
+    become('busy');
+    become('idle');
+    await rest();
+    expect(session.upcoming).toHaveBeenCalledTimes(1);
   });
 
   it('tries again after a failure', async () => {
