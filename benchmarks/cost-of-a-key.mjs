@@ -104,9 +104,13 @@ async function openNotebook(page, name) {
     addEventListener('keydown', event => (globalThis.keyTime = event.timeStamp), true);
     const { content } = globalThis.jupyterapp.shell.currentWidget;
     content.activeCellIndex = content.widgets.findIndex(cell => cell.model.sharedModel.getSource() === '# here\n');
-    void content.scrollToItem(content.activeCellIndex, 'center');
   });
-  await page.waitForFunction(() => globalThis.jupyterapp.shell.currentWidget.content.activeCell.inViewport);
+  // The list scrolls to where the cell will be, which moves as cells are laid out.
+  await page.waitForFunction(() => {
+    const { content } = globalThis.jupyterapp.shell.currentWidget;
+    void content.scrollToItem(content.activeCellIndex, 'center');
+    return content.activeCell.inViewport;
+  }, null, { polling: 1000 });
   await page.evaluate(() => globalThis.jupyterapp.commands.execute('notebook:enter-edit-mode'));
   await page.waitForFunction(() => document.activeElement?.matches('.cm-content'));
   await page.waitForTimeout(5000);
