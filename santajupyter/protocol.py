@@ -161,6 +161,7 @@ class CompletionRequest(Decoding):
     mode: Literal["line", "block", "auto"] = "auto"
     max_new_tokens: NewTokens = 64
     logprobs: bool = False
+    min_probability: Annotated[float, Meta(ge=0, le=1)] = 0.0
     stream: bool = False
     client: Name = ""
 

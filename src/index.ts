@@ -21,9 +21,12 @@ import { Token } from '@lumino/coreutils';
 import { answerKernels } from './commands/bridge';
 import { CodeCommands } from './commands/codecommands';
 import { addCommands } from './commands/commands';
+import { activeEditor } from './document/context';
 import { KernelFacts } from './document/kernelfacts';
+import { whereIs } from './document/where';
 import { addAcceptCommands } from './jupyterlab/accept';
 import { Ghosts } from './jupyterlab/ghosts';
+import { watchAlt } from './jupyterlab/hold';
 import { Completers } from './jupyterlab/internals';
 import { SantaApi } from './server/api';
 import { Monitor } from './server/monitor';
@@ -32,10 +35,15 @@ import { SantaProvider } from './suggest/provider';
 import { suggestAtRests } from './suggest/rests';
 import { Session } from './suggest/session';
 import { Warmup } from './suggest/warmup';
+import { Announcer } from './ui/announcer';
 import { Figures } from './ui/figures';
+import { documentFocus } from './ui/focus';
+import { showHint } from './ui/hint';
+import { addMenu } from './ui/menu';
 import { Notices } from './ui/notices';
 import { panelOpener } from './ui/panel';
 import { StatusItem } from './ui/status';
+import { addViewCommand } from './ui/view';
 
 const PLUGIN_ID = 'santajupyter:plugin';
 
@@ -73,7 +81,9 @@ const base: JupyterFrontEndPlugin<IBase> = {
     const trans = (translator ?? nullTranslator).load('santajupyter');
     const api = new SantaApi(app.serviceManager.serverSettings);
     const settings = new Settings(PLUGIN_ID, registry);
-    const monitor = new Monitor(api, new Notices(trans));
+    const notices = new Notices(trans);
+    settings.changed.connect(() => notices.settings(settings));
+    const monitor = new Monitor(api, notices);
     return { api, monitor, settings, trans };
   }
 };
@@ -102,6 +112,14 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
       const widget = app.shell.currentWidget;
       return widget ? session.others(widget) : [];
     };
+    const here = () => app.shell.currentWidget;
+    const end = () => {
+      const widget = here();
+      if (widget) {
+        session.end(widget);
+      }
+    };
+    settings.changed.connect(end);
     if (factory) {
       addAcceptCommands(app, completers, ghosts, trans);
       suggestAtRests({
@@ -112,6 +130,21 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
         session,
         settings,
         invoke: widget => manager.inline?.invoke(widget.id)
+      });
+      watchAlt(app.shell.node, {
+        held: () => {
+          const widget = here();
+          if (settings.choices.holdToShow && widget) {
+            session.isHeld = true;
+            session.unasked(() => manager.inline?.invoke(widget.id));
+          }
+        },
+        released: () => {
+          if (session.isHeld) {
+            session.isHeld = false;
+            end();
+          }
+        }
       });
     }
     return { ghosts, session };
@@ -159,16 +192,19 @@ const kernelBridge: JupyterFrontEndPlugin<void> = {
 
 const status: JupyterFrontEndPlugin<IPanel> = {
   id: 'santajupyter:status',
-  description: "The model's state in the status bar, and a panel for it.",
+  description:
+    "The model's state in the status bar, with a menu and a panel for it.",
   autoStart: true,
   provides: IPanel,
   requires: [IBase],
-  optional: [ISuggestions, IStatusBar],
+  optional: [ISuggestions, IStatusBar, ICommandPalette, INotebookTracker],
   activate: (
     app: JupyterFrontEnd,
     { monitor, settings, trans }: IBase,
     suggestions: ISuggestions | null,
-    statusBar: IStatusBar | null
+    statusBar: IStatusBar | null,
+    palette: ICommandPalette | null,
+    notebooks: INotebookTracker | null
   ): IPanel => {
     const figures = new Figures();
     suggestions?.ghosts.shown.connect(() => figures.shown());
@@ -180,12 +216,25 @@ const status: JupyterFrontEndPlugin<IPanel> = {
       settings,
       figures,
       trans,
-      focusDocument: () => app.shell.currentWidget?.activate()
+      focusDocument: documentFocus(app.shell)
     });
+    const where = () => {
+      const widget = app.shell.currentWidget;
+      return widget && activeEditor(widget) ? whereIs(widget) : null;
+    };
+    const standing = { settings, monitor, where };
+    const openMenu = addMenu({ ...standing, app, palette, openPanel, trans });
+    const item = new StatusItem(monitor, standing, trans, openMenu);
+    const renew = () => item.update();
+    settings.changed.connect(renew);
+    notebooks?.activeCellChanged.connect(renew);
+    app.shell.currentChanged?.connect(renew);
     statusBar?.registerStatusItem(PLUGIN_ID, {
-      item: new StatusItem(monitor, trans, openPanel),
+      item,
       align: 'right',
       rank: 900,
+      // Also where the window is narrow.
+      priority: 1,
       isActive: () => monitor.status !== null,
       activeStateChanged: monitor.stateChanged
     });
@@ -223,4 +272,53 @@ const commands: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [base, suggestions, warmUp, kernelBridge, status, commands];
+const hint: JupyterFrontEndPlugin<void> = {
+  id: 'santajupyter:hint',
+  description: 'Tells once what the keys of a suggestion are.',
+  autoStart: true,
+  requires: [IBase, ISuggestions],
+  activate: (
+    app: JupyterFrontEnd,
+    { settings, trans }: IBase,
+    { ghosts }: ISuggestions
+  ): void => {
+    const turnOff = () => void settings.set('enabled', false);
+    ghosts.shown.connect(() => showHint(app.commands, trans, turnOff));
+  }
+};
+
+const accessibility: JupyterFrontEndPlugin<void> = {
+  id: 'santajupyter:accessibility',
+  description:
+    'Announces suggestions to screen readers, and shows them as text.',
+  autoStart: true,
+  requires: [IBase, ISuggestions],
+  optional: [ICommandPalette],
+  activate: (
+    app: JupyterFrontEnd,
+    { settings, trans }: IBase,
+    { ghosts }: ISuggestions,
+    palette: ICommandPalette | null
+  ): void => {
+    const text = () => {
+      const widget = app.shell.currentWidget;
+      return widget ? ghosts.text(activeEditor(widget)) : '';
+    };
+    const isWanted = () => settings.choices.announce;
+    const announcer = new Announcer(trans, text, isWanted);
+    document.body.append(announcer.node);
+    ghosts.shown.connect(() => announcer.announce());
+    addViewCommand(app, text, palette, trans);
+  }
+};
+
+export default [
+  base,
+  suggestions,
+  warmUp,
+  kernelBridge,
+  status,
+  commands,
+  hint,
+  accessibility
+];

@@ -32,6 +32,7 @@ class _Asked:
     place: postprocess.Place | None = None
     names: Mapping[str, Any] | None = None
     automatic: bool = False
+    min_probability: float = 0.0
     primary_only: bool = False
     warm: bool = False
 
@@ -61,6 +62,7 @@ class Completing:
             place,
             names,
             automatic,
+            request.min_probability,
             primary_only=request.mode == "block" and not automatic,
         )
         return await self._run(asked, on_delta)
@@ -103,7 +105,7 @@ class Completing:
         begun = time.perf_counter()
         while True:
             engine = await self._engines.available(asked.primary_only)
-            limit = self._min_probability(engine) if asked.automatic else asked.sampling.min_probability
+            limit = self._min_probability(engine, asked) if asked.automatic else 0.0
             call = asked.of(engine.process, limit)
             try:
                 queue_ms, done = await _followed(call, asked, on_delta, begun)
@@ -124,10 +126,11 @@ class Completing:
         self._statistics.count(usage, queue_ms + timings.prefill_ms + timings.decode_ms if items else None)
         return Completion(items, engine.status.model, usage, timings)
 
-    def _min_probability(self, engine: Engine) -> float:
-        """How likely all of an automatic completion has to be."""
+    def _min_probability(self, engine: Engine, asked: _Asked) -> float:
+        """How likely all of an automatic completion has to be; a request may ask for more, not for less."""
         chosen = self._settings.min_probability if engine is self._engines.primary else None
-        return engine.status.min_probability if chosen is None else chosen
+        least = engine.status.min_probability if chosen is None else chosen
+        return max(least, asked.min_probability)
 
 
 async def _followed(call: Call, asked: _Asked, on_delta: OnDelta, begun: float) -> tuple[float, wire.Done]:

@@ -69,6 +69,20 @@ export class Ghosts {
     }
   }
 
+  /** The text of the ghost in an editor, "" where there is none. */
+  text(editor: CodeEditor.IEditor | null): string {
+    return this._completers.of(editor).find(fits)?.current?.insertText ?? '';
+  }
+
+  /** Ends our ghost in an editor; other providers' stay. */
+  dismissOurs(editor: CodeEditor.IEditor | null): void {
+    for (const completer of this._completers.of(editor)) {
+      if (ours(completer)) {
+        completer.reset();
+      }
+    }
+  }
+
   /** Ends the ghost in an editor. */
   dismiss(editor: CodeEditor.IEditor | null): void {
     for (const completer of this._completers.of(editor)) {

@@ -44,6 +44,8 @@ export interface ICompletionRequest
   max_new_tokens: number;
   temperature: number;
   client: string;
+  /** An automatic completion ends before the word that makes all of it less likely. */
+  min_probability?: number;
 }
 
 /** What documents a function: `text` goes in `at` code points into the active cell; without one the `message` says why. */

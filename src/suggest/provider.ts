@@ -19,7 +19,7 @@ export class SantaProvider implements IInlineCompletionProvider {
     private readonly _settings: Settings
   ) {}
 
-  readonly name = 'SantaCoder';
+  readonly name = 'SantaJupyter';
   readonly identifier = 'santajupyter:inline';
   readonly icon = santaIcon;
 

@@ -30,6 +30,9 @@ import type { Settings } from '../settings';
 /** Several greedy candidates would all be the same. */
 const OTHERS_TEMPERATURE = 0.8;
 
+/** How likely all of a text must be for a user who wants only what is sure. */
+const SURE = 0.5;
+
 /** A command's text has this many tokens at most, or as many as the user allows while typing. */
 const ORDERED_TOKENS = 256;
 
@@ -55,6 +58,9 @@ export class Session {
   /** How fast the user types and the server answers. */
   readonly pace = new Pace();
 
+  /** Whether the user holds the key that shows suggestions, where there is one. */
+  isHeld = false;
+
   /** Emits what the server is asked, as it is asked. */
   get asked(): ISignal<this, ICompletionRequest> {
     return this._asked;
@@ -75,6 +81,9 @@ export class Session {
     const automatic = unasked || trigger === 'automatic';
     if (automatic && !activeEditor(widget)?.hasFocus()) {
       // The user types into another view of the document, or someone else does.
+      return [];
+    }
+    if (automatic && this._settings.choices.holdToShow && !this.isHeld) {
       return [];
     }
     const call = ++this._call;
@@ -100,6 +109,13 @@ export class Session {
       setTimeout(() => this._ghosts.tidy(editor), 0);
     }
     return items;
+  }
+
+  /** Ends what is asked and shown of ours there. */
+  end(widget: Widget): void {
+    this._call++;
+    this._current?.abort();
+    this._ghosts.dismissOurs(activeEditor(widget));
   }
 
   /** Whether the last request was made for where the cursor still is, and got no text. */
@@ -320,7 +336,8 @@ export class Session {
     widget: Widget,
     automatic: boolean
   ): ICompletionRequest {
-    const { mode, maxNewTokens, temperature, outputs } = this._settings.choices;
+    const { mode, maxNewTokens, onlySure, outputs, temperature } =
+      this._settings.choices;
     const context = notebookContext(widget, request, outputs);
     return {
       ...context,
@@ -329,7 +346,8 @@ export class Session {
       mode,
       max_new_tokens: maxNewTokens,
       temperature,
-      client: `${this._tab}:${widget.id}`
+      client: `${this._tab}:${widget.id}`,
+      ...(automatic && onlySure && { min_probability: SURE })
     };
   }
 

@@ -2,6 +2,8 @@ import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { type IStatus, ServerError } from '../server/protocol';
+import type { Settings } from '../settings';
+import { wasTold } from './told';
 import { statusSentence } from './sentences';
 
 export interface ILicence {
@@ -46,6 +48,9 @@ export function licenceOf(model: string): ILicence | null {
   return LICENCES.find(([pattern]) => pattern.test(model))?.[1] ?? null;
 }
 
+/** What there is to say of settings. */
+export type ISettingsNews = Pick<Settings, 'failure' | 'ignored' | 'unkept'>;
+
 /** Tells the user what is wrong, each thing once. */
 export class Notices {
   constructor(private readonly _trans: TranslationBundle) {}
@@ -85,10 +90,9 @@ export class Notices {
       return;
     }
     const key = `${TERMS_SEEN}:${licence.name}`;
-    if (localStorage.getItem(key)) {
+    if (wasTold(key)) {
       return;
     }
-    localStorage.setItem(key, 'true');
     Notification.info(
       this._trans.__(
         '%1 is under the %2 licence, which restricts some uses.',
@@ -109,6 +113,36 @@ export class Notices {
     );
   }
 
+  /** Settings that are ignored or weren't stored: each told once. */
+  settings({ ignored, failure, unkept }: ISettingsNews): void {
+    const told = [
+      ignored.length > 0 &&
+        this._trans._n(
+          'SantaJupyter ignores this setting, which is unknown or wrong: %2',
+          'SantaJupyter ignores these settings, which are unknown or wrong: %2',
+          ignored.length,
+          ignored.join(', ')
+        ),
+      failure &&
+        this._trans.__(
+          'No code suggestions until the settings can be read: %1',
+          failure
+        ),
+      unkept &&
+        this._trans.__(
+          'Holds until the page is closed, as it could not be stored: %1',
+          unkept
+        )
+    ];
+    for (const message of told) {
+      if (message && !this._settingsTold.has(message)) {
+        this._settingsTold.add(message);
+        warn(message);
+      }
+    }
+  }
+
+  private _settingsTold = new Set<string>();
   private _modelError: string | null = null;
   private _requestError: string | null = null;
 }

@@ -56,13 +56,13 @@ class Panel extends Dialog<unknown> {
   constructor(parts: IPanelParts) {
     const { trans } = parts;
     super({
-      title: trans.__('SantaCoder'),
+      title: trans.__('SantaJupyter'),
       body: ReactWidget.create(<Body {...parts} />),
       buttons: [Dialog.cancelButton({ label: trans.__('Close') })],
       focusNodeSelector: 'select'
     });
     this.addClass('santa-Panel');
-    this.node.ariaLabel = trans.__('SantaCoder');
+    this.node.ariaLabel = trans.__('SantaJupyter');
   }
 
   /** Enter means what it means outside dialogs: there is nothing here to submit. */

@@ -5,18 +5,27 @@ import React from 'react';
 
 import { santaIcon } from '../icon';
 import type { Monitor } from '../server/monitor';
-import { statusLabel, statusSentence } from './sentences';
+import { stateLabel, statusLabel, statusSentence } from './sentences';
+import { type IStanding, standingLabel, standingSentence } from './standing';
 
-/** The model's state in the status bar; a click tells more. */
+const MINUTE = 60_000;
+
+/** The model's state and whether suggestions come, in the status bar; a click opens the menu. */
 export class StatusItem extends VDomRenderer<Monitor> {
   constructor(
     monitor: Monitor,
+    private readonly _standing: IStanding,
     private readonly _trans: TranslationBundle,
-    private readonly _open: () => Promise<void>
+    private readonly _open: (node: HTMLElement) => void
   ) {
     super(monitor);
     this.addClass('santa-StatusItem');
     this.addClass('jp-mod-highlighted');
+  }
+
+  override dispose(): void {
+    window.clearTimeout(this._tick);
+    super.dispose();
   }
 
   protected override render(): JSX.Element | null {
@@ -24,24 +33,53 @@ export class StatusItem extends VDomRenderer<Monitor> {
     if (!status) {
       return null;
     }
+    this._renewSoon();
     const isWaiting = status.state === 'loading' || this.model?.isThinking;
+    const standing = standingLabel(this._standing, this._trans);
+    const label = statusLabel(status, this._trans);
+    const title = [
+      standingSentence(this._standing, this._trans),
+      statusSentence(status, this._trans)
+    ].join('\n');
     return (
       <button
         className={`santa-StatusItem-content santa-mod-${status.state}`}
-        aria-haspopup="dialog"
-        title={statusSentence(status, this._trans)}
-        onClick={() => void this._open()}
+        aria-haspopup="menu"
+        title={title}
+        // The focus stays in the editor, and the ghost with it.
+        onMouseDown={event => event.preventDefault()}
+        onClick={event => this._open(event.currentTarget)}
       >
         {isWaiting ? (
           <span className="santa-Spinner" />
         ) : (
           <santaIcon.react tag="span" stylesheet="statusBar" />
         )}
-        <TextItem source={statusLabel(status, this._trans)} />
+        <TextItem
+          source={standing ? this._trans.__('%1, %2', label, standing) : label}
+        />
         {status.progress?.total ? (
-          <progress value={status.progress.done} max={status.progress.total} />
+          <progress
+            aria-label={stateLabel(status, this._trans)}
+            value={status.progress.done}
+            max={status.progress.total}
+          />
         ) : null}
       </button>
     );
   }
+
+  /** While suggestions are off for some minutes, these are counted. */
+  private _renewSoon(): void {
+    window.clearTimeout(this._tick);
+    const left = this._standing.settings.snoozedUntil - Date.now();
+    if (left > 0) {
+      this._tick = window.setTimeout(
+        () => this.update(),
+        (left % MINUTE) + 100
+      );
+    }
+  }
+
+  private _tick = 0;
 }

@@ -493,6 +493,10 @@ class TestDoubt:
         _, asked = await ask("complete", body("x = (\n", mode="block", trigger="invoke"))
         assert (unasked["items"][0]["text"], asked["items"][0]["text"] != "") == ("", True)
 
+    async def test_a_request_cannot_ask_for_less(self, ask: Any, body: Body) -> None:
+        lax = body("x = (\n", mode="block", trigger="automatic", min_probability=0.01)
+        assert (await ask("complete", lax))[1]["items"][0]["text"] == ""
+
 
 class TestNoDoubt:
     """The server's own setting comes before the model's."""
@@ -504,6 +508,15 @@ class TestNoDoubt:
     async def test_it_comes_unasked(self, ask: Any, body: Body) -> None:
         _, unasked = await ask("complete", body("x = (\n", mode="block", trigger="automatic"))
         assert unasked["items"][0]["text"]
+
+    async def test_a_request_may_ask_for_more(self, ask: Any, body: Body) -> None:
+        doubting = body("x = (\n", mode="block", trigger="automatic", min_probability=0.99)
+        _, answer = await ask("complete", doubting)
+        assert answer["items"][0]["text"] == ""
+        _, invoked = await ask("complete", {**doubting, "trigger": "invoke"})
+        assert invoked["items"][0]["text"]
+        code, _ = await ask("complete", {**doubting, "min_probability": 1.5})
+        assert code == 400
 
 
 class TestNoModel:

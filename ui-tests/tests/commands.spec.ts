@@ -37,7 +37,7 @@ test('with the built-in model they say what they need, and lead to it', async ({
     await execute(page, command);
   }
   await page.getByRole('button', { name: 'Choose a Model' }).first().click();
-  const panel = page.getByRole('dialog', { name: 'SantaCoder' });
+  const panel = page.getByRole('dialog', { name: 'SantaJupyter' });
   await expect(panel.getByRole('button', { name: /^Use / })).toBeVisible();
   expect(count()).toBe(0);
 });
@@ -297,7 +297,7 @@ async function choose(
   item: string
 ): Promise<void> {
   await page.locator(selector).last().click({ button: 'right' });
-  await page.locator('.lm-Menu-item', { hasText: 'SantaCoder' }).hover();
+  await page.locator('.lm-Menu-item', { hasText: 'SantaJupyter' }).hover();
   await page.locator('.lm-Menu-item', { hasText: item }).click();
 }
 

@@ -99,6 +99,10 @@ async function newPage(
 ): Promise<Page> {
   const context = await opened;
   await context.addInitScript(installEngine);
+  // What is told once in a browser has been told.
+  await context.addInitScript(() =>
+    localStorage.setItem('santajupyter:hint-seen', 'true')
+  );
   return context.newPage();
 }
 

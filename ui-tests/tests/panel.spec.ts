@@ -1,12 +1,16 @@
 import { expect, type IJupyterLabPageFixture, test } from './fixtures';
 import type { Locator } from '@playwright/test';
 
+import { asked, useEngine } from './engine';
 import {
   acceptGhost,
   execute,
+  expectGhost,
+  GHOST,
   ghostText,
   loadModel,
-  openCell
+  openCell,
+  source
 } from './helpers';
 
 const LOADING = { timeout: 30_000 };
@@ -14,23 +18,72 @@ const LOADING = { timeout: 30_000 };
 test.beforeEach(({ page }) => loadModel(page));
 
 test.describe('the status bar item', () => {
-  test('opens the panel by mouse and keyboard, again and again', async ({
+  test('opens the menu by mouse and keyboard, and the panel from it', async ({
     page
   }) => {
     const button = item(page).getByRole('button');
     await button.click();
-    await expect(picker(page)).toBeFocused();
+    await expect(menu(page)).toBeVisible();
     await page.keyboard.press('Escape');
-    await expect(panel(page)).toHaveCount(0);
+    await expect(menu(page)).toHaveCount(0);
     for (const key of ['Enter', 'Space']) {
+      await button.focus();
+      await page.keyboard.press(key);
+      await expect(menu(page)).toBeVisible();
+      await page.keyboard.press('Escape');
+      await expect(menu(page)).toHaveCount(0);
       await expect(button).toBeFocused();
-      await page.keyboard.press(key);
-      await expect(picker(page)).toBeFocused();
-      await panel(page).getByRole('button', { name: 'Close' }).focus();
-      await page.keyboard.press(key);
-      await expect(panel(page)).toHaveCount(0);
     }
-    await expect(button).toBeFocused();
+    await button.click();
+    await menu(page).getByText('Show the Code Completion Model').click();
+    await expect(picker(page)).toBeFocused();
+  });
+
+  test('tells every way of being off, and the menu turns it on', async ({
+    page
+  }) => {
+    await useEngine(page, { script: [['import numpy as n', 'p']] });
+    await openCell(page);
+    const isUsual = () =>
+      expect(item(page)).toHaveText(/^santa-mini \([^)]*\)$/);
+    for (const [entry, label] of [
+      [/^Suggest Code$/, /, off$/],
+      [/^Suggest Code in This Notebook$/, /, off here$/],
+      [/^Suggest Code in This Language/, /, off here$/],
+      [/^Show Code Suggestions While Alt Is Held$/, /, with Alt$/]
+    ] as const) {
+      for (const expected of [label, null]) {
+        await choose(page, entry);
+        await (expected ? expect(item(page)).toHaveText(expected) : isUsual());
+      }
+    }
+    await choose(page, /^No Code Suggestions for 5 Minutes$/);
+    await expect(item(page)).toHaveText(/, off for 5 minutes$/);
+    await page.keyboard.type('import numpy as n');
+    await item(page).getByRole('button').click();
+    await expect(menu(page)).toContainText('Off for 5 more minutes.');
+    await menu(page)
+      .getByText(/^Suggest Code Again Now/)
+      .click();
+    await isUsual();
+    expect(await asked(page)).toBe(0);
+    await page.keyboard.press('Backspace');
+    await page.keyboard.type('n');
+    await expectGhost(page, 'p');
+    await choose(page, /^Suggest Code$/);
+    await expect(page.locator(GHOST)).toHaveCount(0);
+    await page.keyboard.press('Tab');
+    expect(await source(page)).not.toContain('np');
+    await execute(page, 'santajupyter:enable');
+  });
+
+  test('is there where the window is narrow', async ({ page }) => {
+    const size = page.viewportSize();
+    await page.setViewportSize({ width: 480, height: 700 });
+    await expect(item(page).getByRole('button')).toBeInViewport();
+    if (size) {
+      await page.setViewportSize(size);
+    }
   });
 
   test('turns while a request is under way, if motion is welcome', async ({
@@ -254,6 +307,20 @@ test.describe('the panel', () => {
   });
 });
 
+function menu(page: IJupyterLabPageFixture): Locator {
+  return page.locator('.santa-Menu');
+}
+
+/** Chooses an entry of the status item's menu. */
+async function choose(
+  page: IJupyterLabPageFixture,
+  entry: RegExp
+): Promise<void> {
+  await item(page).getByRole('button').click();
+  await menu(page).getByText(entry).click();
+  await expect(menu(page)).toHaveCount(0);
+}
+
 function item(page: IJupyterLabPageFixture): Locator {
   return page.locator('.santa-StatusItem');
 }
@@ -264,7 +331,7 @@ async function openPanel(page: IJupyterLabPageFixture): Promise<void> {
 }
 
 function panel(page: IJupyterLabPageFixture): Locator {
-  return page.getByRole('dialog', { name: 'SantaCoder' });
+  return page.getByRole('dialog', { name: 'SantaJupyter' });
 }
 
 function picker(page: IJupyterLabPageFixture): Locator {
