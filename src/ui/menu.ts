@@ -124,7 +124,7 @@ function addMenuCommands(parts: IMenuParts): void {
 
 function makeMenu({ app, trans }: IMenuParts): Menu {
   const { commands } = app;
-  const menu = new Menu({ commands });
+  const menu = new Menu({ commands, renderer: new Renderer() });
   menu.addClass('santa-Menu');
   menu.node.ariaLabel = trans.__('Code suggestions');
   menu.addItem({ command: MenuIDs.why });
@@ -144,6 +144,21 @@ function makeMenu({ app, trans }: IMenuParts): Menu {
   menu.addItem({ command: MenuIDs.settings });
   return menu;
 }
+
+/** Lumino's lines between entries take the focus, and have no role then. */
+class Renderer extends Menu.Renderer {
+  override renderItem(data: Menu.IRenderData): VirtualElement {
+    const item = super.renderItem(data);
+    if (data.item.type === 'separator') {
+      const { attrs } = item as { attrs: { tabindex?: string; role?: string } };
+      delete attrs.tabindex;
+      attrs.role = 'separator';
+    }
+    return item;
+  }
+}
+
+type VirtualElement = ReturnType<Menu.Renderer['renderItem']>;
 
 /** Opens the menu above or below a node; the focus goes back where it was. */
 function openMenu(menu: Menu, node: HTMLElement): void {

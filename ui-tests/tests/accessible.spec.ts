@@ -71,7 +71,7 @@ test.describe('axe finds nothing', () => {
     await page.keyboard.insertText(TYPED);
     await expectGhost(page, 'p');
     await expectAccessible(page, ['.santa-Announcer', '.santa-StatusItem']);
-    await execute(page, 'santajupyter:view');
+    await page.keyboard.press('Alt+F2');
     await expect(page.locator('.santa-View-text')).toBeFocused();
     await expectAccessible(page, ['.santa-View-text']);
     await page.keyboard.press('Escape');
