@@ -255,11 +255,18 @@ function Suggestions({
     <section>
       <h3>{trans.__('Suggestions since this page was opened')}</h3>
       <p className="santa-Legend">
-        <span className="santa-mod-shown">{trans.__('%1 shown', shown)}</span>
+        <span className="santa-mod-shown">
+          {trans._n('%1 shown', '%1 shown', shown)}
+        </span>
         <span className="santa-mod-accepted">
           {shown > 0
-            ? trans.__('%1 accepted (%2 %)', accepted, percent(accepted, shown))
-            : trans.__('%1 accepted', accepted)}
+            ? trans._n(
+                '%1 accepted (%2 %)',
+                '%1 accepted (%2 %)',
+                accepted,
+                percent(accepted, shown)
+              )
+            : trans._n('%1 accepted', '%1 accepted', accepted)}
         </span>
       </p>
       <Chart counts={figures.recent} trans={trans} />
