@@ -60,6 +60,7 @@ IN_WHEEL = (
     "*/share/jupyter/labextensions/santajupyter/install.json",
     "*/share/jupyter/labextensions/santajupyter/schemas/santajupyter/plugin.json",
     "*/share/jupyter/labextensions/santajupyter/static/remoteEntry.*.js",
+    "*/share/jupyter/labextensions/santajupyter/static/third-party-licenses.json",
     # The notices of the packages that the JavaScript holds.
     "*/share/jupyter/labextensions/santajupyter/static/third-party-licenses.json",
     "*/etc/jupyter/jupyter_server_config.d/santajupyter.json",
