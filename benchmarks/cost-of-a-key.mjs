@@ -109,11 +109,11 @@ async function openNotebook(page, name) {
   await page.waitForFunction(() => {
     const { content } = globalThis.jupyterapp.shell.currentWidget;
     void content.scrollToItem(content.activeCellIndex, 'center');
-    return content.activeCell.inViewport;
+    content.mode = 'edit';
+    content.activeCell.editor?.focus();
+    return content.activeCell.inViewport && document.activeElement?.matches('.cm-content');
   }, null, { polling: 1000 });
-  await page.evaluate(() => globalThis.jupyterapp.commands.execute('notebook:enter-edit-mode'));
-  await page.waitForFunction(() => document.activeElement?.matches('.cm-content'));
-  await page.waitForTimeout(5000);
+  await page.waitForTimeout(3000);
 }
 
 async function type(page, client, count) {

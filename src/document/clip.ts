@@ -1,9 +1,9 @@
 /** Characters of one cell that are sent at most, and of a line in another cell than the cursor's. */
-export const MAX_CELL = 8_000;
+export const MAX_CELL = 16_000;
 export const MAX_LINE = 1_000;
 const LINE_END = 100;
 /** Characters sent left and right of the cursor at most, over all cells. */
-export const MAX_BEFORE = 24_000;
+export const MAX_BEFORE = 40_000;
 export const MAX_AFTER = 8_000;
 
 /**
