@@ -1,7 +1,8 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { Menu } from '@lumino/widgets';
+import { MenuSvg } from '@jupyterlab/ui-components';
+import type { Menu } from '@lumino/widgets';
 
 import type { IChoices, Settings } from '../settings';
 import { type IStanding, minutesLeft, standingSentence } from './standing';
@@ -124,7 +125,7 @@ function addMenuCommands(parts: IMenuParts): void {
 
 function makeMenu({ app, trans }: IMenuParts): Menu {
   const { commands } = app;
-  const menu = new Menu({ commands, renderer: new Renderer() });
+  const menu = new MenuSvg({ commands, renderer: new Renderer() });
   menu.addClass('santa-Menu');
   menu.node.ariaLabel = trans.__('Code suggestions');
   menu.addItem({ command: MenuIDs.why });
@@ -146,7 +147,7 @@ function makeMenu({ app, trans }: IMenuParts): Menu {
 }
 
 /** Lumino's lines between entries take the focus, and have no role then. */
-class Renderer extends Menu.Renderer {
+class Renderer extends MenuSvg.Renderer {
   override renderItem(data: Menu.IRenderData): VirtualElement {
     const item = super.renderItem(data);
     if (data.item.type === 'separator') {

@@ -137,7 +137,8 @@ export class Notices {
     for (const message of told) {
       if (message && !this._settingsTold.has(message)) {
         this._settingsTold.add(message);
-        warn(message);
+        // It stays until it was seen: only the user can mend it.
+        Notification.warning(message, { autoClose: false });
       }
     }
   }
