@@ -58,6 +58,7 @@ const IBase = new Token<IBase>('santajupyter:IBase');
 
 interface ISuggestions {
   ghosts: Ghosts;
+  provider: SantaProvider;
   session: Session;
 }
 const ISuggestions = new Token<ISuggestions>('santajupyter:ISuggestions');
@@ -107,7 +108,8 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
     const ghosts = new Ghosts(completers);
     const facts = new KernelFacts(settings);
     const session = new Session(api, settings, ghosts, monitor, facts);
-    manager.registerInlineProvider(new SantaProvider(session, settings));
+    const provider = new SantaProvider(session, settings, completers);
+    manager.registerInlineProvider(provider);
     ghosts.others = async () => {
       const widget = app.shell.currentWidget;
       return widget ? session.others(widget) : [];
@@ -119,7 +121,6 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
         session.end(widget);
       }
     };
-    settings.changed.connect(end);
     if (factory) {
       addAcceptCommands(app, completers, ghosts, trans);
       suggestAtRests({
@@ -129,14 +130,14 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
         monitor,
         session,
         settings,
-        invoke: widget => manager.inline?.invoke(widget.id)
+        provider
       });
       watchAlt(app.shell.node, {
         held: () => {
           const widget = here();
           if (settings.choices.holdToShow && widget) {
             session.isHeld = true;
-            session.unasked(() => manager.inline?.invoke(widget.id));
+            provider.show(widget, false);
           }
         },
         released: () => {
@@ -147,7 +148,7 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
         }
       });
     }
-    return { ghosts, session };
+    return { ghosts, provider, session };
   }
 };
 
@@ -247,18 +248,17 @@ const commands: JupyterFrontEndPlugin<void> = {
   description:
     'Commands for the model, for suggestions, and for code that is there.',
   autoStart: true,
-  requires: [IBase, ISuggestions, ICompletionProviderManager],
+  requires: [IBase, ISuggestions],
   optional: [IPanel, ICommandPalette, INotebookTracker],
   activate: (
     app: JupyterFrontEnd,
     { api, monitor, settings, trans }: IBase,
-    { session }: ISuggestions,
-    manager: ICompletionProviderManager,
+    { provider, session }: ISuggestions,
     openPanel: IPanel | null,
     palette: ICommandPalette | null,
     notebooks: INotebookTracker | null
   ): void => {
-    const code = new CodeCommands(app.shell, manager, session, api, trans);
+    const code = new CodeCommands(app.shell, provider, session, api, trans);
     addCommands({
       app,
       palette,

@@ -4,7 +4,6 @@ import {
   type CodeEditor,
   IEditorMimeTypeService
 } from '@jupyterlab/codeeditor';
-import type { ICompletionProviderManager } from '@jupyterlab/completer';
 import { Text } from '@jupyterlab/coreutils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Widget } from '@lumino/widgets';
@@ -18,6 +17,7 @@ import type { IPlace } from '../document/types';
 import { type SantaApi } from '../server/api';
 import { belowComment, type ITarget } from './belowcomment';
 import { activeEditor } from '../document/context';
+import type { SantaProvider } from '../suggest/provider';
 import type { Session } from '../suggest/session';
 import type { Reply, Run } from '../suggest/reply';
 
@@ -40,7 +40,7 @@ interface ISpot {
 export class CodeCommands {
   constructor(
     private readonly _shell: JupyterFrontEnd.IShell,
-    private readonly _manager: ICompletionProviderManager,
+    private readonly _provider: Pick<SantaProvider, 'show'>,
     private readonly _session: Session,
     private readonly _api: SantaApi,
     private readonly _trans: TranslationBundle
@@ -155,7 +155,7 @@ export class CodeCommands {
       if (cursor) {
         editor.focus();
         editor.setCursorPosition(cursor);
-        this._manager.inline?.invoke(widget.id);
+        this._provider.show(widget, true);
       }
     }
     if ((await this._ends(reply)) && !reply.rest(place)) {

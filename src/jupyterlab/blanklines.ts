@@ -11,6 +11,7 @@ interface ISuggester {
 
 /** `knows` tells whether the answer is there already: nobody needs to rest for that. */
 interface ILineSuggester extends ISuggester {
+  isWanted(): boolean;
   knows(): boolean;
 }
 
@@ -63,7 +64,7 @@ function watch(completer: Completer, suggester: ILineSuggester): void {
     }
   };
   const look = () => {
-    if (waits()) {
+    if (waits() && suggester.isWanted()) {
       timer = window.setTimeout(
         suggest,
         suggester.knows() ? 0 : suggester.delay()
@@ -73,6 +74,9 @@ function watch(completer: Completer, suggester: ILineSuggester): void {
   completer.textChanged.connect((_, change) => {
     isNew ||= addsLine(change);
     window.clearTimeout(timer);
+    if (!isNew) {
+      return;
+    }
     // The editor is in the middle of its update.
     timer = window.setTimeout(look, 0);
   });

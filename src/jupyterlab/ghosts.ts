@@ -14,9 +14,14 @@ import {
 } from './internals';
 import { beginning, type Part } from './parts';
 
+/** What JupyterLab knows our provider by. */
+export const PROVIDER_ID = 'santajupyter:inline';
+
 /** Where ghost text comes from: knows what is left of it at a place, null where it has no business. */
 export interface ISuggestion {
   rest(place: IPlace): string | null;
+  /** Goes along to a place that someone else's change has moved; false where it can't. */
+  follow(place: IPlace): boolean;
 }
 
 /** What goes to JupyterLab; `suggestion` stays the same while the user types through it. */
@@ -31,9 +36,9 @@ export interface IAccepted {
 }
 
 /**
- * The ghost texts on the screen. JupyterLab leaves some behind that no longer fit
+ * Our ghost texts on the screen. JupyterLab leaves some behind that no longer fit
  * the text: accepting one would overwrite code, and one without text would swallow
- * the Tab key. Those are ended here.
+ * the Tab key. Those are ended here; what other providers show is theirs.
  */
 export class Ghosts {
   constructor(private readonly _completers: Completers) {
@@ -50,7 +55,7 @@ export class Ghosts {
     return this._accepted;
   }
 
-  /** Ends the ghost in an editor unless it fits the text there. */
+  /** Ends our ghost in an editor unless it fits the text there. */
   tidy(editor: CodeEditor.IEditor | null): void {
     this._completers.of(editor).forEach(tidy);
   }
@@ -74,20 +79,18 @@ export class Ghosts {
     return this._completers.of(editor).find(fits)?.current?.insertText ?? '';
   }
 
-  /** Ends our ghost in an editor; other providers' stay. */
-  dismissOurs(editor: CodeEditor.IEditor | null): void {
-    for (const completer of this._completers.of(editor)) {
-      if (ours(completer)) {
-        completer.reset();
-      }
-    }
+  /** Ends the ghost in an editor, whoever's it is. */
+  dismiss(editor: CodeEditor.IEditor | null): void {
+    this._completers.of(editor).forEach(completer => completer.reset());
   }
 
-  /** Ends the ghost in an editor. */
-  dismiss(editor: CodeEditor.IEditor | null): void {
-    for (const completer of this._completers.of(editor)) {
-      completer.reset();
-    }
+  /** Ends our ghost in an editor, or in all. */
+  end(editor?: CodeEditor.IEditor | null): void {
+    const completers =
+      editor === undefined ? this._completers.all : this._completers.of(editor);
+    completers
+      .filter(completer => ours(completer))
+      .forEach(completer => completer.reset());
   }
 
   private _watch(completer: Completer): void {
@@ -96,6 +99,11 @@ export class Ghosts {
     completer.cursorMoved.connect(tidySoon);
     completer.textChanged.connect(tidySoon);
     completer.itemsChanged.connect(() => this._look(completer));
+    completer.keeping = () => ours(completer) !== null;
+    // The editor may have to take the change in yet.
+    completer.othersChanged.connect(() =>
+      setTimeout(() => follow(completer), 0)
+    );
     completer.accepting = accept => this._accept(completer, accept);
     completer.cycling = (cycle, direction) =>
       this._cycle(completer, cycle, direction);
@@ -103,6 +111,10 @@ export class Ghosts {
 
   /** JupyterLab's own command for accepting, and its button, are told of and undone like ours. */
   private _accept(completer: Completer, accept: () => void): void {
+    if (!ours(completer)) {
+      accept();
+      return;
+    }
     tidy(completer);
     if (!fits(completer)) {
       return;
@@ -123,9 +135,12 @@ export class Ghosts {
   ): void {
     const { current, items } = completer;
     const isLast = current === items.at(-1);
-    const asking =
-      direction === 'next' && isLast ? this._append(completer) : null;
-    void Promise.resolve(asking).then(() => {
+    if (direction !== 'next' || !isLast || !ours(completer)) {
+      cycle();
+      this._look(completer);
+      return;
+    }
+    void this._append(completer).then(() => {
       // Who left the editor meanwhile wants no ghost in it.
       if (completer.isActive && completer.current === current) {
         cycle();
@@ -178,11 +193,24 @@ function like({ provider }: Item, item: IGhostItem): Item {
 
 /** The ghost that the completer shows, if it is ours. */
 function ours({ current }: Completer): IOurItem | null {
-  return current && 'suggestion' in current ? (current as IOurItem) : null;
+  return current?.provider?.identifier === PROVIDER_ID
+    ? (current as IOurItem)
+    : null;
+}
+
+/** Keeps our ghost at the cursor where someone else changed other lines, and ends it where they changed this one. */
+function follow(completer: Completer): void {
+  const ghost = ours(completer);
+  const place = completer.editor && placeIn(completer.editor);
+  if (ghost && place && ghost.suggestion.follow(place)) {
+    completer.moveToCursor();
+  }
+  tidy(completer);
 }
 
 function tidy(completer: Completer): void {
-  if (completer.editor && completer.isActive && !fits(completer)) {
+  const isOurs = !completer.current || ours(completer) !== null;
+  if (completer.editor && completer.isActive && isOurs && !fits(completer)) {
     completer.reset();
   }
 }

@@ -1,9 +1,13 @@
 import type { CodeEditor } from '@jupyterlab/codeeditor';
-import type {
-  CompletionHandler,
-  IInlineCompleterFactory,
-  InlineCompleter
+import {
+  type CompletionHandler,
+  type IInlineCompleterFactory,
+  type IInlineCompletionProvider,
+  type InlineCompleter,
+  InlineCompletionTriggerKind,
+  ProviderReconciliator
 } from '@jupyterlab/completer';
+import { Text } from '@jupyterlab/coreutils';
 import { type ISignal, Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
@@ -42,6 +46,11 @@ export class Completers {
       : [];
   }
 
+  /** All of them. */
+  get all(): Completer[] {
+    return [...this._all];
+  }
+
   private _watch(factory: IInlineCompleterFactory): void {
     const make = factory.factory.bind(factory);
     factory.factory = options => {
@@ -76,12 +85,21 @@ export class Completer {
       return;
     }
     wrap<[TextChange]>(model, `${MODEL}.handleTextChange`, (run, change) => {
-      run();
-      this._textChanged.emit(change);
+      if (!isOthersChange(this.editor)) {
+        run();
+        this._textChanged.emit(change);
+        return;
+      }
+      if (!this.keeping()) {
+        run();
+      }
+      this._othersChanged.emit();
     });
     wrap<[object]>(model, `${MODEL}.handleSelectionChange`, run => {
-      run();
-      this._cursorMoved.emit();
+      if (!(isOthersChange(this.editor) && this.keeping())) {
+        run();
+        this._cursorMoved.emit();
+      }
     });
     // Another provider's failure leaves nothing to append to.
     wrap<[List]>(model, `${MODEL}.appendCompletions`, (run, reply) =>
@@ -97,9 +115,20 @@ export class Completer {
   /** What going to another suggestion does. */
   cycling: Around<[Direction]> = run => run();
 
-  /** Emits when JupyterLab has taken in how the editor's text changed. */
+  /**
+   * Someone or something else than the user changes the text: whether to keep from
+   * JupyterLab that it did, which would take it for typed.
+   */
+  keeping: () => boolean = () => false;
+
+  /** Emits when JupyterLab has taken in how the user changed the editor's text. */
   get textChanged(): ISignal<this, TextChange> {
     return this._textChanged;
+  }
+
+  /** Emits when someone or something else changed the editor's text. */
+  get othersChanged(): ISignal<this, void> {
+    return this._othersChanged;
   }
 
   /** Emits when JupyterLab has taken in where the cursor went. */
@@ -155,9 +184,68 @@ export class Completer {
     );
   }
 
+  /**
+   * Asks one provider alone, as JupyterLab asks all of them, and shows what it says
+   * if the cursor still stands there.
+   */
+  async ask(
+    provider: IInlineCompletionProvider,
+    widget: Widget,
+    trigger: InlineCompletionTriggerKind
+  ): Promise<void> {
+    const { editor } = this;
+    const { model } = this._completer;
+    if (!editor || !model) {
+      return;
+    }
+    const cursor = editor.getCursorPosition();
+    const text = editor.model.sharedModel.getSource();
+    const request = {
+      text,
+      offset: Text.jsIndexToCharIndex(editor.getOffsetAt(cursor), text),
+      mimeType: editor.model.mimeType
+    };
+    const answer = attempt('ProviderReconciliator', () =>
+      reconciliatorFor(provider, widget, editor).fetchInline(request, trigger)
+    );
+    const list = await answer?.[0];
+    const now = editor.getCursorPosition();
+    if (
+      !list?.items?.length ||
+      this.editor !== editor ||
+      !editor.hasFocus() ||
+      editor.model.sharedModel.getSource() !== text ||
+      now.line !== cursor.line ||
+      now.column !== cursor.column
+    ) {
+      return;
+    }
+    attempt(`${MODEL}.setCompletions`, () => {
+      if (this.items.length > 0) {
+        // Another provider was there first.
+        model.appendCompletions(list);
+      } else {
+        model.cursor = cursor;
+        model.setCompletions(list);
+      }
+    });
+  }
+
   /** Takes all suggestions away. */
   reset(): void {
     attempt(`${MODEL}.reset`, () => this._completer.model?.reset());
+  }
+
+  /** Shows what there is where the cursor is now. */
+  moveToCursor(): void {
+    const { editor } = this;
+    const { model } = this._completer;
+    attempt(`${MODEL}.setCompletions`, () => {
+      if (editor && model?.completions) {
+        model.cursor = editor.getCursorPosition();
+        model.setCompletions(model.completions);
+      }
+    });
   }
 
   /** Adds suggestions behind those that there are. */
@@ -186,12 +274,78 @@ export class Completer {
 
   private _cursorMoved = new Signal<this, void>(this);
   private _itemsChanged = new Signal<this, void>(this);
+  private _othersChanged = new Signal<this, void>(this);
   private _textChanged = new Signal<this, TextChange>(this);
 }
 
+/** JupyterLab's own way to ask providers and to follow their streams, for one of them. */
+function reconciliatorFor(
+  provider: IInlineCompletionProvider,
+  widget: Widget,
+  editor: CodeEditor.IEditor
+): ProviderReconciliator {
+  const settings = provider.schema?.default ?? {};
+  return new ProviderReconciliator({
+    context: { widget, editor },
+    providers: [],
+    inlineProviders: [provider],
+    inlineProvidersSettings: {
+      [provider.identifier]: settings as never
+    },
+    timeout: 0
+  });
+}
+
+/**
+ * Whether the change of the text that JupyterLab tells of right now was made by
+ * someone or something else than who types in an editor of this page.
+ */
+export function isOthersChange(editor: CodeEditor.IEditor | null): boolean {
+  const shared = editor?.model.sharedModel as Partial<IShared> | undefined;
+  const doc = shared?.ysource?.doc;
+  if (!doc) {
+    return false;
+  }
+  let changes = changing.get(doc);
+  if (!changes) {
+    const seen: { byOthers: boolean } = { byOthers: false };
+    changes = seen;
+    changing.set(doc, seen);
+    attempt('sharedModel.ysource.doc', () =>
+      doc.on('beforeObserverCalls', ({ origin }) => {
+        // JupyterLab's binding of an editor to the text is the origin of what is typed there.
+        const { ytext, undoStack } = (origin ?? {}) as Partial<IOrigin>;
+        seen.byOthers = !ytext && !undoStack;
+        window.setTimeout(() => (seen.byOthers = false), 0);
+      })
+    );
+  }
+  return changes.byOthers;
+}
+
+/** What JupyterLab's shared texts have of Yjs. */
+interface IShared {
+  ysource: { doc: IDoc | null };
+}
+
+/** A binding's text, or what an undo manager has. */
+interface IOrigin {
+  ytext: object;
+  undoStack: object;
+}
+
+interface IDoc {
+  on(
+    event: 'beforeObserverCalls',
+    listener: (transaction: { origin: unknown }) => void
+  ): void;
+}
+
+const changing = new WeakMap<IDoc, { byOthers: boolean }>();
+
 /** Whether an input method is in the middle of a word. */
 export function isComposing(editor: CodeEditor.IEditor | null): boolean {
-  return viewOf(editor)?.compositionStarted === true;
+  return viewOf(editor)?.composing === true;
 }
 
 /** Puts text in at the cursor as if it was typed, but for brackets, which close only themselves. */
@@ -224,7 +378,7 @@ const MODEL = 'InlineCompleter.model';
 
 /** The part of CodeMirror's view, which an editor of JupyterLab has, that is used. */
 interface IView {
-  compositionStarted?: boolean;
+  composing?: boolean;
   state: { replaceSelection(text: string): object };
   dispatch(...changes: object[]): void;
 }

@@ -7,8 +7,12 @@ import {
   InlineCompletionTriggerKind
 } from '@jupyterlab/completer';
 import type { JSONValue } from '@lumino/coreutils';
+import type { Widget } from '@lumino/widgets';
 
+import { activeEditor } from '../document/context';
 import { santaIcon } from '../icon';
+import { PROVIDER_ID } from '../jupyterlab/ghosts';
+import type { Completers } from '../jupyterlab/internals';
 import type { Settings } from '../settings';
 import type { Session } from './session';
 
@@ -16,11 +20,12 @@ import type { Session } from './session';
 export class SantaProvider implements IInlineCompletionProvider {
   constructor(
     private readonly _session: Session,
-    private readonly _settings: Settings
+    private readonly _settings: Settings,
+    private readonly _completers: Completers
   ) {}
 
   readonly name = 'SantaJupyter';
-  readonly identifier = 'santajupyter:inline';
+  readonly identifier = PROVIDER_ID;
   readonly icon = santaIcon;
 
   /**
@@ -48,6 +53,16 @@ export class SantaProvider implements IInlineCompletionProvider {
     const isAutomatic = triggerKind === InlineCompletionTriggerKind.Automatic;
     const trigger = isAutomatic ? 'automatic' : 'invoke';
     return { items: await this._session.suggest(request, widget, trigger) };
+  }
+
+  /** Shows what we, and no other provider, have to say where the cursor is; `isAsked`: the user wants it. */
+  show(widget: Widget, isAsked: boolean): void {
+    const trigger = isAsked
+      ? InlineCompletionTriggerKind.Invoke
+      : InlineCompletionTriggerKind.Automatic;
+    for (const completer of this._completers.of(activeEditor(widget))) {
+      void completer.ask(this, widget, trigger);
+    }
   }
 
   /** The whole text to show, each time more of it is there. */

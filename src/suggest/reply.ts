@@ -18,12 +18,15 @@ export class Reply {
     readonly around: string,
     run: Run
   ) {
-    this.place = near(place);
+    this._place = near(place);
+    this._line = lineAt(place);
     void this._start(run);
   }
 
   /** Where it was asked for. A reply outlives the text there, which may be a long file's. */
-  readonly place: INear;
+  get place(): INear {
+    return this._place;
+  }
 
   /** One that is there already. */
   static of(text: string, place: IPlace, around: string): Reply {
@@ -57,8 +60,37 @@ export class Reply {
 
   /** What is left of the text at a place; null if the place isn't on its way. */
   rest(place: IPlace): string | null {
-    const rest = remainder(this.place, this._text, cutAs(place, this.place));
-    return rest !== null && isFarSame(place, this.place) ? rest : null;
+    const { place: origin } = this;
+    const now = cutAs(place, origin);
+    const rest = remainder(origin, this._text, now);
+    if (rest === null || !isFarSame(place, origin)) {
+      return null;
+    }
+    this._typed = now.prefix.slice(origin.prefix.length);
+    this._closed = now.suffix.slice(
+      0,
+      now.suffix.length - origin.suffix.length
+    );
+    this._line = lineAt(place);
+    return rest;
+  }
+
+  /** Goes along to where the cursor is since someone else changed other lines of the text; false if they changed this one. */
+  follow({ editor, prefix, suffix }: IPlace): boolean {
+    if (
+      editor !== this._place.editor ||
+      lineAt({ editor, prefix, suffix }) !== this._line ||
+      !prefix.endsWith(this._typed) ||
+      !suffix.startsWith(this._closed)
+    ) {
+      return false;
+    }
+    this._place = near({
+      editor,
+      prefix: prefix.slice(0, prefix.length - this._typed.length),
+      suffix: suffix.slice(this._closed.length)
+    });
+    return true;
   }
 
   /** Whether the place is the one that putting in all of the text leads to. */
@@ -121,9 +153,21 @@ export class Reply {
   private _controller = new AbortController();
   private _done = false;
   private _error: unknown = null;
+  /** What was typed of it, what the editor closed by itself, and the cursor's line, where it last was on its way. */
+  private _closed = '';
+  private _line: string;
+  private _typed = '';
+  private _place: INear;
   private _text = '';
   private _version = 0;
   private _waiting: (() => void)[] = [];
+}
+
+/** The line that the cursor is in, with where it stands. */
+function lineAt({ prefix, suffix }: IPlace): string {
+  const left = prefix.slice(prefix.lastIndexOf('\n') + 1);
+  const end = suffix.indexOf('\n');
+  return `${left}\n${end < 0 ? suffix : suffix.slice(0, end)}`;
 }
 
 /**

@@ -1,12 +1,12 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { INotebookTracker } from '@jupyterlab/notebook';
-import type { Widget } from '@lumino/widgets';
 
 import { activeEditor } from '../document/context';
 import { watchBlankLines, watchEmptyEditors } from '../jupyterlab/blanklines';
 import type { Completers } from '../jupyterlab/internals';
 import type { Monitor } from '../server/monitor';
 import type { Settings } from '../settings';
+import type { SantaProvider } from './provider';
 import type { Session } from './session';
 
 /** What it takes to suggest where nobody types. */
@@ -17,8 +17,7 @@ export interface IRestParts {
   monitor: Monitor;
   session: Session;
   settings: Settings;
-  /** Has JupyterLab ask for suggestions in a document. */
-  invoke: (widget: Widget) => void;
+  provider: SantaProvider;
 }
 
 /** Suggests where the user rests: on a new blank line, in an empty cell, and where a model was waited for. */
@@ -29,17 +28,28 @@ export function suggestAtRests({
   monitor,
   session,
   settings,
-  invoke
+  provider
 }: IRestParts): void {
   const here = () => shell.currentWidget;
   const delay = () => settings.choices.restDelay;
   const suggest = () => {
     const widget = here();
     if (widget) {
-      session.unasked(() => invoke(widget));
+      provider.show(widget, false);
     }
   };
+  completers.made.connect((_, completer) =>
+    completer.textChanged.connect(() => {
+      if (completer.editor?.hasFocus()) {
+        session.pace.typed(performance.now());
+      }
+    })
+  );
   watchBlankLines(completers, {
+    isWanted: () => {
+      const widget = here();
+      return widget !== null && session.mayAsk(widget, true);
+    },
     delay,
     knows: () => {
       const widget = here();
@@ -55,7 +65,13 @@ export function suggestAtRests({
     },
     suggest: () => {
       // Who only looks at a cell doesn't want a model loaded.
-      if (settings.choices.emptyCells && monitor.isReady) {
+      const widget = here();
+      if (
+        widget &&
+        settings.choices.emptyCells &&
+        monitor.isReady &&
+        session.mayAsk(widget, true)
+      ) {
         suggest();
       }
     }

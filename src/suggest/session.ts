@@ -20,7 +20,7 @@ import {
 } from '../document/context';
 import { whereIs } from '../document/where';
 import type { Ghosts, IGhostItem } from '../jupyterlab/ghosts';
-import { isComposing } from '../jupyterlab/internals';
+import { isComposing, isOthersChange } from '../jupyterlab/internals';
 import type { KernelFacts } from '../document/kernelfacts';
 import { Pace } from './pace';
 import { Replies } from './replies';
@@ -51,7 +51,7 @@ export class Session {
     private readonly _watch: IServerWatch,
     private readonly _facts: Pick<KernelFacts, 'about' | 'readings' | 'settled'>
   ) {
-    _settings.changed.connect(() => this._replies.clear());
+    _settings.changed.connect(() => this._forgetAll());
     void _settings.ready.then(() => (this._isReady = true));
   }
 
@@ -77,14 +77,16 @@ export class Session {
     widget: Widget,
     trigger: ICompletionRequest['trigger']
   ): Promise<IGhostItem[]> {
-    const unasked = this._unasked;
-    const automatic = unasked || trigger === 'automatic';
+    const automatic = trigger === 'automatic';
     if (automatic && !activeEditor(widget)?.hasFocus()) {
-      // The user types into another view of the document, or someone else does.
+      // The user types into another view of the document.
       return [];
     }
     if (automatic && this._settings.choices.holdToShow && !this.isHeld) {
       return [];
+    }
+    if (automatic && isOthersChange(activeEditor(widget))) {
+      return this._goOn(widget);
     }
     const call = ++this._call;
     if (automatic && this._isOff(widget)) {
@@ -92,18 +94,11 @@ export class Session {
       return [];
     }
     const place = requestPlace(widget, request);
-    if (automatic && !unasked) {
-      this.pace.typed(performance.now());
-    }
     // JupyterLab may call in the middle of the editor's update.
     await Promise.resolve();
     const editor = activeEditor(widget);
     this._ghosts.tidy(editor);
     const items = await this._answer(request, widget, automatic, place, call);
-    if (unasked && !editor?.hasFocus()) {
-      // JupyterLab shows what was invoked, even where the user has left.
-      throw new Superseded();
-    }
     if (items.length === 0) {
       // JupyterLab takes the empty list only after this returns.
       setTimeout(() => this._ghosts.tidy(editor), 0);
@@ -115,7 +110,7 @@ export class Session {
   end(widget: Widget): void {
     this._call++;
     this._current?.abort();
-    this._ghosts.dismissOurs(activeEditor(widget));
+    this._ghosts.end(activeEditor(widget));
   }
 
   /** Whether the last request was made for where the cursor still is, and got no text. */
@@ -171,19 +166,9 @@ export class Session {
     return samePlace(currentPlace(widget), place) ? others : [];
   }
 
-  /** Runs `invoke`, JupyterLab's command, as if typing had asked: the user didn't. */
-  unasked(invoke: () => void): void {
-    this._unasked = true;
-    try {
-      invoke();
-    } finally {
-      this._unasked = false;
-    }
-  }
-
-  /** Whether the user may ask for something there. */
-  mayAsk(widget: Widget): boolean {
-    return this._wanted(widget, false);
+  /** Whether the user may ask for something there, or typing may. */
+  mayAsk(widget: Widget, automatic = false): boolean {
+    return this._wanted(widget, automatic);
   }
 
   /** What a command asks the server: for more than what typing asks. */
@@ -203,7 +188,7 @@ export class Session {
   begin(widget: Widget, place: IPlace, run: Run): Reply {
     this._call++;
     this._current?.abort();
-    this._ghosts.dismiss(activeEditor(widget));
+    this._ghosts.end(activeEditor(widget));
     const around = this._around(widget);
     const reply = new Reply(place, around, async (signal, onText) => {
       this._watch.asked();
@@ -243,7 +228,7 @@ export class Session {
     }
     if (call === this._call) {
       // What is shown isn't what the reply came to in the end.
-      this._ghosts.dismiss(activeEditor(widget));
+      this._ghosts.end(activeEditor(widget));
     }
   }
 
@@ -294,10 +279,33 @@ export class Session {
     );
   }
 
+  /** Someone else changed the text: what the user was to get still comes, and nothing else. */
+  private async _goOn(widget: Widget): Promise<IGhostItem[]> {
+    const reply = this._current;
+    // The editor takes the change in after this.
+    await sleep(0);
+    const place = currentPlace(widget);
+    if (!reply || reply.isAborted || !place || reply !== this._current) {
+      throw new Superseded();
+    }
+    if (!reply.follow(place)) {
+      throw new Superseded();
+    }
+    return this._list([reply], widget, ++this._call);
+  }
+
   /** The replies on whose way the place is, the newest first. */
   private _known(widget: Widget, place: IPlace): Reply[] {
     this._forget();
     return this._replies.at(place, this._around(widget));
+  }
+
+  /** What was said and is shown was made as the user wants it no more. */
+  private _forgetAll(): void {
+    this._call++;
+    this._current?.abort();
+    this._replies.clear();
+    this._ghosts.end();
   }
 
   /** Another model's replies. */
@@ -486,7 +494,6 @@ export class Session {
     { reply: Reply; widget: Widget; call: number }
   >();
   private readonly _tab = UUID.uuid4();
-  private _unasked = false;
 }
 
 /** Rejects a call of `suggest` that has no answer any more; JupyterLab keeps what it shows. */

@@ -25,6 +25,7 @@ function setUp(knows = false) {
   const suggest = jest.fn();
   watchBlankLines({ made } as unknown as Completers, {
     suggest,
+    isWanted: () => true,
     delay: () => 400,
     knows: () => knows
   });

@@ -7,12 +7,17 @@ import { Signal } from '@lumino/signaling';
 
 import type { IPlace } from '../../document/types';
 import {
+  PROVIDER_ID,
   Ghosts,
   type IAccepted,
   type ISuggestion
 } from '../../jupyterlab/ghosts';
 import { Completers } from '../../jupyterlab/internals';
 
+jest.mock('@jupyterlab/completer', () => ({
+  InlineCompletionTriggerKind: { Invoke: 0, Automatic: 1 },
+  ProviderReconciliator: class {}
+}));
 jest.mock('../../document/context', () => ({
   placeIn: ({ text }: { text: string }) => ({ prefix: text, suffix: '' })
 }));
@@ -20,10 +25,15 @@ jest.mock('../../document/context', () => ({
 type Item = CompletionHandler.IInlineItem;
 
 const item = (insertText: string, suggestion?: ISuggestion) =>
-  ({ insertText, ...(suggestion && { suggestion }) }) as unknown as Item;
+  ({
+    insertText,
+    provider: { identifier: suggestion ? PROVIDER_ID : 'another' },
+    ...(suggestion && { suggestion })
+  }) as unknown as Item;
 
 /** One that was made for an empty cell. */
 const saying = (text: string): ISuggestion => ({
+  follow: () => true,
   rest: ({ prefix }: IPlace) =>
     text.startsWith(prefix) ? text.slice(prefix.length) : null
 });

@@ -21,6 +21,10 @@ jest.mock('@jupyterlab/ui-components', () => ({
   kernelIcon: { render() {} },
   Toolbar: jest.requireActual('@lumino/widgets').Panel
 }));
+jest.mock('@jupyterlab/completer', () => ({
+  InlineCompletionTriggerKind: { Invoke: 0, Automatic: 1 },
+  ProviderReconciliator: class {}
+}));
 jest.mock('../../document/context', () => ({
   placeIn: () => ({ editor: 'e', prefix: '', suffix: '' })
 }));
@@ -76,6 +80,7 @@ function setUp(made: ReturnType<typeof makeCompleter>) {
   const ghosts = new Ghosts(completers);
   watchBlankLines(completers, {
     suggest: () => undefined,
+    isWanted: () => true,
     delay: () => 0,
     knows: () => false
   });

@@ -12,11 +12,13 @@ const editor = {
   around: 'other cells',
   focus: true,
   composing: false,
+  byOthers: false,
   hasFocus: () => editor.focus
 };
 
 jest.mock('../../jupyterlab/internals', () => ({
-  isComposing: () => editor.composing
+  isComposing: () => editor.composing,
+  isOthersChange: () => editor.byOthers
 }));
 jest.mock('../../document/where', () => ({ whereIs: () => 'here' }));
 jest.mock('../../document/context', () => ({
@@ -60,7 +62,7 @@ function setUp() {
     isProviderOn: true,
     refusal: jest.fn((): string | null => null)
   };
-  const ghosts = { tidy: jest.fn(), dismiss: jest.fn() };
+  const ghosts = { tidy: jest.fn(), end: jest.fn() };
   const watch = {
     serving: 'santa-mini',
     mayAsk: () => true,
@@ -208,17 +210,6 @@ describe('Session', () => {
     expect(await invoked).toMatchObject([{ insertText: '1' }]);
   });
 
-  it('shows nothing unasked where the user has left', async () => {
-    const { asked, session } = setUp();
-    let list = Promise.resolve([]) as ReturnType<typeof type>;
-    session.unasked(() => (list = type(session, 'x = ', 'invoke')));
-    await pause();
-    const hasFocus = jest.spyOn(editor, 'hasFocus').mockReturnValue(false);
-    asked[0].end('1');
-    await expect(list).rejects.toThrow();
-    hasFocus.mockRestore();
-  });
-
   it('asks for others only when told to, and answers from them too', async () => {
     const { asked, candidates, session } = setUp();
     const widget = { id: 'w' } as Widget;
@@ -301,7 +292,7 @@ describe('Session', () => {
     await expect(list).rejects.toThrow();
     expect(asked[0].signal.aborted).toBe(true);
     editor.place.suffix = '';
-    expect(ghosts.dismiss).not.toHaveBeenCalled();
+    expect(ghosts.end).not.toHaveBeenCalled();
   });
 
   it('takes back what the reply did not come to', async () => {
@@ -313,7 +304,7 @@ describe('Session', () => {
     await stream.next();
     asked[0].end('');
     expect((await stream.next()).done).toBe(true);
-    expect(ghosts.dismiss).toHaveBeenCalled();
+    expect(ghosts.end).toHaveBeenCalled();
   });
 
   it('asks only when it may', async () => {
