@@ -10,6 +10,10 @@ import {
 
 /** Milliseconds in which a server that is there says how it is. */
 const STATUS_LIMIT = 10_000;
+/** Milliseconds without a sign after which an answer is given up: JupyterLab waits no longer either. */
+const LIMIT = 15_000;
+/** A block that is asked for may have to wait until a model is loaded. */
+const BLOCK_LIMIT = 120_000;
 
 /** The only place that knows the server's URLs. */
 export class SantaApi {
@@ -24,15 +28,26 @@ export class SantaApi {
     signal: AbortSignal,
     onText: (text: string) => void
   ): Promise<string> {
-    const response = await this._fetch('complete', {
-      method: 'POST',
-      body: JSON.stringify({ ...request, stream: true }),
-      signal
-    });
-    if (isJson(response)) {
-      return firstText(await response.json());
-    }
-    return readStream(response, onText);
+    const { mode, trigger } = request;
+    const isBlock = mode === 'block' && trigger === 'invoke';
+    return limited(
+      signal,
+      isBlock ? BLOCK_LIMIT : LIMIT,
+      async (signal, goesOn) => {
+        const response = await this._fetch('complete', {
+          method: 'POST',
+          body: JSON.stringify({ ...request, stream: true }),
+          signal
+        });
+        goesOn();
+        return isJson(response)
+          ? firstText(await response.json())
+          : readStream(response, text => {
+              goesOn();
+              onText(text);
+            });
+      }
+    );
   }
 
   /** Several texts to choose from, in the server's order. */
@@ -41,13 +56,15 @@ export class SantaApi {
     n: number,
     signal: AbortSignal
   ): Promise<string[]> {
-    const response = await this._fetch('complete', {
-      method: 'POST',
-      body: JSON.stringify({ ...request, n }),
-      signal
+    return limited(signal, LIMIT, async signal => {
+      const response = await this._fetch('complete', {
+        method: 'POST',
+        body: JSON.stringify({ ...request, n }),
+        signal
+      });
+      const reply = (await response.json()) as IReply;
+      return (reply.items ?? []).map(({ text }) => text);
     });
-    const reply = (await response.json()) as IReply;
-    return (reply.items ?? []).map(({ text }) => text);
   }
 
   /** Documentation for the function around the cursor. */
@@ -55,12 +72,14 @@ export class SantaApi {
     request: ICompletionRequest,
     signal: AbortSignal
   ): Promise<IDocumentation> {
-    const response = await this._fetch('docstring', {
-      method: 'POST',
-      body: JSON.stringify(request),
-      signal
+    return limited(signal, BLOCK_LIMIT, async signal => {
+      const response = await this._fetch('docstring', {
+        method: 'POST',
+        body: JSON.stringify(request),
+        signal
+      });
+      return (await response.json()) as IDocumentation;
     });
-    return (await response.json()) as IDocumentation;
   }
 
   /** Has the model read what a completion there would need; generates nothing. */
@@ -104,6 +123,13 @@ export class SantaApi {
     if (!response.ok) {
       throw await refusal(response);
     }
+    if (isPage(response)) {
+      throw new ServerError(
+        502,
+        'page',
+        'A page came instead of the answer; perhaps it asks to log in.'
+      );
+    }
     return response;
   }
 }
@@ -121,6 +147,42 @@ function isJson(response: Response): boolean {
   return type.startsWith('application/json') || response.body === null;
 }
 
+/** Whether a proxy, or a form to log in, answers instead of the server. */
+function isPage(response: Response): boolean {
+  return (response.headers.get('Content-Type') ?? '').startsWith('text/html');
+}
+
+/** Ends `use` at the signal, or where it hasn't said for `limit` milliseconds that it goes on. */
+async function limited<T>(
+  signal: AbortSignal,
+  limit: number,
+  use: (signal: AbortSignal, goesOn: () => void) => Promise<T>
+): Promise<T> {
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const goesOn = () => {
+    clearTimeout(timer);
+    timer = setTimeout(abort, limit);
+  };
+  if (signal.aborted) {
+    abort();
+  }
+  signal.addEventListener('abort', abort);
+  goesOn();
+  try {
+    return await use(controller.signal, goesOn);
+  } catch (error) {
+    if (controller.signal.aborted && !signal.aborted) {
+      throw new ServerError(504, 'silent', 'The server does not answer.');
+    }
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
+  }
+}
+
 async function readStream(
   response: Response,
   onText: (text: string) => void
@@ -130,29 +192,34 @@ async function readStream(
   const decoder = new TextDecoder();
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   let text = '';
-  for (;;) {
-    const { done, value } = await reader.read();
-    const chunk = done
-      ? decoder.decode()
-      : decoder.decode(value, { stream: true });
-    parser.feed(chunk);
-    for (const event of events.splice(0)) {
-      const reply = readEvent(event);
-      if (reply.items) {
-        return firstText(reply);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      const chunk = done
+        ? decoder.decode()
+        : decoder.decode(value, { stream: true });
+      parser.feed(chunk);
+      for (const event of events.splice(0)) {
+        const reply = readEvent(event);
+        if (reply.items) {
+          return firstText(reply);
+        }
+        if (reply.index === 0) {
+          text += reply.text ?? '';
+          onText(text);
+        }
       }
-      if (reply.index === 0) {
-        text += reply.text ?? '';
-        onText(text);
+      if (done) {
+        throw new ServerError(
+          502,
+          'cut_off',
+          'The server ended its answer early.'
+        );
       }
     }
-    if (done) {
-      throw new ServerError(
-        502,
-        'cut_off',
-        'The server ended its answer early.'
-      );
-    }
+  } finally {
+    // Nobody reads the rest; of a stream that has failed this fails too.
+    reader.cancel().catch(() => undefined);
   }
 }
 

@@ -12,6 +12,8 @@ const FIRST_PAUSE = 1;
 const MAX_PAUSE = 10;
 /** While the server can't be reached, typing has it looked for so often. */
 const LOST_INTERVAL = 3000;
+/** A server without santajupyter, which may get it, or be another one after a restart. */
+const ABSENT_INTERVAL = 30_000;
 /** Time in which a request has reached the server and its model begins to load. */
 const ARRIVAL = 300;
 /** An answer that takes no longer needs no sign that it is on its way. */
@@ -87,23 +89,27 @@ export class Monitor extends VDomModel implements IServerWatch {
     this._watched = isWatched;
     this._refusal = '';
     this._setInterval();
-    if (isWatched && !this._absent) {
+    if (isWatched) {
       // A new interval begins only after the next look.
       void this._poll.refresh();
     }
   }
 
-  /** Whether the server has no santajupyter; nothing is asked of it then. */
+  /** Whether the server had no santajupyter when it was asked last. */
   get isAbsent(): boolean {
     return this._absent;
   }
 
   mayAsk(automatic: boolean): boolean {
-    if (automatic && this._lost && !this._absent) {
+    if (this._absent) {
+      this._lookAgain(automatic ? ABSENT_INTERVAL : BUSY_INTERVAL);
+      return false;
+    }
+    if (automatic && this._lost) {
       this._lookAgain(LOST_INTERVAL);
       return false;
     }
-    return !this._absent && !(automatic && Date.now() < this._pausedUntil);
+    return !(automatic && Date.now() < this._pausedUntil);
   }
 
   asked(): void {
@@ -127,7 +133,7 @@ export class Monitor extends VDomModel implements IServerWatch {
 
   failed(error: unknown): void {
     if (error instanceof ServerError) {
-      this._absent ||= error.isAbsent;
+      this._absent = error.isAbsent;
       this._wait(error.retryAfter);
     } else {
       this._lost = true;
@@ -196,22 +202,22 @@ export class Monitor extends VDomModel implements IServerWatch {
 
   private async _refresh(): Promise<void> {
     this._asked = Date.now();
+    let status: IStatus;
     try {
-      this._learn(await this._api.status());
+      status = await this._api.status();
     } catch (error) {
       this._lost = true;
+      this._absent = error instanceof ServerError && error.isAbsent;
       this._set(null);
-      if (error instanceof ServerError && error.isAbsent) {
-        this._giveUp();
-      } else {
-        // The poll asks less and less often then.
-        throw error;
-      }
+      // The poll asks less and less often then.
+      throw error;
     }
+    this._learn(status);
   }
 
   private _learn(status: IStatus): void {
     this._lost = false;
+    this._absent = false;
     this._set(status);
     this._notices.terms(status);
     this._notices.model(status);
@@ -235,11 +241,6 @@ export class Monitor extends VDomModel implements IServerWatch {
     if (this._poll.frequency.interval !== interval) {
       this._poll.frequency = { ...this._poll.frequency, interval };
     }
-  }
-
-  private _giveUp(): void {
-    this._absent = true;
-    void this._poll.stop();
   }
 
   private _absent = false;

@@ -71,16 +71,16 @@ export class Notices {
       error instanceof ServerError &&
       !error.isPassing &&
       !error.isAbsent &&
-      error.message !== this._requestError
+      !this._hasFailed
     ) {
-      this._requestError = error.message;
+      this._hasFailed = true;
       warn(this._trans.__('No code completion: %1', error.message));
     }
   }
 
   /** A request succeeded, so that the next failure is news. */
   recovered(): void {
-    this._requestError = null;
+    this._hasFailed = false;
   }
 
   /** A licence's restrictions when a model under it is first loaded, once in a browser. */
@@ -144,8 +144,8 @@ export class Notices {
   }
 
   private _settingsTold = new Set<string>();
+  private _hasFailed = false;
   private _modelError: string | null = null;
-  private _requestError: string | null = null;
 }
 
 function warn(message: string): void {

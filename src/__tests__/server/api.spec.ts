@@ -64,4 +64,50 @@ describe('SantaApi.complete', () => {
       await expect(complete([])).rejects.toMatchObject({ reason: 'cut_off' });
     }
   });
+
+  it('takes no page for an answer', async () => {
+    const headers = { 'Content-Type': 'text/html; charset=UTF-8' };
+    jest
+      .spyOn(ServerConnection, 'makeRequest')
+      .mockResolvedValue(new Response('<form>Password</form>', { headers }));
+    await expect(complete([])).rejects.toMatchObject({ reason: 'page' });
+  });
+
+  it('gives a silent server up, and stops reading', async () => {
+    jest.useFakeTimers();
+    const headers = { 'Content-Type': 'text/event-stream' };
+    jest.spyOn(ServerConnection, 'makeRequest').mockImplementation(
+      async (_url, { signal }) =>
+        new Response(
+          new ReadableStream({
+            start: controller =>
+              signal?.addEventListener('abort', () =>
+                controller.error(new Error('aborted'))
+              )
+          }),
+          { headers }
+        )
+    );
+    const answered = expect(complete([])).rejects.toMatchObject({
+      status: 504
+    });
+    await jest.advanceTimersByTimeAsync(15_000);
+    await answered;
+    jest.useRealTimers();
+  });
+
+  it('stops reading an answer that it has', async () => {
+    const cancel = jest.fn();
+    const bytes = new TextEncoder().encode(END);
+    const body = new ReadableStream({
+      start: controller => controller.enqueue(bytes),
+      cancel
+    });
+    const headers = { 'Content-Type': 'text/event-stream' };
+    jest
+      .spyOn(ServerConnection, 'makeRequest')
+      .mockResolvedValue(new Response(body, { headers }));
+    expect(await complete([])).toBe('🎅!');
+    expect(cancel).toHaveBeenCalled();
+  });
 });

@@ -17,7 +17,7 @@ const READY = { state: 'ready', serving: 'santa-mini' } as IStatus;
 let monitor: Monitor;
 
 /** A monitor whose server can be taken away. */
-function setUp() {
+function setUp(terms: () => unknown = () => undefined) {
   const server = { error: null as Error | null, looks: 0 };
   const api = {
     status: async () => {
@@ -30,7 +30,7 @@ function setUp() {
   };
   const notices = {
     model: jest.fn(),
-    terms: jest.fn(),
+    terms: jest.fn(terms),
     failed: jest.fn(),
     recovered: jest.fn()
   };
@@ -111,13 +111,55 @@ describe('Monitor', () => {
     expect(monitor.mayAsk(true)).toBe(true);
   });
 
-  it('never asks again where santajupyter is absent', async () => {
+  it('asks nothing where santajupyter is absent, and looks for it seldom', async () => {
     const server = setUp();
     server.error = new ServerError(404, '', 'Not Found');
     await pass(1);
     expect([monitor.isAbsent, monitor.mayAsk(false)]).toEqual([true, false]);
-    expect(monitor.mayAsk(true)).toBe(false);
-    await pass(600_000);
+    server.looks = 0;
+    for (let key = 0; key < 600; key++) {
+      expect(monitor.mayAsk(true)).toBe(false);
+      await pass(1000);
+    }
+    expect(server.looks).toBeGreaterThan(5);
+    expect(server.looks).toBeLessThan(40);
+  });
+
+  it.each([
+    ['404', new ServerError(404, '', 'Not Found')],
+    ['a page', new ServerError(502, 'page', 'A page came')],
+    ['403', new ServerError(403, '', 'Forbidden')],
+    ['500', new ServerError(500, '', 'Internal Server Error')],
+    ['nothing', new TypeError('Failed to fetch')]
+  ])('goes on by itself after one %s', async (_, error) => {
+    setUp();
+    await pass(1);
+    monitor.failed(error);
+    // The server is asked how it is, and it is well.
+    await pass(2000);
+    monitor.mayAsk(true);
+    await pass(10_000);
+    expect([monitor.isAbsent, monitor.mayAsk(true)]).toEqual([false, true]);
+    expect(monitor.mayAsk(false)).toBe(true);
+  });
+
+  it('comes back where the server had no santajupyter for a time', async () => {
+    const server = setUp();
+    server.error = new ServerError(404, '', 'Not Found');
+    await pass(100_000);
+    server.error = null;
+    // Who asks has it looked for at once.
+    expect(monitor.mayAsk(false)).toBe(false);
+    await pass(1);
+    expect(monitor.mayAsk(false)).toBe(true);
+  });
+
+  it('does not take a notice that fails for a server that does', async () => {
+    const server = setUp(() => {
+      throw new Error('The browser blocks storage.');
+    });
+    await pass(1);
     expect(server.looks).toBe(1);
+    expect(monitor.mayAsk(true)).toBe(true);
   });
 });

@@ -48,6 +48,7 @@ describe('Notices', () => {
     notices.failed(failure);
     notices.failed(failure);
     notices.failed(new ServerError(503, 'loading', 'Wait.'));
+    notices.failed(new ServerError(403, '', 'Forbidden'));
     expect(warning).toHaveBeenCalledTimes(1);
     notices.recovered();
     notices.failed(failure);
@@ -71,6 +72,25 @@ describe('Notices', () => {
     expect(info).toHaveBeenCalledTimes(1);
     notices.terms({ ...loading, model: 'bigcode/starcoder2-3b' });
     expect(info.mock.lastCall?.[0]).toContain('under the BigCode OpenRAIL-M');
+  });
+
+  it('tells of them once in a page where the browser blocks storage', () => {
+    const blocked = jest
+      .spyOn(Storage.prototype, 'getItem')
+      .mockImplementation(() => {
+        throw new DOMException('denied', 'SecurityError');
+      });
+    jest.spyOn(Storage.prototype, 'setItem').mockImplementation(() => {
+      throw new DOMException('denied', 'SecurityError');
+    });
+    info.mockClear();
+    const loading = { ...broken, state: 'loading' as const };
+    for (let times = 0; times < 2; times++) {
+      notices.terms({ ...loading, model: 'bigcode/starcoder-mine' });
+    }
+    expect(info.mock.calls.length).toBeLessThan(2);
+    blocked.mockRestore();
+    jest.restoreAllMocks();
   });
 
   it.each([

@@ -1,0 +1,239 @@
+import type {
+  ICompletionProviderManager,
+  IInlineCompletionProvider
+} from '@jupyterlab/completer';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+
+import { asked, useEngine } from './engine';
+import { expect, galata, type IJupyterLabPageFixture, test } from './fixtures';
+import { CALM, expectGhost, openCell, source } from './helpers';
+
+/** Another provider of inline completions in the page. */
+interface IOther {
+  calls: number;
+  /** How it answers. */
+  way: 'nothing' | 'stream' | 'fail' | 'text';
+}
+
+declare global {
+  interface Window {
+    other: IOther;
+  }
+}
+
+const SANTA = 'santajupyter:plugin';
+const COMPLETER = '@jupyterlab/completer-extension:inline-completer';
+const OURS = { emptyCells: true, restDelay: 100, kernelFacts: false };
+
+test.use({
+  mockSettings: { ...galata.DEFAULT_SETTINGS, [SANTA]: OURS }
+});
+
+/** Registers it, once in a page. */
+async function meet(
+  page: IJupyterLabPageFixture,
+  way: IOther['way']
+): Promise<void> {
+  await page.evaluate(async way => {
+    const isKnown = window.other !== undefined;
+    window.other = { calls: 0, way };
+    if (isKnown) {
+      return;
+    }
+    const app = window.jupyterapp as unknown as {
+      pluginRegistry: {
+        resolveOptionalService(token: unknown): Promise<unknown>;
+        _plugins: Map<string, { provides: { name: string } | null }>;
+      };
+    };
+    const plugins = [...app.pluginRegistry._plugins.values()];
+    const token = plugins.find(
+      ({ provides }) =>
+        provides?.name === '@jupyterlab/completer:ICompletionProviderManager'
+    )?.provides;
+    const manager = (await app.pluginRegistry.resolveOptionalService(
+      token
+    )) as ICompletionProviderManager;
+    const pause = (ms: number) => new Promise(done => setTimeout(done, ms));
+    const provider: IInlineCompletionProvider = {
+      name: 'Other',
+      identifier: 'other',
+      schema: {
+        default: { enabled: true, timeout: 5000, debouncerDelay: 0 }
+      },
+      async fetch() {
+        window.other.calls++;
+        switch (window.other.way) {
+          case 'fail':
+            throw new Error('The other one failed.');
+          case 'stream':
+            return {
+              items: [{ insertText: '', isIncomplete: true, token: 'other' }]
+            };
+          case 'text':
+            return { items: [{ insertText: 'theirs' }] };
+          default:
+            return { items: [] };
+        }
+      },
+      async *stream() {
+        for (const insertText of ['', 'th', 'theirs']) {
+          await pause(100);
+          yield { response: { insertText } };
+        }
+      }
+    };
+    manager.registerInlineProvider(provider);
+  }, way);
+  await page.evaluate(async plugin => {
+    // JupyterLab's settings list the providers that there were as it started.
+    const registry = await window.galata.getPlugin(
+      '@jupyterlab/apputils-extension:settings'
+    );
+    const { composite } = (await registry?.get(plugin, 'providers')) ?? {};
+    await registry?.set(plugin, 'providers', {
+      ...(composite as object),
+      other: {
+        enabled: true,
+        timeout: 5000,
+        debouncerDelay: 0,
+        autoFillInMiddle: false
+      }
+    });
+  }, COMPLETER);
+}
+
+function calls(page: IJupyterLabPageFixture): Promise<number> {
+  return page.evaluate(() => window.other.calls);
+}
+
+/** Writes into the active cell as another person does. */
+function writeAsSomeoneElse(
+  page: IJupyterLabPageFixture,
+  start: number,
+  end: number,
+  text: string
+): Promise<void> {
+  return page.evaluate(
+    ([start, end, text]) => {
+      const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
+      panel.content.activeCell?.model.sharedModel.updateSource(
+        start as number,
+        end as number,
+        text as string
+      );
+    },
+    [start, end, text]
+  );
+}
+
+test.describe('beside another provider', () => {
+  test('only ours is asked where nobody types', async ({ page }) => {
+    await meet(page, 'nothing');
+    await useEngine(page, { script: [['x = 1\n', 'y = 2']] });
+    await openCell(page);
+    await expect.poll(() => asked(page)).toBe(1);
+    expect(await calls(page)).toBe(0);
+    await page.keyboard.type('x = 1');
+    const before = await calls(page);
+    expect(before).toBeGreaterThan(0);
+    await page.keyboard.press('Enter');
+    await expectGhost(page, 'y = 2');
+    expect(await calls(page)).toBe(before);
+  });
+
+  test('its stream is shown, though it begins with nothing', async ({
+    page
+  }) => {
+    await meet(page, 'stream');
+    await useEngine(page);
+    await openCell(page);
+    await page.keyboard.type('x');
+    await expectGhost(page, 'theirs');
+    await page.keyboard.press('Tab');
+    await expect.poll(() => source(page)).toBe('xtheirs');
+  });
+
+  test('ours is shown where it fails', async ({ page }) => {
+    await meet(page, 'fail');
+    await useEngine(page, { script: [['x', ' = 1']], delay: 300 });
+    await openCell(page);
+    await page.keyboard.type('x');
+    await expectGhost(page, ' = 1');
+  });
+});
+
+test.describe('with ours off', () => {
+  test.use({
+    mockSettings: {
+      ...galata.DEFAULT_SETTINGS,
+      [SANTA]: { ...OURS, enabled: false }
+    }
+  });
+
+  test('its own is shown, and nobody is asked at rest', async ({ page }) => {
+    await meet(page, 'text');
+    await useEngine(page);
+    await openCell(page);
+    await page.keyboard.type('x');
+    await expectGhost(page, 'theirs');
+    await page.keyboard.press('Enter');
+    const before = await calls(page);
+    await page.waitForTimeout(CALM);
+    expect([await calls(page), await asked(page)]).toEqual([before, 0]);
+  });
+});
+
+test.describe('what someone else types', () => {
+  test('never asks for me', async ({ page }) => {
+    await useEngine(page, { script: [['x', ' = 1']] });
+    await openCell(page);
+    await expect.poll(() => asked(page)).toBe(1);
+    await writeAsSomeoneElse(page, 0, 0, 'x');
+    await page.waitForTimeout(CALM);
+    expect(await asked(page)).toBe(1);
+    await expectGhost(page, '');
+  });
+
+  test('elsewhere in the cell leaves my ghost, which still goes in where it stands', async ({
+    page
+  }) => {
+    await useEngine(page, { script: [['total = ', 'sum(values)']] });
+    await openCell(page);
+    await page.keyboard.insertText('a = 1\ntotal = ');
+    await expectGhost(page, 'sum(values)');
+    const before = await asked(page);
+    await writeAsSomeoneElse(page, 0, 0, 'import os\n');
+    await page.waitForTimeout(CALM);
+    await expectGhost(page, 'sum(values)');
+    await page.keyboard.type('su');
+    await expectGhost(page, 'm(values)');
+    expect(await asked(page)).toBe(before);
+    await page.keyboard.press('Tab');
+    await expect
+      .poll(() => source(page))
+      .toBe('import os\na = 1\ntotal = sum(values)');
+  });
+
+  test('in my line ends my ghost', async ({ page }) => {
+    await useEngine(page, { script: [['total = ', 'sum(values)']] });
+    await openCell(page);
+    await page.keyboard.insertText('total = ');
+    await expectGhost(page, 'sum(values)');
+    await writeAsSomeoneElse(page, 0, 5, 'whole');
+    await expectGhost(page, '');
+  });
+});
+
+test('turning suggestions off ends the ghost', async ({ page }) => {
+  await useEngine(page, { script: [['total = ', 'sum(values)']] });
+  await openCell(page);
+  await page.keyboard.insertText('total = ');
+  await expectGhost(page, 'sum(values)');
+  await page.evaluate(() =>
+    window.jupyterapp.commands.execute('santajupyter:toggle-notebook')
+  );
+  await expectGhost(page, '');
+  await page.keyboard.press('Tab');
+  expect(await source(page)).not.toContain('sum(values)');
+});
