@@ -37,11 +37,13 @@ import { Session } from './suggest/session';
 import { Warmup } from './suggest/warmup';
 import { Announcer } from './ui/announcer';
 import { Figures } from './ui/figures';
+import { CursorNote } from './ui/cursornote';
 import { documentFocus } from './ui/focus';
 import { showHint } from './ui/hint';
 import { addMenu } from './ui/menu';
 import { Notices } from './ui/notices';
 import { panelOpener } from './ui/panel';
+import { silenceSentence } from './ui/sentences';
 import { StatusItem } from './ui/status';
 import { addViewCommand } from './ui/view';
 
@@ -121,6 +123,16 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
         session.end(widget);
       }
     };
+    const note = new CursorNote();
+    session.answered.connect((_, silence) => {
+      const widget = app.shell.currentWidget;
+      const editor = widget && activeEditor(widget);
+      if (editor && silence) {
+        note.show(editor, silenceSentence(silence, trans));
+      } else {
+        note.hide();
+      }
+    });
     if (factory) {
       addAcceptCommands(app, completers, ghosts, trans);
       suggestAtRests({

@@ -182,7 +182,7 @@ export class CodeCommands {
   private _begin(spot: ISpot, place: IPlace, run: Run): Reply {
     spot.editor.focus();
     const reply = this._session.begin(spot.widget, place, run);
-    void endWithEscape(reply);
+    void endWithEscape(reply, spot.editor.host);
     return reply;
   }
 
@@ -261,18 +261,19 @@ function place({ editor, text }: ISpot, index: number): IPlace {
   };
 }
 
-/** Lets the user end the request with Escape, which then does nothing else. */
-async function endWithEscape(reply: Reply): Promise<void> {
+/** Lets the user end the request with Escape in the editor, which then does nothing else. */
+async function endWithEscape(reply: Reply, host: HTMLElement): Promise<void> {
   const listen = (event: KeyboardEvent) => {
-    if (event.key === 'Escape') {
+    // An input method's Escape is its own.
+    if (event.key === 'Escape' && !event.isComposing) {
       event.preventDefault();
       event.stopPropagation();
       reply.abort();
     }
   };
-  document.addEventListener('keydown', listen, true);
+  host.addEventListener('keydown', listen, true);
   while (!reply.isDone) {
     await reply.changed(reply.version);
   }
-  document.removeEventListener('keydown', listen, true);
+  host.removeEventListener('keydown', listen, true);
 }

@@ -348,6 +348,12 @@ export function isComposing(editor: CodeEditor.IEditor | null): boolean {
   return viewOf(editor)?.composing === true;
 }
 
+/** Whether the keys are commands of jupyterlab-vim: the user doesn't write then. */
+export function isCommanding(editor: CodeEditor.IEditor | null): boolean {
+  const vim = viewOf(editor)?.cm?.state?.vim;
+  return !!vim && !vim.insertMode;
+}
+
 /** Puts text in at the cursor as if it was typed, but for brackets, which close only themselves. */
 export function insertText(editor: CodeEditor.IEditor, text: string): void {
   const view = viewOf(editor);
@@ -379,6 +385,8 @@ const MODEL = 'InlineCompleter.model';
 /** The part of CodeMirror's view, which an editor of JupyterLab has, that is used. */
 interface IView {
   composing?: boolean;
+  /** What jupyterlab-vim adds. */
+  cm?: { state?: { vim?: { insertMode?: boolean } | null } };
   state: { replaceSelection(text: string): object };
   dispatch(...changes: object[]): void;
 }

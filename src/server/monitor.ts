@@ -23,6 +23,8 @@ const PATIENCE = 200;
 export interface IServerWatch {
   /** The model that answers now, as far as known. */
   readonly serving: string | null;
+  /** Whether there is no santajupyter, as far as known. */
+  readonly isAbsent: boolean;
   /** Whether to ask at all now. */
   mayAsk(automatic: boolean): boolean;
   asked(): void;

@@ -1,3 +1,4 @@
+import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type {
   CompletionHandler,
   IInlineCompletionItem
@@ -6,7 +7,7 @@ import { UUID } from '@lumino/coreutils';
 import { type ISignal, Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
-import type { ICompletionRequest } from '../server/protocol';
+import { type ICompletionRequest, ServerError } from '../server/protocol';
 import type { IPlace } from '../document/types';
 import type { SantaApi } from '../server/api';
 import type { IServerWatch } from '../server/monitor';
@@ -20,12 +21,16 @@ import {
 } from '../document/context';
 import { whereIs } from '../document/where';
 import type { Ghosts, IGhostItem } from '../jupyterlab/ghosts';
-import { isComposing, isOthersChange } from '../jupyterlab/internals';
+import {
+  isCommanding,
+  isComposing,
+  isOthersChange
+} from '../jupyterlab/internals';
 import type { KernelFacts } from '../document/kernelfacts';
 import { Pace } from './pace';
 import { Replies } from './replies';
 import { Reply, type Run } from './reply';
-import type { Settings } from '../settings';
+import type { Refusal, Settings } from '../settings';
 
 /** Several greedy candidates would all be the same. */
 const OTHERS_TEMPERATURE = 0.8;
@@ -38,6 +43,17 @@ const ORDERED_TOKENS = 256;
 
 /** Milliseconds between two looks whether an input method is done: not each one tells. */
 const GLANCE = 50;
+
+/** Why nothing was shown where the user asked. */
+export type Silence =
+  | Refusal
+  | 'cursors'
+  | 'selection'
+  | 'line-breaks'
+  | 'absent'
+  | 'loading'
+  | 'failed'
+  | 'nothing';
 
 /**
  * What to suggest and when to ask the server for it: answers from what is known,
@@ -71,15 +87,44 @@ export class Session {
     return this._current !== null && !this._current.isDone;
   }
 
+  /** Why nothing was shown where the user asked last; null: something was. */
+  get silence(): Silence | null {
+    return this._silence;
+  }
+
+  /** Emits what `silence` is after each time that the user asked. */
+  get answered(): ISignal<this, Silence | null> {
+    return this._answered;
+  }
+
   /** What to show where the request was made; rejects what has no answer any more. */
   async suggest(
     request: CompletionHandler.IRequest,
     widget: Widget,
     trigger: ICompletionRequest['trigger']
   ): Promise<IGhostItem[]> {
+    if (trigger === 'automatic') {
+      return this._suggest(request, widget, trigger);
+    }
+    const call = this._call + 1;
+    const items = await this._suggest(request, widget, trigger).catch(error => {
+      if (call === this._call && whyNowhere(widget)) {
+        this._tell(whyNowhere(widget));
+      }
+      throw error;
+    });
+    this._tell(items.length > 0 ? null : this._why(widget));
+    return items;
+  }
+
+  private async _suggest(
+    request: CompletionHandler.IRequest,
+    widget: Widget,
+    trigger: ICompletionRequest['trigger']
+  ): Promise<IGhostItem[]> {
     const automatic = trigger === 'automatic';
-    if (automatic && !activeEditor(widget)?.hasFocus()) {
-      // The user types into another view of the document.
+    if (automatic && !isWrittenIn(activeEditor(widget))) {
+      // The user types into another view of the document, or gives commands.
       return [];
     }
     if (automatic && this._settings.choices.holdToShow && !this.isHeld) {
@@ -275,8 +320,31 @@ export class Session {
     return (
       this._settings.refusal(whereIs(widget)) === null &&
       (this._settings.choices.automatic || !automatic) &&
+      !(automatic && isCommanding(activeEditor(widget))) &&
       this._watch.mayAsk(automatic)
     );
+  }
+
+  private _why(widget: Widget): Silence {
+    const refusal = this._settings.refusal(whereIs(widget));
+    const nowhere = whyNowhere(widget);
+    const { error = null } = this._current ?? {};
+    return (
+      refusal ??
+      nowhere ??
+      (this._watch.isAbsent
+        ? 'absent'
+        : error === null
+          ? 'nothing'
+          : isLoading(error)
+            ? 'loading'
+            : 'failed')
+    );
+  }
+
+  private _tell(silence: Silence | null): void {
+    this._silence = silence;
+    this._answered.emit(silence);
   }
 
   /** Someone else changed the text: what the user was to get still comes, and nothing else. */
@@ -482,6 +550,7 @@ export class Session {
     return rest;
   }
 
+  private _answered = new Signal<this, Silence | null>(this);
   private _asked = new Signal<this, ICompletionRequest>(this);
   private _call = 0;
   private _current: Reply | null = null;
@@ -493,11 +562,33 @@ export class Session {
     string,
     { reply: Reply; widget: Widget; call: number }
   >();
+  private _silence: Silence | null = null;
   private readonly _tab = UUID.uuid4();
 }
 
 /** Rejects a call of `suggest` that has no answer any more; JupyterLab keeps what it shows. */
 class Superseded extends Error {}
+
+function isWrittenIn(editor: CodeEditor.IEditor | null): boolean {
+  return !!editor?.hasFocus() && !isCommanding(editor);
+}
+
+/** Why there is no place for a suggestion; null where there is one. */
+function whyNowhere(widget: Widget): Silence | null {
+  const editor = activeEditor(widget);
+  if (!editor || currentPlace(widget)) {
+    return null;
+  }
+  return editor.getSelections().length > 1
+    ? 'cursors'
+    : editor.model.sharedModel.getSource().includes('\r')
+      ? 'line-breaks'
+      : 'selection';
+}
+
+function isLoading(error: unknown): boolean {
+  return error instanceof ServerError && error.reason === 'loading';
+}
 
 function samePlace(now: IPlace | null, then: IPlace): boolean {
   return (

@@ -1,5 +1,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IStatus } from '../server/protocol';
+import type { Silence } from '../suggest/session';
 
 /** The status bar's text: `santa-mini (cpu)`, `santacoder: downloading 42 % (santa-mini answers)` */
 export function statusLabel(status: IStatus, trans: TranslationBundle): string {
@@ -89,5 +90,50 @@ function modelSentence(status: IStatus, trans: TranslationBundle): string {
       return trans.__('%1 is ready on %2.', model, status.device);
     case 'error':
       return trans.__("%1 can't be used: %2.", model, status.error ?? '');
+  }
+}
+
+/** Why nothing was shown where the user asked. */
+export function silenceSentence(
+  silence: Silence,
+  trans: TranslationBundle
+): string {
+  switch (silence) {
+    case 'off':
+      return trans.__('Suggestions are off.');
+    case 'off-in-completer':
+      return trans.__("Suggestions are off in JupyterLab's Inline Completer.");
+    case 'snoozed':
+      return trans.__('Suggestions are off for some minutes.');
+    case 'notebook':
+      return trans.__('Suggestions are off in this notebook.');
+    case 'language':
+      return trans.__('Suggestions are off in this language.');
+    case 'file':
+      return trans.__('The settings leave this file out.');
+    case 'plain-text':
+      return trans.__('Nothing is suggested in plain text.');
+    case 'markdown':
+      return trans.__('Nothing is suggested in Markdown.');
+    case 'raw':
+      return trans.__('Nothing is suggested in raw cells.');
+    case 'tag':
+      return trans.__("This cell's tag says no.");
+    case 'read-only':
+      return trans.__("This can't be edited.");
+    case 'cursors':
+      return trans.__('Nothing is suggested at several cursors.');
+    case 'selection':
+      return trans.__('Nothing is suggested while text is selected.');
+    case 'line-breaks':
+      return trans.__('Nothing is suggested in a text with CR LF line breaks.');
+    case 'absent':
+      return trans.__('The server gives no code completion.');
+    case 'loading':
+      return trans.__('The model is loading.');
+    case 'failed':
+      return trans.__('The server did not answer.');
+    case 'nothing':
+      return trans.__('Nothing likely enough to suggest.');
   }
 }

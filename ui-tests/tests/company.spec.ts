@@ -6,7 +6,14 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 
 import { asked, useEngine } from './engine';
 import { expect, galata, type IJupyterLabPageFixture, test } from './fixtures';
-import { CALM, expectGhost, openCell, source } from './helpers';
+import {
+  CALM,
+  execute,
+  expectGhost,
+  loadModel,
+  openCell,
+  source
+} from './helpers';
 
 /** Another provider of inline completions in the page. */
 interface IOther {
@@ -129,6 +136,7 @@ function writeAsSomeoneElse(
 
 test.describe('beside another provider', () => {
   test('only ours is asked where nobody types', async ({ page }) => {
+    await loadModel(page);
     await meet(page, 'nothing');
     await useEngine(page, { script: [['x = 1\n', 'y = 2']] });
     await openCell(page);
@@ -188,8 +196,9 @@ test.describe('what someone else types', () => {
   test('never asks for me', async ({ page }) => {
     await useEngine(page, { script: [['x', ' = 1']] });
     await openCell(page);
+    await page.keyboard.insertText('y\n');
     await expect.poll(() => asked(page)).toBe(1);
-    await writeAsSomeoneElse(page, 0, 0, 'x');
+    await writeAsSomeoneElse(page, 2, 2, 'x');
     await page.waitForTimeout(CALM);
     expect(await asked(page)).toBe(1);
     await expectGhost(page, '');
@@ -230,10 +239,25 @@ test('turning suggestions off ends the ghost', async ({ page }) => {
   await openCell(page);
   await page.keyboard.insertText('total = ');
   await expectGhost(page, 'sum(values)');
-  await page.evaluate(() =>
-    window.jupyterapp.commands.execute('santajupyter:toggle-notebook')
-  );
+  await execute(page, 'santajupyter:toggle-notebook');
   await expectGhost(page, '');
   await page.keyboard.press('Tab');
   expect(await source(page)).not.toContain('sum(values)');
+});
+
+test('who asks and gets nothing is told why', async ({ page }) => {
+  const hint = page.locator('.santa-Hint');
+  await useEngine(page, { script: [['y = ', '2']] });
+  await openCell(page);
+  await page.keyboard.insertText('x');
+  await expect.poll(() => asked(page)).toBe(1);
+  await page.keyboard.press('Alt+\\');
+  await expect(hint).toHaveText('Nothing likely enough to suggest.');
+  await page.keyboard.press('Shift+Home');
+  await expect(hint).toHaveText('');
+  await page.keyboard.press('Alt+\\');
+  await expect(hint).toHaveText('Nothing is suggested while text is selected.');
+  await execute(page, 'santajupyter:toggle-notebook');
+  await page.keyboard.press('Alt+\\');
+  await expect(hint).toHaveText('Suggestions are off in this notebook.');
 });

@@ -13,10 +13,12 @@ const editor = {
   focus: true,
   composing: false,
   byOthers: false,
+  commanding: false,
   hasFocus: () => editor.focus
 };
 
 jest.mock('../../jupyterlab/internals', () => ({
+  isCommanding: () => editor.commanding,
   isComposing: () => editor.composing,
   isOthersChange: () => editor.byOthers
 }));
@@ -65,6 +67,7 @@ function setUp() {
   const ghosts = { tidy: jest.fn(), end: jest.fn() };
   const watch = {
     serving: 'santa-mini',
+    isAbsent: false,
     mayAsk: () => true,
     asked: jest.fn(),
     answered: jest.fn(),
@@ -401,5 +404,39 @@ describe('Session', () => {
     await pause();
     asked[1].end('2');
     expect(await again).toMatchObject([{ insertText: '2' }]);
+  });
+
+  it.each(['byOthers', 'commanding'] as const)(
+    'asks for nothing where the change is %s',
+    async what => {
+      const { asked, session } = setUp();
+      editor[what] = true;
+      await type(session, 'x = ').catch(() => undefined);
+      await pause();
+      editor[what] = false;
+      expect(asked.length).toBe(0);
+    }
+  );
+
+  it('says why nothing is shown where the user asked', async () => {
+    const { asked, session, settings, watch } = setUp();
+    const told: unknown[] = [];
+    session.answered.connect((_, silence) => told.push(silence));
+    settings.refusal.mockReturnValue('tag');
+    await type(session, 'a', 'invoke');
+    settings.refusal.mockReturnValue(null);
+    watch.mayAsk = () => false;
+    watch.isAbsent = true;
+    await type(session, 'a', 'invoke');
+    watch.mayAsk = () => true;
+    watch.isAbsent = false;
+    for (const text of ['', 'x']) {
+      const list = type(session, 'b', 'invoke');
+      await pause();
+      asked.at(-1)?.end(text);
+      await list;
+    }
+    expect(told).toEqual(['tag', 'absent', 'nothing', null]);
+    expect(session.silence).toBeNull();
   });
 });

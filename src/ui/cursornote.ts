@@ -1,0 +1,38 @@
+import type { CodeEditor } from '@jupyterlab/codeeditor';
+
+/** Milliseconds for which a word at the cursor stays. */
+const STAY = 4000;
+
+/** Shows a word below the cursor until the next key, or a moment later. */
+export class CursorNote {
+  constructor() {
+    this._node.className = 'santa-CursorNote';
+    // Screen readers tell what comes into what is there already.
+    this._node.setAttribute('role', 'status');
+    document.body.append(this._node);
+  }
+
+  show(editor: CodeEditor.IEditor, text: string): void {
+    this.hide();
+    const at = editor.getCoordinateForPosition(editor.getCursorPosition());
+    if (!at) {
+      return;
+    }
+    this._node.textContent = text;
+    this._node.style.left = `${at.left}px`;
+    this._node.style.top = `${at.bottom}px`;
+    this._timer = window.setTimeout(this.hide, STAY);
+    document.addEventListener('keydown', this.hide, { capture: true });
+    document.addEventListener('scroll', this.hide, { capture: true });
+  }
+
+  readonly hide = (): void => {
+    window.clearTimeout(this._timer);
+    this._node.textContent = '';
+    document.removeEventListener('keydown', this.hide, { capture: true });
+    document.removeEventListener('scroll', this.hide, { capture: true });
+  };
+
+  private _node = document.createElement('div');
+  private _timer = 0;
+}
