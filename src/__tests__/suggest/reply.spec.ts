@@ -136,3 +136,21 @@ describe('Reply', () => {
     }
   });
 });
+
+describe('Reply.follow', () => {
+  const at = (prefix: string, suffix = '') => ({ editor: 'e', prefix, suffix });
+
+  it('goes along where other lines changed', () => {
+    const reply = Reply.of('sum(x)', at('a\ny = '), '');
+    expect(reply.rest(at('a\ny = su'))).toBe('m(x)');
+    expect(reply.follow(at('other\na\ny = su', '\nbelow'))).toBe(true);
+    expect(reply.rest(at('other\na\ny = su', '\nbelow'))).toBe('m(x)');
+    expect(reply.rest(at('other\na\ny = ', '\nbelow'))).toBe('sum(x)');
+  });
+
+  it('stays behind where its own line changed', () => {
+    const reply = Reply.of('sum(x)', at('a\ny = '), '');
+    expect(reply.follow(at('a\nz = '))).toBe(false);
+    expect(reply.follow({ ...at('a\ny = '), editor: 'f' })).toBe(false);
+  });
+});
