@@ -246,7 +246,7 @@ test('turning suggestions off ends the ghost', async ({ page }) => {
 });
 
 test('who asks and gets nothing is told why', async ({ page }) => {
-  const hint = page.locator('.santa-Hint');
+  const hint = page.locator('.santa-CursorNote');
   await useEngine(page, { script: [['y = ', '2']] });
   await openCell(page);
   await page.keyboard.insertText('x');
