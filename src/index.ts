@@ -85,7 +85,11 @@ const base: JupyterFrontEndPlugin<IBase> = {
     const api = new SantaApi(app.serviceManager.serverSettings);
     const settings = new Settings(PLUGIN_ID, registry);
     const notices = new Notices(trans);
-    settings.changed.connect(() => notices.settings(settings));
+    // What is told earlier pops up nowhere.
+    void app.restored.then(() => {
+      notices.settings(settings);
+      settings.changed.connect(() => notices.settings(settings));
+    });
     const monitor = new Monitor(api, notices);
     return { api, monitor, settings, trans };
   }
