@@ -250,7 +250,7 @@ test('who asks and gets nothing is told why', async ({ page }) => {
   await useEngine(page, { script: [['y = ', '2']] });
   await openCell(page);
   await page.keyboard.insertText('x');
-  await expect.poll(() => asked(page)).toBe(1);
+  await expect.poll(() => asked(page)).toBeGreaterThan(0);
   await page.keyboard.press('Alt+\\');
   await expect(hint).toHaveText('Nothing likely enough to suggest.');
   await page.keyboard.press('Shift+Home');
