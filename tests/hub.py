@@ -18,20 +18,21 @@ COMMIT = "0123456789" * 4
 @contextmanager
 def hub_with(
     folder: Path,
-    pause: float = 0.0,
+    pause: float | threading.Event = 0.0,
     breaks: list[int] | None = None,
     ranges: list[str] | None = None,
     headers: dict[str, str] | None = None,
     commit: str = COMMIT,
     silent: str = "",
 ) -> Iterator[str]:
-    """A hub whose only model, me/tiny, is ``folder``; it rests ``pause`` seconds in the weights' middle.
+    """A hub whose only model, me/tiny, is ``folder``; it rests ``pause`` seconds in the weights' middle,
+    or until the event.
 
     ``breaks``: after so many bytes of what it was asked for it hangs up, each number once. ``ranges``
     notes which parts of the weights were asked for. ``headers`` go with every file and error. It never
     answers where a path holds ``silent``.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "folder": folder,
         "pause": pause,
         "breaks": breaks,
@@ -53,7 +54,7 @@ def hub_with(
 
 class _Hub(BaseHTTPRequestHandler):
     folder: Path
-    pause: float
+    pause: float | threading.Event
     breaks: list[int] | None
     ranges: list[str] | None
     more: dict[str, str]
@@ -107,8 +108,15 @@ class _Hub(BaseHTTPRequestHandler):
             half = len(data) // 2
             self.wfile.write(data[:half])
             self.wfile.flush()
-            time.sleep(self.pause if self.path.endswith(".safetensors") else 0)
+            if self.path.endswith(".safetensors"):
+                self._rest()
             self.wfile.write(data[half:])
+
+    def _rest(self) -> None:
+        if isinstance(self.pause, threading.Event):
+            self.pause.wait(60)
+        else:
+            time.sleep(self.pause)
 
     def log_message(self, *args: Any) -> None:
         pass

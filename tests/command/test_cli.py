@@ -10,11 +10,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import IO
 
 import pytest
 
@@ -312,14 +314,19 @@ class TestDownload:
 
     def test_two_at_once_are_one_download(self, environment: dict[str, str], tmp_path: Path) -> None:
         ranges: list[str] = []
-        with hub_with(self.large(tmp_path), pause=3.0, ranges=ranges) as url:
+        go_on, said = threading.Event(), tmp_path / "said.txt"
+        with hub_with(self.large(tmp_path), pause=go_on, ranges=ranges) as url:
             own = {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
             first = self.start(own)
             until(lambda: self.downloaded(tmp_path) > 0)
-            code, _, err = run(own, "download", "me/tiny")
+            with said.open("w") as stream:
+                second = self.start(own, stream)
+            # Of what the first one has by then.
+            until(lambda: re.search(r"\b[1-9]\d?%", said.read_text()) is not None)
+            go_on.set()
             first.communicate(timeout=60)
-        assert (code, first.returncode, ranges) == (0, 0, [""])
-        assert re.search(r"\b[1-9]\d?%", err)  # of what the first one has by then
+            second.wait(timeout=60)
+        assert (first.returncode, second.returncode, ranges) == (0, 0, [""])
 
     @pytest.mark.parametrize(("more", "asked"), [(0, []), (1, [""])])
     def test_a_part_as_long_as_the_file_or_longer(
@@ -361,9 +368,9 @@ class TestDownload:
         return folder
 
     @staticmethod
-    def start(environment: dict[str, str]) -> subprocess.Popen[str]:
+    def start(environment: dict[str, str], stderr: int | IO[str] = subprocess.PIPE) -> subprocess.Popen[str]:
         arguments = [sys.executable, "-m", "santajupyter.command.cli", "download", "me/tiny"]
-        return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(arguments, env=environment, stderr=stderr, text=True)
 
     @staticmethod
     def downloaded(tmp_path: Path) -> int:
