@@ -47,7 +47,7 @@ def hub_with(
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        settings["ended"].set()  # type: ignore[attr-defined]
+        settings["ended"].set()
         server.shutdown()
         server.server_close()
 
