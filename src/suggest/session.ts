@@ -176,7 +176,7 @@ export class Session {
     await this._settings.ready;
     await this._facts.settled(widget);
     const request = currentRequest(widget);
-    return request && this._wanted(widget, true)
+    return request && this.mayAsk(widget, true)
       ? this._body(request, widget, true)
       : null;
   }
@@ -213,7 +213,12 @@ export class Session {
 
   /** Whether the user may ask for something there, or typing may. */
   mayAsk(widget: Widget, automatic = false): boolean {
-    return this._wanted(widget, automatic);
+    return (
+      this._settings.refusal(whereIs(widget)) === null &&
+      (this._settings.choices.automatic || !automatic) &&
+      !(automatic && isCommanding(activeEditor(widget))) &&
+      this._watch.mayAsk(automatic)
+    );
   }
 
   /** What a command asks the server: for more than what typing asks. */
@@ -297,7 +302,7 @@ export class Session {
     }
     this._current?.abort();
     await this._settings.ready;
-    if (!this._wanted(widget, automatic)) {
+    if (!this.mayAsk(widget, automatic)) {
       return [];
     }
     // JupyterLab asks right after a suggestion was accepted; what comes next needn't wait for a key.
@@ -314,15 +319,6 @@ export class Session {
   /** Whether nothing is suggested there, not even what is known; false before the settings are read. */
   private _isOff(widget: Widget): boolean {
     return this._isReady && this._settings.refusal(whereIs(widget)) !== null;
-  }
-
-  private _wanted(widget: Widget, automatic: boolean): boolean {
-    return (
-      this._settings.refusal(whereIs(widget)) === null &&
-      (this._settings.choices.automatic || !automatic) &&
-      !(automatic && isCommanding(activeEditor(widget))) &&
-      this._watch.mayAsk(automatic)
-    );
   }
 
   private _why(widget: Widget): Silence {
