@@ -50,6 +50,8 @@ LINT = ("ruff check .", "ruff format --check .", "jlpm lint")
 FORMAT = ("ruff check --fix .", "ruff format .", "jlpm format")
 # Python tests of one file share their servers, so they stay in one process.
 PYTEST = "pytest -n 2 --dist loadfile"
+# Seconds for one of the steps that run two at a time: what hangs must not hide what the others say.
+STEP_LIMIT = 2400
 Steps = dict[str, Callable[[], None]]
 # Where the step of this thread writes; None: where this process does.
 output: contextvars.ContextVar[TextIO | None] = contextvars.ContextVar("output", default=None)
@@ -151,7 +153,7 @@ def run_step(name: str, step: Callable[[], None]) -> Result:
     error: Exception | None = None
     try:
         step()
-    except (DevError, OSError, subprocess.CalledProcessError) as caught:
+    except (DevError, OSError, subprocess.SubprocessError) as caught:
         error = caught
         say(f"\n{error}")
     return Result(name, time.monotonic() - start, error is not None)
@@ -276,6 +278,7 @@ def call(program: str, *arguments: str, cwd: Path = ROOT, **variables: str) -> N
         stdin=subprocess.DEVNULL if output.get() else None,
         stdout=output.get(),
         stderr=subprocess.STDOUT if output.get() else None,
+        timeout=STEP_LIMIT if output.get() else None,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,15 +17,14 @@ COMMIT = "0123456789" * 4
 @contextmanager
 def hub_with(
     folder: Path,
-    pause: float | threading.Event = 0.0,
+    pause: threading.Event | None = None,
     breaks: list[int] | None = None,
     ranges: list[str] | None = None,
     headers: dict[str, str] | None = None,
     commit: str = COMMIT,
     silent: str = "",
 ) -> Iterator[str]:
-    """A hub whose only model, me/tiny, is ``folder``; it rests ``pause`` seconds in the weights' middle,
-    or until the event.
+    """A hub whose only model, me/tiny, is ``folder``; it rests in the weights' middle until ``pause`` is set.
 
     ``breaks``: after so many bytes of what it was asked for it hangs up, each number once. ``ranges``
     notes which parts of the weights were asked for. ``headers`` go with every file and error. It never
@@ -54,7 +52,7 @@ def hub_with(
 
 class _Hub(BaseHTTPRequestHandler):
     folder: Path
-    pause: float | threading.Event
+    pause: threading.Event | None
     breaks: list[int] | None
     ranges: list[str] | None
     more: dict[str, str]
@@ -108,15 +106,9 @@ class _Hub(BaseHTTPRequestHandler):
             half = len(data) // 2
             self.wfile.write(data[:half])
             self.wfile.flush()
-            if self.path.endswith(".safetensors"):
-                self._rest()
+            if self.path.endswith(".safetensors") and self.pause:
+                self.pause.wait(60)
             self.wfile.write(data[half:])
-
-    def _rest(self) -> None:
-        if isinstance(self.pause, threading.Event):
-            self.pause.wait(60)
-        else:
-            time.sleep(self.pause)
 
     def log_message(self, *args: Any) -> None:
         pass

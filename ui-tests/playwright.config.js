@@ -12,6 +12,9 @@ module.exports = {
   // On a busy machine all takes several times as long.
   timeout: 240_000,
   expect: { timeout: 30_000 },
+  // Where all fail, each takes its whole time: a few tell enough.
+  maxFailures: 5,
+  globalTimeout: 1_800_000,
   use: {
     ...baseConfig.use,
     baseURL: URL,

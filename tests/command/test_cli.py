@@ -258,14 +258,13 @@ class TestDownload:
     @pytest.fixture
     def hub(self, environment: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str]]:
         (tmp_path / "tiny").mkdir()
-        with hub_with(make_checkpoint(tmp_path / "tiny"), pause=2.0) as url:
+        with hub_with(make_checkpoint(tmp_path / "tiny")) as url:
             yield {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
 
     def test_it_downloads_and_checks(self, hub: dict[str, str], tmp_path: Path) -> None:
         code, out, err = run(hub, "download", "me/tiny")
         assert (code, err.count("Traceback")) == (0, 0)
         assert re.search(r"the checksums of its \d+ files are right\.", out)
-        assert "%" in err  # the bar
         weights = next((tmp_path / "home").rglob("model.safetensors"))
         assert COMMIT in str(weights)
         weights.resolve().write_bytes(b"x" * weights.stat().st_size)
@@ -299,12 +298,14 @@ class TestDownload:
         """What a stopped download had of a file was thrown away."""
         large = self.large(tmp_path)
         ranges: list[str] = []
-        with hub_with(large, pause=3.0, ranges=ranges) as url:
+        go_on = threading.Event()
+        with hub_with(large, pause=go_on, ranges=ranges) as url:
             own = {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
             process = self.start(own)
             until(lambda: self.downloaded(tmp_path) >= 12_500_000)
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=60)
+            go_on.set()
             assert process.returncode == 130 and "santajupyter: Stopped; what is here is kept.\n" in err
             assert not list((tmp_path / "home").rglob("model.safetensors"))
             code, out, err = run(own, "download", "me/tiny")
@@ -347,12 +348,14 @@ class TestDownload:
 
     def test_what_is_not_what_the_hub_has(self, environment: dict[str, str], tmp_path: Path) -> None:
         """The part of an earlier try may have been damaged since."""
-        with hub_with(self.large(tmp_path), pause=3.0) as url:
+        go_on = threading.Event()
+        with hub_with(self.large(tmp_path), pause=go_on) as url:
             own = {**environment, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
             process = self.start(own)
             until(lambda: self.downloaded(tmp_path) > 0)
             process.kill()
             process.communicate(timeout=60)
+            go_on.set()
             [part] = (tmp_path / "home").rglob("*.part")
             part.write_bytes(b"x" * part.stat().st_size)
             code, _, err = run(own, "download", "me/tiny")

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -549,12 +550,14 @@ class TestDownload:
     def santa_config(self) -> dict[str, Any]:
         return {"model": "me/tiny"}
 
-    async def test_progress(self, slow_hub: None, ask: Any, body: Body, tiny: Path) -> None:
+    async def test_progress(self, slow_hub: threading.Event, ask: Any, body: Body, tiny: Path) -> None:
         answer = asyncio.create_task(ask("complete", body()))
         seen = []
         while not answer.done():
             _, status = await ask("status")
             seen.append((status["state"], status["progress"], status["message"]))
+            if status["state"] == "downloading" and status["progress"]["done"]:
+                slow_hub.set()
             await asyncio.sleep(0.05)
         assert (await answer)[0] == 200
         progress = [progress for state, progress, _ in seen if state == "downloading"]
@@ -565,11 +568,13 @@ class TestDownload:
 
 
 @pytest.fixture
-def slow_hub(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with hub_with(tiny, pause=5.0) as endpoint:
+def slow_hub(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """What ends the rest that it takes in the middle of the weights."""
+    go_on = threading.Event()
+    with hub_with(tiny, pause=go_on) as endpoint:
         for name, value in {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}.items():
             monkeypatch.setenv(name, value)
-        yield
+        yield go_on
 
 
 class TestStandIn:
@@ -579,7 +584,7 @@ class TestStandIn:
     def santa_config(self) -> dict[str, Any]:
         return {"model": "me/tiny", "fallback_model": "santa-mini"}
 
-    async def test_blocks_wait(self, slow_hub: None, ask: Any, body: Body) -> None:
+    async def test_blocks_wait(self, slow_hub: threading.Event, ask: Any, body: Body) -> None:
         """`%%santa generate`, and docstrings, were santa-mini's nonsense while the model was on its way."""
         whole = body("def mean(x):\n    return x", mode="block", trigger="invoke")
         code, answer = await ask("complete", body("import numpy as n"))
@@ -590,6 +595,7 @@ class TestStandIn:
             assert answer["message"].startswith("Downloading me/tiny: ")
         code, answer = await ask("complete", {**whole, "trigger": "automatic"})
         assert (code, answer["model"]) == (200, "santa-mini")
+        slow_hub.set()
         assert (await ready(ask))["state"] == "ready"
         code, answer = await ask("complete", whole)
         assert (code, answer["model"]) == (200, "me/tiny")

@@ -18,7 +18,7 @@ import type { ICompletionRequest } from '../../src/api';
 import { Server } from './server';
 
 const LINE = 'import numpy as n';
-/** What a server that is away is asked at most in a few seconds of typing. */
+/** What a server that is away, or has no santajupyter, is asked at most in a few seconds. */
 const FEW = 5;
 
 lab.describe('in one JupyterLab', () => {
@@ -169,7 +169,7 @@ test.describe('at a server of its own', () => {
     await open(page, `${server.url}lab/tree/test.ipynb`);
     await page.keyboard.type(LINE, { delay: 100 });
     await page.waitForTimeout(CALM);
-    expect(count()).toBe(1);
+    expect(count()).toBeLessThan(FEW);
     await expect(page.locator('.santa-StatusItem')).toBeHidden();
     await expectQuiet(page, problems);
   });

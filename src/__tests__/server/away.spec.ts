@@ -46,9 +46,12 @@ const pass = (time: number) => jest.advanceTimersByTimeAsync(time);
 describe('Monitor', () => {
   beforeEach(() => {
     jest.useFakeTimers();
+    // A poll that fails waits for a time by chance.
+    jest.spyOn(Math, 'random').mockReturnValue(0.5);
   });
   afterEach(() => {
     monitor.dispose();
+    jest.restoreAllMocks();
     jest.useRealTimers();
   });
 
