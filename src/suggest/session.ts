@@ -3,22 +3,20 @@ import type {
   CompletionHandler,
   IInlineCompletionItem
 } from '@jupyterlab/completer';
-import { UUID } from '@lumino/coreutils';
 import { type ISignal, Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
-import { type ICompletionRequest, ServerError } from '../server/protocol';
-import type { IPlace } from '../document/types';
 import type { SantaApi } from '../server/api';
 import type { IServerWatch } from '../server/monitor';
+import type { ICompletionRequest } from '../server/protocol';
 import {
   activeEditor,
   currentPlace,
   currentRequest,
-  notebookContext,
-  requestPlace,
-  surroundings
+  requestPlace
 } from '../document/context';
+import type { KernelFacts } from '../document/kernelfacts';
+import type { IPlace } from '../document/types';
 import { whereIs } from '../document/where';
 import type { Ghosts, IGhostItem } from '../jupyterlab/ghosts';
 import {
@@ -26,34 +24,16 @@ import {
   isComposing,
   isOthersChange
 } from '../jupyterlab/internals';
-import type { KernelFacts } from '../document/kernelfacts';
-import { Pace } from './pace';
+import type { Settings } from '../settings';
+import { Asking } from './asking';
+import { Delivery, Superseded, Turn } from './delivery';
+import type { Pace } from './pace';
 import { Replies } from './replies';
 import { Reply, type Run } from './reply';
-import type { Refusal, Settings } from '../settings';
-
-/** Several greedy candidates would all be the same. */
-const OTHERS_TEMPERATURE = 0.8;
-
-/** How likely all of a text must be for a user who wants only what is sure. */
-const SURE = 0.5;
-
-/** A command's text has this many tokens at most, or as many as the user allows while typing. */
-const ORDERED_TOKENS = 256;
+import { type Silence, whyNothing, whyNowhere } from './silence';
 
 /** Milliseconds between two looks whether an input method is done: not each one tells. */
 const GLANCE = 50;
-
-/** Why nothing was shown where the user asked. */
-export type Silence =
-  | Refusal
-  | 'cursors'
-  | 'selection'
-  | 'line-breaks'
-  | 'absent'
-  | 'loading'
-  | 'failed'
-  | 'nothing';
 
 /**
  * What to suggest and when to ask the server for it: answers from what is known,
@@ -61,25 +41,29 @@ export type Silence =
  */
 export class Session {
   constructor(
-    private readonly _api: SantaApi,
+    api: SantaApi,
     private readonly _settings: Settings,
     private readonly _ghosts: Ghosts,
     private readonly _watch: IServerWatch,
     private readonly _facts: Pick<KernelFacts, 'about' | 'readings' | 'settled'>
   ) {
+    this._asking = new Asking(api, _settings, _watch, _facts);
+    this._delivery = new Delivery(_ghosts);
     _settings.changed.connect(() => this._forgetAll());
     void _settings.ready.then(() => (this._isReady = true));
   }
 
-  /** How fast the user types and the server answers. */
-  readonly pace = new Pace();
-
   /** Whether the user holds the key that shows suggestions, where there is one. */
   isHeld = false;
 
+  /** How fast the user types and the server answers. */
+  get pace(): Pace {
+    return this._asking.pace;
+  }
+
   /** Emits what the server is asked, as it is asked. */
-  get asked(): ISignal<this, ICompletionRequest> {
-    return this._asked;
+  get asked(): ISignal<unknown, ICompletionRequest> {
+    return this._asking.asked;
   }
 
   /** Whether the server has yet to answer a request. */
@@ -103,57 +87,14 @@ export class Session {
     widget: Widget,
     trigger: ICompletionRequest['trigger']
   ): Promise<IGhostItem[]> {
-    if (trigger === 'automatic') {
-      return this._suggest(request, widget, trigger);
-    }
-    const call = this._call + 1;
-    const items = await this._suggest(request, widget, trigger).catch(error => {
-      if (call === this._call && whyNowhere(widget)) {
-        this._tell(whyNowhere(widget));
-      }
-      throw error;
-    });
-    this._tell(items.length > 0 ? null : this._why(widget));
-    return items;
-  }
-
-  private async _suggest(
-    request: CompletionHandler.IRequest,
-    widget: Widget,
-    trigger: ICompletionRequest['trigger']
-  ): Promise<IGhostItem[]> {
-    const automatic = trigger === 'automatic';
-    if (automatic && !isWrittenIn(activeEditor(widget))) {
-      // The user types into another view of the document, or gives commands.
-      return [];
-    }
-    if (automatic && this._settings.choices.holdToShow && !this.isHeld) {
-      return [];
-    }
-    if (automatic && isOthersChange(activeEditor(widget))) {
-      return this._goOn(widget);
-    }
-    const call = ++this._call;
-    if (automatic && this._isOff(widget)) {
-      this._current?.abort();
-      return [];
-    }
-    const place = requestPlace(widget, request);
-    // JupyterLab may call in the middle of the editor's update.
-    await Promise.resolve();
-    const editor = activeEditor(widget);
-    this._ghosts.tidy(editor);
-    const items = await this._answer(request, widget, automatic, place, call);
-    if (items.length === 0) {
-      // JupyterLab takes the empty list only after this returns.
-      setTimeout(() => this._ghosts.tidy(editor), 0);
-    }
-    return items;
+    return trigger === 'automatic'
+      ? this._whileTyping(request, widget)
+      : this._whenAsked(request, widget);
   }
 
   /** Ends what is asked and shown of ours there. */
   end(widget: Widget): void {
-    this._call++;
+    this._begin(widget);
     this._current?.abort();
     this._ghosts.end(activeEditor(widget));
   }
@@ -177,7 +118,7 @@ export class Session {
     await this._facts.settled(widget);
     const request = currentRequest(widget);
     return request && this.mayAsk(widget, true)
-      ? this._body(request, widget, true)
+      ? this._asking.body(request, widget, true)
       : null;
   }
 
@@ -198,9 +139,9 @@ export class Session {
     if (!request || !place || this.isAsking || n === 0) {
       return [];
     }
-    const around = this._around(widget);
+    const around = this._asking.around(widget);
     const shown = this._known(widget, place);
-    const texts = new Set(await this._candidates(request, widget, n));
+    const texts = new Set(await this._asking.others(request, widget, n));
     shown.forEach(reply => texts.delete(reply.rest(place) ?? ''));
     texts.delete('');
     const others = [...texts].map(insertText => ({
@@ -226,9 +167,7 @@ export class Session {
     widget: Widget,
     request: CompletionHandler.IRequest
   ): ICompletionRequest {
-    const body = this._body(request, widget, false);
-    const tokens = Math.max(body.max_new_tokens, ORDERED_TOKENS);
-    return { ...body, mode: 'block', max_new_tokens: tokens };
+    return this._asking.order(request, widget);
   }
 
   /**
@@ -236,111 +175,111 @@ export class Session {
    * is what JupyterLab gets when it asks at that place.
    */
   begin(widget: Widget, place: IPlace, run: Run): Reply {
-    this._call++;
-    this._current?.abort();
-    this._ghosts.end(activeEditor(widget));
-    const around = this._around(widget);
-    const reply = new Reply(place, around, async (signal, onText) => {
-      this._watch.asked();
-      try {
-        return await run(signal, onText);
-      } finally {
-        this._watch.ended();
-      }
-    });
-    this._current = reply;
+    this.end(widget);
     this._forget();
-    this._replies.add(reply);
-    return reply;
+    return this._take(this._asking.run(place, widget, run));
   }
 
   /** The whole text to show, each time more of it is there. */
-  async *stream(token: string): AsyncGenerator<IInlineCompletionItem> {
-    const streamed = this._streams.get(token);
-    this._streams.delete(token);
-    if (!streamed) {
-      return;
+  stream(token: string): AsyncGenerator<IInlineCompletionItem> {
+    return this._delivery.stream(token);
+  }
+
+  private async _whileTyping(
+    request: CompletionHandler.IRequest,
+    widget: Widget
+  ): Promise<IGhostItem[]> {
+    const editor = activeEditor(widget);
+    if (!isWrittenIn(editor)) {
+      // The user types into another view of the document, or gives commands.
+      return [];
     }
-    const { reply, widget, call } = streamed;
-    for (;;) {
-      const { version } = reply;
-      const isIncomplete = !reply.isDone;
-      const insertText = this._rest(reply, widget, call);
-      if (insertText) {
-        yield { insertText, isIncomplete };
-      } else if (insertText === null || !isIncomplete) {
-        break;
-      }
-      if (!isIncomplete) {
-        return;
-      }
-      await reply.changed(version);
+    if (this._settings.choices.holdToShow && !this.isHeld) {
+      return [];
     }
-    if (call === this._call) {
-      // What is shown isn't what the reply came to in the end.
-      this._ghosts.end(activeEditor(widget));
+    if (isOthersChange(editor)) {
+      return this._goOn(widget);
+    }
+    const turn = this._begin(widget);
+    if (this._isOff(widget)) {
+      this._current?.abort();
+      return [];
+    }
+    return this._answer(request, turn, true);
+  }
+
+  private async _whenAsked(
+    request: CompletionHandler.IRequest,
+    widget: Widget
+  ): Promise<IGhostItem[]> {
+    const turn = this._begin(widget);
+    try {
+      const items = await this._answer(request, turn, false);
+      this._tell(items.length > 0 ? null : this._why(widget));
+      return items;
+    } catch (error) {
+      const nowhere = whyNowhere(widget);
+      if (nowhere && !turn.isOver) {
+        this._tell(nowhere);
+      }
+      throw error;
     }
   }
 
   private async _answer(
     request: CompletionHandler.IRequest,
-    widget: Widget,
-    automatic: boolean,
-    place: IPlace,
-    call: number
+    turn: Turn,
+    automatic: boolean
   ): Promise<IGhostItem[]> {
-    while (call === this._call && isComposing(activeEditor(widget))) {
+    const place = requestPlace(turn.widget, request);
+    // JupyterLab may call in the middle of the editor's update.
+    await Promise.resolve();
+    const editor = activeEditor(turn.widget);
+    this._ghosts.tidy(editor);
+    const items = await this._find(request, turn, automatic, place);
+    if (items.length === 0) {
+      // JupyterLab takes the empty list only after this returns.
+      setTimeout(() => this._ghosts.tidy(editor), 0);
+    }
+    return items;
+  }
+
+  private async _find(
+    request: CompletionHandler.IRequest,
+    turn: Turn,
+    automatic: boolean,
+    place: IPlace
+  ): Promise<IGhostItem[]> {
+    const { widget } = turn;
+    while (!turn.isOver && isComposing(activeEditor(widget))) {
       await sleep(GLANCE);
     }
+    // 1. What is known.
     const known = this._known(widget, place);
     if (this._current && !known.includes(this._current)) {
       this._current.abort();
     }
-    const items = await this._list(known, widget, call);
+    const items = await this._delivery.items(known, turn);
     if (items.length > 0 || (automatic && known.some(reply => reply.isEmpty))) {
       return items;
     }
+    // 2. Whether to ask.
     this._current?.abort();
     await this._settings.ready;
     if (!this.mayAsk(widget, automatic)) {
       return [];
     }
-    // JupyterLab asks right after a suggestion was accepted; what comes next needn't wait for a key.
+    // 3. A moment later: JupyterLab asks right after a suggestion was accepted; what comes next needn't wait for a key.
     if (automatic && !known.some(reply => reply.isTaken(place))) {
       await sleep(this._settings.choices.delay || this.pace.wait);
     }
-    if (call !== this._call || !samePlace(currentPlace(widget), place)) {
+    if (turn.isOver || !samePlace(currentPlace(widget), place)) {
       throw new Superseded();
     }
-    const reply = this._ask(request, widget, automatic, place);
-    return this._list([reply], widget, call);
-  }
-
-  /** Whether nothing is suggested there, not even what is known; false before the settings are read. */
-  private _isOff(widget: Widget): boolean {
-    return this._isReady && this._settings.refusal(whereIs(widget)) !== null;
-  }
-
-  private _why(widget: Widget): Silence {
-    const refusal = this._settings.refusal(whereIs(widget));
-    const nowhere = whyNowhere(widget);
-    const { error = null } = this._current ?? {};
-    return (
-      refusal ??
-      nowhere ??
-      (this._watch.isAbsent
-        ? 'absent'
-        : error === null
-          ? 'nothing'
-          : isLoading(error)
-            ? 'loading'
-            : 'failed')
-    );
-  }
-
-  private _tell(silence: Silence | null): void {
-    this._silence = silence;
-    this._answered.emit(silence);
+    // 4. The server.
+    const body = this._asking.body(request, widget, automatic);
+    const reply = this._take(this._asking.ask(body, place, widget));
+    return this._delivery.items([reply], turn);
   }
 
   /** Someone else changed the text: what the user was to get still comes, and nothing else. */
@@ -355,18 +294,54 @@ export class Session {
     if (!reply.follow(place)) {
       throw new Superseded();
     }
-    return this._list([reply], widget, ++this._call);
+    return this._delivery.items([reply], this._begin(widget));
+  }
+
+  /** The turn of a call, which ends the one before. */
+  private _begin(widget: Widget): Turn {
+    if (this._turn) {
+      this._turn.isOver = true;
+    }
+    return (this._turn = new Turn(widget));
+  }
+
+  private _take(reply: Reply): Reply {
+    this._current = reply;
+    this._replies.add(reply);
+    return reply;
+  }
+
+  /** Whether nothing is suggested there, not even what is known; false before the settings are read. */
+  private _isOff(widget: Widget): boolean {
+    return this._isReady && this._settings.refusal(whereIs(widget)) !== null;
+  }
+
+  private _why(widget: Widget): Silence {
+    return (
+      this._settings.refusal(whereIs(widget)) ??
+      whyNowhere(widget) ??
+      (this._watch.isAbsent
+        ? 'absent'
+        : whyNothing(this._current?.error ?? null))
+    );
+  }
+
+  private _tell(silence: Silence | null): void {
+    this._silence = silence;
+    this._answered.emit(silence);
   }
 
   /** The replies on whose way the place is, the newest first. */
   private _known(widget: Widget, place: IPlace): Reply[] {
     this._forget();
-    return this._replies.at(place, this._around(widget));
+    return this._replies.at(place, this._asking.around(widget));
   }
 
   /** What was said and is shown was made as the user wants it no more. */
   private _forgetAll(): void {
-    this._call++;
+    if (this._turn) {
+      this._turn.isOver = true;
+    }
     this._current?.abort();
     this._replies.clear();
     this._ghosts.end();
@@ -380,210 +355,19 @@ export class Session {
     }
   }
 
-  /** All that a reply depends on but for the text that is being edited. */
-  private _around(widget: Widget): string {
-    return `${surroundings(widget)} ${this._facts.readings(widget)}`;
-  }
-
-  private _ask(
-    request: CompletionHandler.IRequest,
-    widget: Widget,
-    automatic: boolean,
-    place: IPlace
-  ): Reply {
-    const body = this._body(request, widget, automatic);
-    this._asked.emit(body);
-    this._others.abort();
-    const reply = new Reply(place, this._around(widget), (signal, onText) =>
-      this._watched(signal, () => this._api.complete(body, signal, onText))
-    );
-    this._current = reply;
-    void this._time(reply);
-    this._replies.add(reply);
-    return reply;
-  }
-
-  private _body(
-    request: CompletionHandler.IRequest,
-    widget: Widget,
-    automatic: boolean
-  ): ICompletionRequest {
-    const { mode, maxNewTokens, onlySure, outputs, temperature } =
-      this._settings.choices;
-    const context = notebookContext(widget, request, outputs);
-    return {
-      ...context,
-      ...this._facts.about(widget, context),
-      trigger: automatic ? 'automatic' : 'invoke',
-      mode,
-      max_new_tokens: maxNewTokens,
-      temperature,
-      client: `${this._tab}:${widget.id}`,
-      ...(automatic && onlySure && { min_probability: SURE })
-    };
-  }
-
-  private async _candidates(
-    request: CompletionHandler.IRequest,
-    widget: Widget,
-    n: number
-  ): Promise<string[]> {
-    const body = this._body(request, widget, false);
-    body.temperature = Math.max(body.temperature, OTHERS_TEMPERATURE);
-    this._asked.emit(body);
-    this._others.abort();
-    const { signal } = (this._others = new AbortController());
-    try {
-      return await this._watched(signal, () =>
-        this._api.candidates(body, n, signal)
-      );
-    } catch {
-      // The watch tells what is wrong with the server.
-      return [];
-    }
-  }
-
-  private async _watched<T>(
-    signal: AbortSignal,
-    ask: () => Promise<T>
-  ): Promise<T> {
-    this._watch.asked();
-    try {
-      const answer = await ask();
-      this._watch.answered();
-      return answer;
-    } catch (error) {
-      if (!signal.aborted) {
-        this._watch.failed(error);
-      }
-      throw error;
-    } finally {
-      this._watch.ended();
-    }
-  }
-
-  /** Tells the pace how long a reply takes to its first text. */
-  private async _time(reply: Reply): Promise<void> {
-    const begun = performance.now();
-    while (!reply.isDone && !reply.hasText) {
-      await reply.changed(reply.version);
-    }
-    if (!reply.isAborted && reply.hasText) {
-      this.pace.answered(performance.now() - begun);
-    }
-  }
-
-  /** What the first of the replies that says something says, as soon as it does, then what others say. */
-  private async _list(
-    replies: Reply[],
-    widget: Widget,
-    call: number
-  ): Promise<IGhostItem[]> {
-    for (const reply of replies) {
-      const rest = await this._begun(reply, widget, call);
-      if (rest) {
-        const items = new Map([[rest, this._item(rest, reply, widget, call)]]);
-        for (const other of replies.filter(({ isDone }) => isDone)) {
-          const insertText = this._rest(other, widget, call);
-          if (insertText && !items.has(insertText)) {
-            items.set(insertText, { insertText, suggestion: other });
-          }
-        }
-        return [...items.values()];
-      }
-    }
-    return [];
-  }
-
-  /** What there is to show of a reply as soon as there is something, "" if nothing will come. */
-  private async _begun(
-    reply: Reply,
-    widget: Widget,
-    call: number
-  ): Promise<string> {
-    for (;;) {
-      const { version } = reply;
-      const rest = this._rest(reply, widget, call);
-      if (rest === null) {
-        throw new Superseded();
-      }
-      if (rest || reply.isDone) {
-        return rest;
-      }
-      await reply.changed(version);
-    }
-  }
-
-  private _item(
-    insertText: string,
-    reply: Reply,
-    widget: Widget,
-    call: number
-  ): IGhostItem {
-    const item = { insertText, suggestion: reply };
-    if (reply.isDone) {
-      return item;
-    }
-    const token = UUID.uuid4();
-    this._streams.clear();
-    this._streams.set(token, { reply, widget, call });
-    return { ...item, isIncomplete: true, token };
-  }
-
-  /**
-   * What is left of a reply where the cursor is now; null once it must not be
-   * shown: a newer call came, the cursor left its way, or it was ended.
-   */
-  private _rest(reply: Reply, widget: Widget, call: number): string | null {
-    if (call !== this._call || reply.isAborted) {
-      return null;
-    }
-    const place = currentPlace(widget);
-    const rest = place && reply.rest(place);
-    if (rest === null) {
-      reply.abort();
-    }
-    return rest;
-  }
-
   private _answered = new Signal<this, Silence | null>(this);
-  private _asked = new Signal<this, ICompletionRequest>(this);
-  private _call = 0;
+  private readonly _asking: Asking;
   private _current: Reply | null = null;
+  private readonly _delivery: Delivery;
   private _isReady = false;
   private _model: string | null = null;
-  private _others = new AbortController();
   private readonly _replies = new Replies();
-  private _streams = new Map<
-    string,
-    { reply: Reply; widget: Widget; call: number }
-  >();
   private _silence: Silence | null = null;
-  private readonly _tab = UUID.uuid4();
+  private _turn: Turn | null = null;
 }
-
-/** Rejects a call of `suggest` that has no answer any more; JupyterLab keeps what it shows. */
-class Superseded extends Error {}
 
 function isWrittenIn(editor: CodeEditor.IEditor | null): boolean {
   return !!editor?.hasFocus() && !isCommanding(editor);
-}
-
-/** Why there is no place for a suggestion; null where there is one. */
-function whyNowhere(widget: Widget): Silence | null {
-  const editor = activeEditor(widget);
-  if (!editor || currentPlace(widget)) {
-    return null;
-  }
-  return editor.getSelections().length > 1
-    ? 'cursors'
-    : editor.model.sharedModel.getSource().includes('\r')
-      ? 'line-breaks'
-      : 'selection';
-}
-
-function isLoading(error: unknown): boolean {
-  return error instanceof ServerError && error.reason === 'loading';
 }
 
 function samePlace(now: IPlace | null, then: IPlace): boolean {

@@ -1,6 +1,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IStatus } from '../server/protocol';
-import type { Silence } from '../suggest/session';
+import type { Silence } from '../suggest/silence';
 
 /** The status bar's text: `santa-mini (cpu)`, `santacoder: downloading 42 % (santa-mini answers)` */
 export function statusLabel(status: IStatus, trans: TranslationBundle): string {
