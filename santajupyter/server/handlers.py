@@ -177,6 +177,9 @@ class PostHandler(SantaHandler):
         self._chunks.append(chunk)
         if self._length > self.max_request_bytes:
             await self._refuse()  # type: ignore[misc]
+        # Tornado reads all that has come before it lets others have their turn; and while a thread decodes
+        # another body, each read waits for Python's lock.
+        await asyncio.sleep(0)
 
     def on_connection_close(self) -> None:
         super().on_connection_close()

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from santajupyter.server.handlers import PostHandler
+
 Body = Callable[..., dict[str, Any]]
 LIMIT = 100_000
 
@@ -118,6 +120,32 @@ async def test_a_body_in_chunks_is_read(connect: Connect, body: Body) -> None:
             await connection.send(b"1\r\n" + bytes([byte]) + b"\r\n")
         await connection.send(b"0\r\n\r\n")
         assert (await connection.answer())[0] == 200
+
+
+async def test_others_have_their_turn_while_a_body_comes(
+    connect: Connect, body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had come was read to its end; each part waited for the thread that decoded another body."""
+    turns, seen = 0, []
+    received = PostHandler.data_received
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def spied(self: PostHandler, chunk: bytes) -> None:
+        seen.append(turns)
+        await received(self, chunk)
+
+    monkeypatch.setattr(PostHandler, "data_received", spied)
+    task = asyncio.create_task(others())
+    async with connect() as connection:
+        connection.post("complete", body("x" * (LIMIT - 1000)))
+        assert (await connection.answer())[0] == 200
+    task.cancel()
+    assert len(set(seen)) == len(seen) > 1
 
 
 async def test_a_long_body_is_read_beside_the_event_loop(connect: Connect, body: Body) -> None:
