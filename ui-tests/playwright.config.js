@@ -14,7 +14,7 @@ module.exports = {
   expect: { timeout: 30_000 },
   // Where all fail, each takes its whole time: a few tell enough.
   maxFailures: 5,
-  globalTimeout: 1_800_000,
+  globalTimeout: 3_000_000,
   use: {
     ...baseConfig.use,
     baseURL: URL,
