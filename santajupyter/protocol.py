@@ -202,13 +202,17 @@ class LoadRequest:
 class Item:
     """One candidate. ``logprob`` is the mean natural log-probability of its tokens.
 
-    ``logprobs``, where asked for: the text in pieces, each with the sum of what its tokens have.
+    ``logprobs``, where asked for: the text in pieces, each with the sum of what its tokens have. ``reason``,
+    where the text is empty: the model had ``nothing`` to say, or what it wrote was ``unlikely``, what stands
+    above, below or right of the cursor over again (``repeats-above``, ``repeats-below``, ``repeats-right``),
+    the same over and over (``loops``), or ``broken`` code.
     """
 
     text: str
     finish_reason: str = "stop"
     logprob: float = 0.0
     logprobs: Sequence[tuple[str, float]] | None = None
+    reason: str | None = None
 
     def cut(self, text: str) -> Item:
         """The item with a beginning of its text."""

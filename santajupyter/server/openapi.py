@@ -36,7 +36,7 @@ ANSWERS = (
 # What an answer may lack; all else is always there.
 OPTIONAL = {
     "Failure": {"error"},
-    "Item": {"logprobs"},
+    "Item": {"logprobs", "reason"},
     "Latency": {"p50", "p95"},
     "TextCompletion": {"usage"},
 }
