@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
+import math
 import os
 import ssl
 import threading
@@ -21,6 +22,7 @@ from httpx_sse import EventSource, ServerSentEvent
 from ..decoding import BadRequest, decode
 from ..printable import printable
 from ..protocol import Completion, Delta, Explanation, Failure, Status
+from ..server.deadline import within
 
 T = TypeVar("T")
 Body = Mapping[str, Any]
@@ -31,6 +33,12 @@ OnWait = Callable[[dict[str, Any]], None]
 DEADLINE = 300.0
 CONNECT_TIMEOUT = 5.0
 REQUEST_TIMEOUT = 120.0
+# Of a stream from its begin to its end: what comes in drops would otherwise go on for ever.
+STREAM_TIMEOUT = 3600.0
+# Bytes. An answer, a stream too, is a hundred times shorter.
+MAX_ANSWER = 32 * 2**20
+# Seconds, whatever a server asks for: less would be a storm of requests.
+SHORTEST_WAIT, LONGEST_WAIT = 0.2, 3600.0
 # A wait longer than this is reported, as often as this.
 REPORT_INTERVAL = 0.5
 # How often a caller that waits in the foreground may draw. On Windows only a wait with a limit can be
@@ -104,6 +112,9 @@ class Server:
 
     async def complete(self, body: Body, on_delta: OnDelta) -> Completion:
         """POST complete, streamed. Raises NotYet while the model loads."""
+        return await self._within(STREAM_TIMEOUT, self._streamed(body, on_delta))
+
+    async def _streamed(self, body: Body, on_delta: OnDelta) -> Completion:
         async with self._open("POST", "complete", {**body, "stream": True}) as response:
             if response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 return await _last_event(response, on_delta)
@@ -111,9 +122,18 @@ class Server:
             return _answer(response, Completion)
 
     async def _ask(self, method: str, path: str, kind: type[T], body: Body | None = None) -> T:
+        return await self._within(REQUEST_TIMEOUT, self._answered(method, path, kind, body))
+
+    async def _answered(self, method: str, path: str, kind: type[T], body: Body | None) -> T:
         async with self._open(method, path, body) as response:
             await response.aread()
             return _answer(response, kind)
+
+    async def _within(self, seconds: float, answer: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await within(seconds, answer)
+        except asyncio.TimeoutError:
+            raise SantaError(f"The server at {self.url} hasn't answered within {seconds:.0f} s.") from None
 
     @contextlib.asynccontextmanager
     async def _open(self, method: str, path: str, body: Body | None) -> AsyncIterator[httpx.Response]:
@@ -124,6 +144,10 @@ class Server:
                     method, f"{self.url}santajupyter/{path}", json=body, headers=credentials(self.token)
                 ) as response,
             ):
+                # What is compressed has no known length, and is sent by nobody who reads our headers.
+                if response.headers.get("Content-Encoding", "identity") != "identity":
+                    raise httpx.DecodingError("its answer is compressed, which wasn't asked for")
+                response.stream = _Bounded(response.stream)
                 yield response
         except UnicodeEncodeError as error:
             raise SantaError("The text has half of a surrogate pair: it can't be sent.") from error
@@ -142,6 +166,24 @@ class Server:
             yield http
 
 
+class _Bounded(httpx.AsyncByteStream):
+    """A body that ends with an error when it is longer than any answer."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        length = 0
+        async for piece in self._body:
+            length += len(piece)
+            if length > MAX_ANSWER:
+                raise httpx.ReadError(f"its answer is longer than {MAX_ANSWER // 2**20} MB")
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
 async def ask(
     engine: Engine, body: Body, on_delta: OnDelta | None = None, on_wait: OnWait | None = None
 ) -> Completion:
@@ -157,6 +199,8 @@ async def ask(
 
     def forward(index: int, text: str) -> None:
         nonlocal has_begun
+        if not 0 <= index < body.get("n", 1):
+            return
         has_begun = True
         if reporter:
             reporter.cancel()
@@ -166,7 +210,10 @@ async def ask(
     try:
         while True:
             try:
-                return await engine.complete(body, forward)
+                made = await engine.complete(body, forward)
+                if not made.items:
+                    raise SantaError(ENDED_EARLY)
+                return made
             except NotYet as wait:
                 if has_begun or time.monotonic() + wait.retry_after > deadline:
                     raise
@@ -259,6 +306,7 @@ def _new_connections(server: Server) -> httpx.AsyncClient:
         timeout=httpx.Timeout(REQUEST_TIMEOUT, connect=CONNECT_TIMEOUT),
         trust_env=not server.local,
         verify=trusted(server.url.startswith("https:"), server.local),
+        headers={"Accept-Encoding": "identity"},
     )
 
 
@@ -314,7 +362,7 @@ def _answer(response: httpx.Response, kind: type[T]) -> T:
     message = printable(failure.message)
     is_passing = failure.reason not in (None, "", *FINAL) and response.status_code in (429, 503)
     if is_passing:
-        raise NotYet(message, float(response.headers.get("Retry-After", 1)))
+        raise NotYet(message, _retry_after(response))
     if failure.reason:
         raise SantaError(message)
     if response.status_code == 404:
@@ -325,6 +373,15 @@ def _answer(response: httpx.Response, kind: type[T]) -> T:
     if response.has_redirect_location or response.status_code in (401, 403):
         raise SantaError("The server refused the token: set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN.")
     raise SantaError(f"The server answered with status {response.status_code} and no word of ours.")
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Seconds; 1 where the header has none, as a proxy's may hold a date."""
+    with contextlib.suppress(ValueError):
+        seconds = float(response.headers.get("Retry-After", 1))
+        if math.isfinite(seconds):
+            return min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
+    return 1.0
 
 
 def credentials(token: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ import santajupyter
 from santajupyter.engine.process import EngineUnavailable
 from santajupyter.kernel import api, client, discovery, local, views
 from santajupyter.kernel.client import NotYet, SantaError
-from santajupyter.protocol import Completion
+from santajupyter.protocol import Completion, Item
 
 from .test_magics import TOKEN, request, server, until
 
@@ -152,7 +152,7 @@ def test_what_a_caller_hears_while_it_waits(
 
         async def complete(self, body: Any, on_delta: Any) -> Completion:
             await asyncio.to_thread(heard.wait, 10)
-            return Completion((), "")
+            return Completion((Item("x"),), "")
 
     def hear(status: dict[str, Any]) -> None:
         words.append(status["message"])
@@ -239,6 +239,8 @@ class Stub:
 
     def __init__(self) -> None:
         self.answers: list[str] = []
+        self.status, self.headers = 200, dict[str, str]()
+        self.pause: threading.Event | None = None  # what the end of an answer waits for
         self._start(0)
 
     @property
@@ -265,11 +267,16 @@ class Stub:
                     if body.startswith((b"data:", b"event:", b":"))
                     else "application/json"
                 )
-                self.send_response(200)
+                self.send_response(stub.status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
+                for name, value in stub.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(body[:-1])
+                if stub.pause:
+                    stub.pause.wait()
+                self.wfile.write(body[-1:])
 
             do_GET = do_POST  # noqa: N815
 
@@ -348,6 +355,45 @@ class TestOtherVersions:
         stub.answers = [body]
         with pytest.raises(SantaError, match="ended its answer early"):
             client.run(client.ask(stub.server, {}))
+
+    @pytest.mark.parametrize("events", [True, False])
+    def test_an_answer_without_end(self, stub: Stub, events: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(client, "MAX_ANSWER", 1000)
+        stub.answers = ["data: " * events + "x" * 2000]
+        with pytest.raises(SantaError, match="longer than"):
+            client.run(client.ask(stub.server, {}))
+
+    def test_an_answer_that_is_never_whole(self, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(client, "STREAM_TIMEOUT", 0.5)
+        stub.pause = threading.Event()
+        stub.answers = [": and so on"]
+        with pytest.raises(SantaError, match="hasn't answered within"):
+            client.run(client.ask(stub.server, {}))
+        stub.pause.set()
+
+    def test_an_answer_that_is_compressed(self, stub: Stub) -> None:
+        stub.headers["Content-Encoding"] = "gzip"
+        stub.answers = ["x"]
+        with pytest.raises(SantaError, match="compressed"):
+            client.run(client.ask(stub.server, {}))
+
+    @pytest.mark.parametrize("value", ["Wed, 21 Oct 2026 07:28:00 GMT", "nan", "-1e999", "0", "1e999"])
+    def test_any_retry_after(self, stub: Stub, value: str) -> None:
+        stub.status, stub.headers["Retry-After"] = 503, value
+        stub.answers = [json.dumps({"message": "Loading.", "reason": "loading"})]
+        with pytest.raises(NotYet) as caught:
+            client.run(stub.server.complete({}, lambda index, text: None))
+        assert client.SHORTEST_WAIT <= caught.value.retry_after <= client.LONGEST_WAIT
+
+    def test_candidates_that_were_not_asked_for(self, stub: Stub) -> None:
+        stub.answers = [
+            'data: {"index": 7, "text": "x"}\n\ndata: {"index": -1, "text": "x"}\n\n'
+            'data: {"items": [], "model": "m"}\n\n'
+        ]
+        texts = [""]
+        with pytest.raises(SantaError, match="early"):
+            client.run(client.ask(stub.server, {}, lambda index, text: texts.insert(index, text)))
+        assert texts == [""]
 
     def test_what_others_say_is_printable(self, stub: Stub) -> None:
         """A hub's error text could set a terminal's title."""
