@@ -208,11 +208,12 @@ def chosen_model(model: str, revision: str = "") -> Iterator[Finding]:
         yield Finding(f"{model} is built in")
         return
     from ..engine.checkpoint import weights_size
+    from ..engine.folders import model_folder
     from ..engine.locate import cached, locate
     from ..engine.model import ModelUnavailable
 
     try:
-        is_folder = Path(model).expanduser().is_dir()
+        is_folder = model_folder(model) is not None
         folder = locate(model, revision, lambda done, total: None) if is_folder else cached(model, revision)
     except ModelUnavailable as error:
         yield Finding(f"{model}: {error}", "Set SantaApp.model to a complete folder or a hub id.", fatal=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from huggingface_hub import HfApi
 from tqdm import tqdm
 
 from ..engine import hub
+from ..engine.folders import model_folder
 from ..engine.model import ModelUnavailable, first_line
 from ..kernel.client import SantaError
 
@@ -17,7 +16,7 @@ def download(model: str, revision: str) -> str:
 
     Raises SantaError.
     """
-    if Path(model).expanduser().is_dir():
+    if model_folder(model):
         raise SantaError(f"{model} is a folder: there is nothing to download.")
     with tqdm(unit="B", unit_scale=True, desc=model, leave=False, delay=0.5) as bar:
 

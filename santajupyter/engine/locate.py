@@ -6,6 +6,7 @@ from pathlib import Path
 
 from . import hub
 from .checkpoint import check, safetensors_files, weights_size
+from .folders import model_folder
 from .model import ModelUnavailable
 
 
@@ -14,8 +15,15 @@ def locate(model: str, revision: str, on_progress: hub.Progress) -> Path:
 
     ``done`` and ``total`` are bytes. Raises ModelUnavailable, also for files that can't be a model's.
     """
-    folder = _found(model, revision, on_progress)
-    check(folder)
+    try:
+        folder = _found(model, revision, on_progress)
+        check(folder)
+    except (
+        OSError
+    ) as error:  # no right to read it, a loop of links, a disk that fails, or it changes just now
+        raise ModelUnavailable(
+            f"{error.filename or model} can't be read: {error.strerror or error}"
+        ) from error
     return folder
 
 
@@ -26,12 +34,11 @@ def cached(model: str, revision: str) -> Path | None:
 
 
 def _found(model: str, revision: str, on_progress: hub.Progress) -> Path:
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    if folder := model_folder(model):
         if missing := _missing(folder):
             raise ModelUnavailable(f"the folder {model} has no {missing}")
         return folder
-    if folder.is_absolute() or model.count("/") != 1:
+    if model.startswith("~") or Path(model).is_absolute() or model.count("/") != 1:
         raise ModelUnavailable(f"{model} is neither a folder nor a hub id of the form owner/name")
     if copy := cached(model, revision):
         return copy

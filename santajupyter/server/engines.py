@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import wire
+from ..engine.folders import model_folder
 from ..engine.process import EngineProcess, EngineUnavailable
+from ..printable import printable
 from ..protocol import ModelStatus
 from .catalogue import writes_blocks
 from .deadline import within
@@ -138,7 +140,7 @@ class Engine:
         self._deaths, self._broken = 0, ""
         self._retry_at = time.monotonic() + RETRY_LOAD
         self._set(replace(self.status, state="error", progress=None, error=error))
-        self._log.warning("santajupyter: %s", sentence(self.status, None))
+        self._log.warning("santajupyter: %s", printable(sentence(self.status, None)))
 
     def _cancel_restart(self) -> None:
         if self._restart is not None:
@@ -350,5 +352,5 @@ def model_path(model: str) -> str:
     """A folder's absolute path, the built-in model's place, or the hub id as it is."""
     if model == BUILT_IN:
         return str(MODELS / BUILT_IN)
-    folder = Path(model).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else model
+    folder = model_folder(model)
+    return str(folder) if folder else model

@@ -86,7 +86,9 @@ def test_code_from_a_checkpoint_is_never_run(tmp_path: Path) -> None:
         load(tmp_path, "cpu", "auto")
 
 
-@pytest.mark.parametrize("model", ["/no/such/folder", "nonsense", "a/b/c"])
+@pytest.mark.parametrize(
+    "model", ["/no/such/folder", "nonsense", "a/b/c", "~nobody here/x", "/" + "a" * 5000, "a\0b"]
+)
 def test_neither_folder_nor_hub_id(model: str) -> None:
     with pytest.raises(ModelUnavailable, match="neither a folder nor a hub id"):
         locate(model, "", nothing)
