@@ -20,8 +20,10 @@ from .model import ModelUnavailable, first_line
 
 # Up to so many bytes of weights float32 is fast enough on a CPU, and exact.
 SMALL_FILE = 64_000_000
-# Of a JSON file, bytes: the largest tokenizers have some 30 million.
-LARGEST_JSON = 256_000_000
+# Bytes: the largest tokenizers have some 30 million. A configuration becomes Python's objects, which take
+# twenty times its length.
+LARGEST_TOKENIZER = 256_000_000
+LARGEST_CONFIG = 16_000_000
 # GPTBigCode's activation functions that our own code has: torch's name for how the GELU is approximated.
 BIGCODE_ACTIVATIONS = {"gelu_pytorch_tanh": "tanh", "gelu_new": "tanh", "gelu": "none"}
 # How many of a tensor's values are looked at at a time.
@@ -32,6 +34,8 @@ Shape = tuple[int, ...]
 T = TypeVar("T")
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 Layers = Annotated[int, msgspec.Meta(ge=1, le=2000)]
+# The least that a prompt with its sentinels and something new needs.
+Window = Annotated[int, msgspec.Meta(ge=16, le=2**31)]
 Ids = int | list[int] | None
 
 
@@ -44,8 +48,8 @@ class Config(msgspec.Struct):
 
     model_type: str
     vocab_size: Size | None = None
-    n_positions: Size | None = None
-    max_position_embeddings: Size | None = None
+    n_positions: Window | None = None
+    max_position_embeddings: Window | None = None
     n_embd: Size | None = None
     n_layer: Layers | None = None
     n_head: Size | None = None
@@ -56,7 +60,7 @@ class Config(msgspec.Struct):
     num_key_value_heads: Size | list[Size] | None = None
     intermediate_size: Size | list[Size] | None = None
     head_dim: Size | None = None
-    layer_norm_epsilon: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    layer_norm_epsilon: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     activation_function: str | None = None
     multi_query: bool = True
     scale_attn_weights: bool = True
@@ -72,7 +76,7 @@ class _BigCodeConfig(Config, kw_only=True):
     """What GPTBigCode can't do without."""
 
     vocab_size: Size
-    n_positions: Size
+    n_positions: Window
     n_embd: Size
     n_layer: Layers
     n_head: Size
@@ -133,7 +137,7 @@ def safetensors_files(folder: Path) -> list[Path]:
         names = set(_read(index, _Index).weight_map.values())
         for name in names:
             if Path(name).name != name or "\\" in name:
-                raise ModelUnavailable(f"{index.name} is wrong: {name} is no file's name")
+                raise ModelUnavailable(f"{index.name} is wrong: {name[:100]!r} is no file's name")
         return [folder / name for name in sorted(names)]
     return [file] if (file := folder / "model.safetensors").is_file() else []
 
@@ -243,7 +247,7 @@ def _tokenizer_ids(path: Path) -> int:
     """One more than the highest id."""
     from tokenizers import Tokenizer
 
-    _object(path)
+    _check_length(path, LARGEST_TOKENIZER)
     try:
         vocabulary = Tokenizer.from_file(str(path)).get_vocab()
     except (KeyboardInterrupt, SystemExit):
@@ -258,8 +262,7 @@ def _tokenizer_ids(path: Path) -> int:
 def _object(path: Path) -> dict[str, Any]:
     """A JSON file's object."""
     try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise ModelUnavailable(f"{path.name} is longer than {LARGEST_JSON // 10**6} MB")
+        _check_length(path, LARGEST_CONFIG)
         value = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ModelUnavailable(f"{path.name} can't be read: {error.strerror or error}") from error
@@ -268,6 +271,11 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelUnavailable(f"{path.name} is wrong: it holds no object")
     return value
+
+
+def _check_length(path: Path, most: int) -> None:
+    if path.stat().st_size > most:
+        raise ModelUnavailable(f"{path.name} is longer than {most // 10**6} MB")
 
 
 def _read(path: Path, kind: type[T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from santajupyter.engine import cuda_bigcode, openvino_bigcode, quantised, transformers_causallm
+from santajupyter.engine import checkpoint, cuda_bigcode, openvino_bigcode, quantised, transformers_causallm
 from santajupyter.engine.checkpoint import check
 from santajupyter.engine.locate import locate
 from santajupyter.engine.model import ModelUnavailable
@@ -81,7 +82,11 @@ def test_small_files_that_are_none(folder: Path, name: str, text: str) -> None:
         ("n_embd", 10**30),
         ("n_positions", "256"),
         ("vocab_size", {}),
+        ("n_positions", 1),  # what is new never reached the window's end, and never ended
+        ("max_position_embeddings", 2),
         ("layer_norm_epsilon", "small"),
+        ("layer_norm_epsilon", math.nan),
+        ("layer_norm_epsilon", math.inf),  # every token was as likely
         ("activation_function", 3),
         ("multi_query", "yes"),
         ("eos_token_id", "end"),
@@ -100,10 +105,29 @@ def test_values_of_wrong_types(folder: Path, key: str, value: Any) -> None:
     assert refused(folder).startswith("config.json is wrong: ")
 
 
-@pytest.mark.parametrize("weight_map", [[], {"a": 1}, {"a": "../model.safetensors"}, {"a": "/etc/passwd"}])
+@pytest.mark.parametrize(
+    "weight_map", [[], {"a": 1}, {"a": "x/\n\x1b[2J"}, {"a": "../model.safetensors"}, {"a": "/etc/passwd"}]
+)
 def test_an_index_that_names_no_files(folder: Path, weight_map: Any) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     assert refused(folder).startswith("model.safetensors.index.json is wrong: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"), [("config.json", "LARGEST_CONFIG"), ("tokenizer.json", "LARGEST_TOKENIZER")]
+)
+def test_a_small_file_that_is_none(
+    folder: Path, name: str, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """240 MB of {}, {} in config.json filled 5 GB."""
+    monkeypatch.setattr(checkpoint, limit, 100)
+    assert refused(folder).startswith(f"{name} is longer than")
+
+
+def test_a_file_that_cannot_be_looked_at(folder: Path) -> None:
+    """Six processes in a row ended with a traceback."""
+    (folder / "model-2.safetensors").symlink_to("model-2.safetensors")
+    assert refused(folder).startswith(f"{folder / 'model-2.safetensors'} can't be read: ")
 
 
 @pytest.mark.parametrize("content", ["{}", '{"model": {}}', '{"version": "1.0", "model": {"type": "BPE"}}'])
