@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
 import queue
 import signal
@@ -51,11 +52,11 @@ def main() -> None:
     try:
         _serve(inbox, out)
     except ModelUnavailable as error:
-        out.send(wire.Broken(printable(str(error))))
-        _exit(0)
+        out.send(wire.Broken(_line(str(error))))
+        os._exit(0)
     except BaseException:
         traceback.print_exc()
-        _exit(1)
+        os._exit(1)
 
 
 def _serve(inbox: _Inbox, out: _Out) -> None:
@@ -78,9 +79,9 @@ def _serve(inbox: _Inbox, out: _Out) -> None:
             engine.step()
 
 
-def _exit(code: int) -> None:
-    sys.stderr.flush()
-    os._exit(code)
+def _line(text: str) -> str:
+    """The text on one line, which nobody can take for two of a log."""
+    return printable(" ".join(text.split()))
 
 
 def _die_with_parent() -> None:
@@ -94,17 +95,36 @@ class _Out:
     """stdout, kept for the wire alone: whatever a library prints goes to stderr."""
 
     def __init__(self) -> None:
-        sys.stdout.flush()
+        try:
+            os.fstat(2)
+        except OSError:  # the server has no stderr, and what is opened next would be it
+            os.open(os.devnull, os.O_WRONLY)
         self._file = os.dup(1)
         self._lock = threading.Lock()
         os.dup2(2, 1)
+        sys.stdout = sys.stderr = _Printable()
 
     def send(self, message: wire.FromWorker) -> None:
         try:
             with self._lock:
                 wire.send(self._file, message)
         except OSError:  # the server is gone
-            _exit(0)
+            os._exit(0)
+
+
+class _Printable(io.TextIOBase):
+    """stderr, for what a library says of a checkpoint: without what a terminal takes for commands.
+
+    Where nobody reads it any more, it says nothing.
+    """
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            os.write(2, printable(text).encode("utf-8", "replace"))
+        return len(text)
+
+    def fileno(self) -> int:
+        return 2
 
 
 class _Inbox:
@@ -127,7 +147,7 @@ class _Inbox:
     def _read(self) -> None:
         for message in wire.requests(0):
             self._queue.put(message)
-        _exit(0)
+        os._exit(0)
 
 
 @dataclass(eq=False)
@@ -217,7 +237,7 @@ class _Engine:
         self._out.send(over)
         if isinstance(over, wire.Failed) and self._failures >= MAX_FAILURES:
             print("santajupyter: the device failed; the process ends, for a new one", file=sys.stderr)
-            _exit(1)
+            os._exit(1)
 
     def _step(self, job: _Job) -> wire.FromWorker | None:
         """What ends the job, or None."""
@@ -238,7 +258,7 @@ class _Engine:
             # prompt, goes to the server's log by way of stderr.
             traceback.print_exc()
             self._failures = MAX_FAILURES if is_device_lost(error) else self._failures + 1
-            return wire.Failed(job.request.id, printable(self._failure(error)))
+            return wire.Failed(job.request.id, _line(self._failure(error)))
 
     def _failure(self, error: Exception) -> str:
         """A sentence. Without memory, the prompt cache is emptied, which may be all that is needed."""
