@@ -6,10 +6,16 @@ import type { Widget } from '@lumino/widgets';
 import type { SantaApi } from '../server/api';
 import type { IServerWatch } from '../server/monitor';
 import type { ICompletionRequest } from '../server/protocol';
-import { notebookContext, surroundings } from '../document/context';
+import {
+  indentUnit,
+  notebookContext,
+  requestPlace,
+  surroundings
+} from '../document/context';
 import type { KernelFacts } from '../document/kernelfacts';
 import type { IPlace } from '../document/types';
 import type { Settings } from '../settings';
+import { indentedAs, indentedRun } from './indentation';
 import { Pace } from './pace';
 import { Reply, type Run } from './reply';
 
@@ -79,8 +85,12 @@ export class Asking {
   ask(body: ICompletionRequest, place: IPlace, widget: Widget): Reply {
     this._asked.emit(body);
     this._others.abort();
-    const reply = new Reply(place, this.around(widget), (signal, onText) =>
-      this._watched(signal, () => this._api.complete(body, signal, onText))
+    const run: Run = (signal, onText) =>
+      this._watched(signal, () => this._api.complete(body, signal, onText));
+    const reply = new Reply(
+      place,
+      this.around(widget),
+      indentedRun(run, place, indentUnit(widget))
     );
     void this._time(reply);
     return reply;
@@ -88,14 +98,19 @@ export class Asking {
 
   /** The reply that a command's own way to ask makes. */
   run(place: IPlace, widget: Widget, run: Run): Reply {
-    return new Reply(place, this.around(widget), async (signal, onText) => {
+    const watched: Run = async (signal, onText) => {
       this._watch.asked();
       try {
         return await run(signal, onText);
       } finally {
         this._watch.ended();
       }
-    });
+    };
+    return new Reply(
+      place,
+      this.around(widget),
+      indentedRun(watched, place, indentUnit(widget))
+    );
   }
 
   /** Other texts for a place, none if they can't be had. */
@@ -110,9 +125,11 @@ export class Asking {
     this._others.abort();
     const { signal } = (this._others = new AbortController());
     try {
-      return await this._watched(signal, () =>
+      const texts = await this._watched(signal, () =>
         this._api.candidates(body, n, signal)
       );
+      const place = requestPlace(widget, request);
+      return texts.map(text => indentedAs(text, place, indentUnit(widget)));
     } catch {
       // The watch tells what is wrong with the server.
       return [];
