@@ -19,6 +19,7 @@ export interface IChoices {
   delay: number;
   restDelay: number;
   emptyCells: boolean;
+  tabIndents: boolean;
   alternatives: number;
   markdown: boolean;
   plainText: boolean;
@@ -40,6 +41,7 @@ export const DEFAULTS: IChoices = {
   delay: 0,
   restDelay: 400,
   emptyCells: true,
+  tabIndents: false,
   alternatives: 3,
   markdown: false,
   plainText: false,

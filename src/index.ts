@@ -25,9 +25,11 @@ import { activeEditor } from './document/context';
 import { KernelFacts } from './document/kernelfacts';
 import { whereIs } from './document/where';
 import { addAcceptCommands } from './jupyterlab/accept';
-import { Ghosts } from './jupyterlab/ghosts';
+import { Ghosts, PROVIDER_ID } from './jupyterlab/ghosts';
 import { watchAlt } from './jupyterlab/hold';
 import { Completers } from './jupyterlab/internals';
+import { watchTab } from './jupyterlab/tab';
+import { watchTaps } from './jupyterlab/touch';
 import { SantaApi } from './server/api';
 import { Monitor } from './server/monitor';
 import { Settings } from './settings';
@@ -146,7 +148,20 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
         monitor,
         session,
         settings,
+        ghosts,
         provider
+      });
+      watchTaps(`.jp-GhostText[data-provided-by="${PROVIDER_ID}"]`, () => {
+        const widget = here();
+        ghosts.accept(widget && activeEditor(widget), 'whole');
+      });
+      watchTab({
+        editor: () => {
+          const widget = here();
+          return widget && activeEditor(widget);
+        },
+        isWanted: () => settings.choices.tabIndents,
+        indents: editor => ghosts.end(editor)
       });
       watchAlt(app.shell.node, {
         held: () => {

@@ -17,6 +17,7 @@ import type { IPlace } from '../document/types';
 import { type SantaApi } from '../server/api';
 import { belowComment, type ITarget } from './belowcomment';
 import { activeEditor } from '../document/context';
+import { hasVim } from '../jupyterlab/internals';
 import type { SantaProvider } from '../suggest/provider';
 import type { Session } from '../suggest/session';
 import type { Reply, Run } from '../suggest/reply';
@@ -182,7 +183,7 @@ export class CodeCommands {
   private _begin(spot: ISpot, place: IPlace, run: Run): Reply {
     spot.editor.focus();
     const reply = this._session.begin(spot.widget, place, run);
-    void endWithEscape(reply, spot.editor.host);
+    void endWithEscape(reply, spot.editor);
     return reply;
   }
 
@@ -261,13 +262,19 @@ function place({ editor, text }: ISpot, index: number): IPlace {
   };
 }
 
-/** Lets the user end the request with Escape in the editor, which then does nothing else. */
-async function endWithEscape(reply: Reply, host: HTMLElement): Promise<void> {
+/** Lets the user end the request with Escape in the editor, which then does nothing else but in vim. */
+async function endWithEscape(
+  reply: Reply,
+  editor: CodeEditor.IEditor
+): Promise<void> {
+  const { host } = editor;
   const listen = (event: KeyboardEvent) => {
     // An input method's Escape is its own.
     if (event.key === 'Escape' && !event.isComposing) {
-      event.preventDefault();
-      event.stopPropagation();
+      if (!hasVim(editor)) {
+        event.preventDefault();
+        event.stopPropagation();
+      }
       reply.abort();
     }
   };

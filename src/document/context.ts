@@ -51,6 +51,12 @@ export function activeEditor(widget: Widget): CodeEditor.IEditor | null {
   return fileEditor(widget)?.editor ?? null;
 }
 
+/** What the editor that the user types into indents by: a tab, or spaces. */
+export function indentUnit(widget: Widget): string {
+  const unit = activeEditor(widget)?.getOption('indentUnit');
+  return unit === 'Tab' ? '\t' : ' '.repeat(Number(unit) || 4);
+}
+
 /** The type of the cell that the user types into; a file is code. */
 export function activeType(widget: Widget): ICell['type'] {
   if (widget instanceof NotebookPanel) {
@@ -86,23 +92,19 @@ export function hasCounts(widget: Widget): boolean {
   return cells.some(cell => !!(cell as Partial<ICodeCellModel>).executionCount);
 }
 
-/** Where the cursor is now; null while text is selected, there are several cursors or no editor. */
+/** Where the cursor is now; null while text is selected or there is no editor. */
 export function currentPlace(widget: Widget): IPlace | null {
   const editor = activeEditor(widget);
   return editor && placeIn(editor);
 }
 
 /**
- * Where an editor's cursor is now; null while text is selected or there are several,
+ * Where an editor's cursor is now, of several the main one, as JupyterLab has it: what
+ * is suggested there it shows and puts in at all of them. Null while text is selected,
  * and in a text with CR LF: JupyterLab writes what goes into it elsewhere (jupyterlab#2951).
  */
 export function placeIn(editor: CodeEditor.IEditor): IPlace | null {
-  const [{ start, end }, ...others] = editor.getSelections();
-  if (
-    others.length > 0 ||
-    start.line !== end.line ||
-    start.column !== end.column
-  ) {
+  if (!editor.getSelections().every(isEmpty)) {
     return null;
   }
   const text = editor.model.sharedModel.getSource();
@@ -175,6 +177,10 @@ const MIME_LANGUAGES: Record<string, string> = {
   rsrc: 'r',
   sh: 'bash'
 };
+
+function isEmpty({ start, end }: CodeEditor.IRange): boolean {
+  return start.line === end.line && start.column === end.column;
+}
 
 function panelContext(
   panel: NotebookPanel,

@@ -5,6 +5,7 @@ import {
   fastForwardIcon,
   wordIcon
 } from '@jupyterlab/ui-components';
+import { CommandRegistry } from '@lumino/commands';
 
 import { activeEditor } from '../document/context';
 import type { Ghosts } from './ghosts';
@@ -56,7 +57,7 @@ function addButtons(
   ];
   const label = (id: string) => {
     const binding = commands.keyBindings.find(({ command }) => command === id);
-    return binding?.keys.map(key => key.replaceAll(' ', '+')).join(' ') ?? '';
+    return binding ? CommandRegistry.formatKeystroke(binding.keys) : '';
   };
   completers.made.connect((_, completer) => {
     for (const { id, ...looks } of buttons) {

@@ -9,10 +9,13 @@ import {
   type Completers,
   type Direction,
   insertText,
+  isCommanding,
   type Item,
-  undoneAlone
+  undoneAlone,
+  watchModes
 } from './internals';
 import { beginning, type Part } from './parts';
+import { isPopupOpen, watchPopup } from './popup';
 
 /** What JupyterLab knows our provider by. */
 export const PROVIDER_ID = 'santajupyter:inline';
@@ -50,6 +53,11 @@ export class Ghosts {
     return this._shown;
   }
 
+  /** Emits an editor in which there was something to show behind JupyterLab's list of completions, when it is closed. */
+  get uncovered(): ISignal<this, CodeEditor.IEditor> {
+    return this._uncovered;
+  }
+
   /** Emits what the user accepted of our suggestions, by whatever command. */
   get accepted(): ISignal<this, IAccepted> {
     return this._accepted;
@@ -79,6 +87,22 @@ export class Ghosts {
     return this._completers.of(editor).find(fits)?.current?.insertText ?? '';
   }
 
+  /**
+   * Whether a suggestion must wait: JupyterLab's list of completions, which may say
+   * something else, is open in the editor. `uncovered` tells when it is closed.
+   */
+  isCovered(editor: CodeEditor.IEditor): boolean {
+    if (!this._watched.has(editor)) {
+      this._watched.add(editor);
+      watchPopup(editor, isOpen => this._cover(editor, isOpen));
+    }
+    const isCovered = isPopupOpen(editor);
+    if (isCovered) {
+      this._covered.add(editor);
+    }
+    return isCovered;
+  }
+
   /** Ends the ghost in an editor, whoever's it is. */
   dismiss(editor: CodeEditor.IEditor | null): void {
     this._completers.of(editor).forEach(completer => completer.reset());
@@ -93,11 +117,22 @@ export class Ghosts {
       .forEach(completer => completer.reset());
   }
 
+  private _cover(editor: CodeEditor.IEditor, isOpen: boolean): void {
+    const isShown = this._completers.of(editor).some(ours);
+    if (isOpen && isShown) {
+      this._covered.add(editor);
+      this.end(editor);
+    } else if (!isOpen && this._covered.delete(editor)) {
+      this._uncovered.emit(editor);
+    }
+  }
+
   private _watch(completer: Completer): void {
     // When typing moved the cursor, the completer hears of the text after that.
     const tidySoon = () => setTimeout(() => tidy(completer), 0);
     completer.cursorMoved.connect(tidySoon);
     completer.textChanged.connect(tidySoon);
+    completer.textChanged.connect(() => mark(completer));
     completer.itemsChanged.connect(() => this._look(completer));
     completer.keeping = () => ours(completer) !== null;
     // The editor may have to take the change in yet.
@@ -134,19 +169,39 @@ export class Ghosts {
     direction: Direction
   ): void {
     const { current, items } = completer;
-    const isLast = current === items.at(-1);
-    if (direction !== 'next' || !isLast || !ours(completer)) {
-      cycle();
-      this._look(completer);
+    const steps = this._steps.get(completer);
+    if (
+      direction === 'next' &&
+      current === items.at(-1) &&
+      ours(completer) !== null
+    ) {
+      this._steps.set(completer, (steps ?? 0) + 1);
+      if (steps === undefined) {
+        void this._goOn(completer, cycle);
+      }
       return;
     }
-    void this._append(completer).then(() => {
-      // Who left the editor meanwhile wants no ghost in it.
-      if (completer.isActive && completer.current === current) {
+    if (steps !== undefined) {
+      // Who goes elsewhere doesn't wait for others any more; they are still put in their place.
+      this._steps.set(completer, 0);
+    }
+    cycle();
+    this._look(completer);
+  }
+
+  /** Gets others, and then goes on as often as the user wanted to meanwhile. */
+  private async _goOn(completer: Completer, cycle: () => void): Promise<void> {
+    const { current } = completer;
+    await this._append(completer);
+    const steps = this._steps.get(completer) ?? 0;
+    this._steps.delete(completer);
+    // Who left the editor meanwhile wants no ghost in it.
+    if (completer.isActive && completer.current === current) {
+      for (let step = 0; step < steps; step++) {
         cycle();
-        this._look(completer);
       }
-    });
+      this._look(completer);
+    }
   }
 
   /** Asks for others than our last suggestion, once, and puts them after it. */
@@ -156,17 +211,27 @@ export class Ghosts {
       return;
     }
     completer.showProgress(true);
-    const others = await this.others();
+    const others = await this.others().catch(() => []);
     completer.showProgress(false);
-    if (others.length > 0 && completer.isActive && completer.current === last) {
+    if (
+      others.length > 0 &&
+      completer.isActive &&
+      completer.items.includes(last)
+    ) {
       others.forEach(({ suggestion }) => this._extended.add(suggestion));
       completer.append(others.map(item => like(last, item)));
     }
   }
 
   private _look(completer: Completer): void {
+    mark(completer);
+    const { editor } = completer;
     const ghost = ours(completer);
-    if (ghost?.insertText && !this._seen.has(ghost.suggestion)) {
+    if (!editor || !ghost?.insertText) {
+      return;
+    }
+    watchModes(editor, () => tidy(completer));
+    if (!this._seen.has(ghost.suggestion)) {
       this._seen.add(ghost.suggestion);
       this._shown.emit(ghost.insertText);
     }
@@ -176,9 +241,14 @@ export class Ghosts {
   others: () => Promise<IGhostItem[]> = () => Promise.resolve([]);
 
   private _accepted = new Signal<this, IAccepted>(this);
+  private _covered = new WeakSet<CodeEditor.IEditor>();
   private _extended = new WeakSet<object>();
   private _seen = new WeakSet<object>();
+  /** How often the user went on past the last suggestion, where others are being asked for. */
+  private _steps = new WeakMap<Completer, number>();
   private _shown = new Signal<this, string>(this);
+  private _uncovered = new Signal<this, CodeEditor.IEditor>(this);
+  private _watched = new WeakSet<CodeEditor.IEditor>();
 }
 
 /** As JupyterLab keeps it. */
@@ -196,6 +266,11 @@ function ours({ current }: Completer): IOurItem | null {
   return current?.provider?.identifier === PROVIDER_ID
     ? (current as IOurItem)
     : null;
+}
+
+/** Tells key bindings and styles whose the ghost is. */
+function mark(completer: Completer): void {
+  completer.mark(ours(completer) !== null);
 }
 
 /** Keeps our ghost at the cursor where someone else changed other lines, and ends it where they changed this one. */
@@ -226,7 +301,10 @@ function fits(completer: Completer): boolean {
     return false;
   }
   const ghost = ours(completer);
+  if (!ghost) {
+    return true;
+  }
   const place = placeIn(editor);
-  const rest = place && ghost?.suggestion.rest(place);
-  return !ghost || !!rest?.startsWith(ghost.insertText);
+  const rest = place && ghost.suggestion.rest(place);
+  return !isCommanding(editor) && !!rest?.startsWith(ghost.insertText);
 }

@@ -221,7 +221,11 @@ export class Completer {
       return;
     }
     attempt(`${MODEL}.setCompletions`, () => {
-      if (this.items.length > 0) {
+      const isThere = this.items.some(item => item.provider === provider);
+      if (isThere && this.isActive) {
+        return;
+      }
+      if (this.items.length > 0 && !isThere) {
         // Another provider was there first.
         model.appendCompletions(list);
       } else {
@@ -229,6 +233,11 @@ export class Completer {
         model.setCompletions(list);
       }
     });
+  }
+
+  /** Marks the editor while the suggestion that is shown there is ours, for key bindings and styles. */
+  mark(isOurs: boolean): void {
+    this.editor?.host?.classList.toggle(OURS, isOurs);
   }
 
   /** Takes all suggestions away. */
@@ -343,9 +352,14 @@ interface IDoc {
 
 const changing = new WeakMap<IDoc, { byOthers: boolean }>();
 
-/** Whether an input method is in the middle of a word. */
+/**
+ * Whether an input method is in the middle of a word. Android's keyboards write each
+ * word by one, so there that is how the user types.
+ */
 export function isComposing(editor: CodeEditor.IEditor | null): boolean {
-  return viewOf(editor)?.composing === true;
+  return (
+    viewOf(editor)?.composing === true && !/Android/.test(navigator.userAgent)
+  );
 }
 
 /** Whether the keys are commands of jupyterlab-vim: the user doesn't write then. */
@@ -353,6 +367,25 @@ export function isCommanding(editor: CodeEditor.IEditor | null): boolean {
   const vim = viewOf(editor)?.cm?.state?.vim;
   return !!vim && !vim.insertMode;
 }
+
+/** Whether jupyterlab-vim is at work in an editor: Escape is its key then. */
+export function hasVim(editor: CodeEditor.IEditor | null): boolean {
+  return !!viewOf(editor)?.cm?.state?.vim;
+}
+
+/** Tells of each change between writing and commands of jupyterlab-vim in an editor; asked again, still once. */
+export function watchModes(
+  editor: CodeEditor.IEditor,
+  changed: () => void
+): void {
+  const cm = viewOf(editor)?.cm;
+  if (cm && !watchedModes.has(cm)) {
+    watchedModes.add(cm);
+    attempt('vim-mode-change', () => cm.on?.('vim-mode-change', changed));
+  }
+}
+
+const watchedModes = new WeakSet<object>();
 
 /** Puts text in at the cursor as if it was typed, but for brackets, which close only themselves. */
 export function insertText(editor: CodeEditor.IEditor, text: string): void {
@@ -381,12 +414,17 @@ export function undoneAlone(
 }
 
 const MODEL = 'InlineCompleter.model';
+/** Beside JupyterLab's `jp-mod-inline-completer-active`, which is there for each provider's. */
+const OURS = 'santa-mod-suggesting';
 
 /** The part of CodeMirror's view, which an editor of JupyterLab has, that is used. */
 interface IView {
   composing?: boolean;
   /** What jupyterlab-vim adds. */
-  cm?: { state?: { vim?: { insertMode?: boolean } | null } };
+  cm?: {
+    state?: { vim?: { insertMode?: boolean } | null };
+    on?(event: string, listener: () => void): void;
+  };
   state: { replaceSelection(text: string): object };
   dispatch(...changes: object[]): void;
 }

@@ -4,6 +4,7 @@ import type { Widget } from '@lumino/widgets';
 
 import { activeEditor, currentPlace } from '../document/context';
 import type { Ghosts, IGhostItem } from '../jupyterlab/ghosts';
+import { isCommanding } from '../jupyterlab/internals';
 import type { Reply } from './reply';
 
 /** One call for suggestions, until the next one. */
@@ -103,7 +104,10 @@ function restOf(reply: Reply, turn: Turn): string | null {
   if (turn.isOver || reply.isAborted) {
     return null;
   }
-  const place = currentPlace(turn.widget);
+  const { widget } = turn;
+  const place = isCommanding(activeEditor(widget))
+    ? null
+    : currentPlace(widget);
   const rest = place && reply.rest(place);
   if (rest === null) {
     reply.abort();

@@ -3,6 +3,7 @@ import type { INotebookTracker } from '@jupyterlab/notebook';
 
 import { activeEditor } from '../document/context';
 import { watchBlankLines, watchEmptyEditors } from '../jupyterlab/blanklines';
+import type { Ghosts } from '../jupyterlab/ghosts';
 import type { Completers } from '../jupyterlab/internals';
 import type { Monitor } from '../server/monitor';
 import type { Settings } from '../settings';
@@ -17,10 +18,14 @@ export interface IRestParts {
   monitor: Monitor;
   session: Session;
   settings: Settings;
+  ghosts: Ghosts;
   provider: SantaProvider;
 }
 
-/** Suggests where the user rests: on a new blank line, in an empty cell, and where a model was waited for. */
+/**
+ * Suggests where the user rests: on a new blank line, in an empty cell, where a model was
+ * waited for, and where JupyterLab's list of completions was open.
+ */
 export function suggestAtRests({
   shell,
   completers,
@@ -28,6 +33,7 @@ export function suggestAtRests({
   monitor,
   session,
   settings,
+  ghosts,
   provider
 }: IRestParts): void {
   const here = () => shell.currentWidget;
@@ -74,6 +80,12 @@ export function suggestAtRests({
       ) {
         suggest();
       }
+    }
+  });
+  ghosts.uncovered.connect((_, editor) => {
+    const widget = here();
+    if (widget && activeEditor(widget) === editor) {
+      suggest();
     }
   });
   monitor.servingChanged.connect(() => {

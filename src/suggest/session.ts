@@ -24,6 +24,7 @@ import {
   isComposing,
   isOthersChange
 } from '../jupyterlab/internals';
+import { isPopupOpen } from '../jupyterlab/popup';
 import type { Settings } from '../settings';
 import { Asking } from './asking';
 import { Delivery, Superseded, Turn } from './delivery';
@@ -87,9 +88,13 @@ export class Session {
     widget: Widget,
     trigger: ICompletionRequest['trigger']
   ): Promise<IGhostItem[]> {
-    return trigger === 'automatic'
-      ? this._whileTyping(request, widget)
-      : this._whenAsked(request, widget);
+    const items =
+      trigger === 'automatic'
+        ? await this._whileTyping(request, widget)
+        : await this._whenAsked(request, widget);
+    const editor = activeEditor(widget);
+    const isKept = items.length > 0 && editor && this._ghosts.isCovered(editor);
+    return isKept ? [] : items;
   }
 
   /** Ends what is asked and shown of ours there. */
@@ -157,7 +162,7 @@ export class Session {
     return (
       this._settings.refusal(whereIs(widget)) === null &&
       (this._settings.choices.automatic || !automatic) &&
-      !(automatic && isCommanding(activeEditor(widget))) &&
+      !isCommanding(activeEditor(widget)) &&
       this._watch.mayAsk(automatic)
     );
   }
@@ -215,7 +220,13 @@ export class Session {
     const turn = this._begin(widget);
     try {
       const items = await this._answer(request, turn, false);
-      this._tell(items.length > 0 ? null : this._why(widget));
+      this._tell(
+        items.length === 0
+          ? this._why(widget)
+          : isPopupOpen(activeEditor(widget))
+            ? 'list'
+            : null
+      );
       return items;
     } catch (error) {
       const nowhere = whyNowhere(widget);

@@ -1,13 +1,15 @@
 import type { Widget } from '@lumino/widgets';
 
 import { activeEditor, currentPlace } from '../document/context';
+import { isCommanding } from '../jupyterlab/internals';
 import { ServerError } from '../server/protocol';
 import type { Refusal } from '../settings';
 
 /** Why nothing was shown where the user asked. */
 export type Silence =
   | Refusal
-  | 'cursors'
+  | 'commanding'
+  | 'list'
   | 'selection'
   | 'line-breaks'
   | 'absent'
@@ -18,14 +20,15 @@ export type Silence =
 /** Why there is no place for a suggestion; null where there is one. */
 export function whyNowhere(widget: Widget): Silence | null {
   const editor = activeEditor(widget);
+  if (isCommanding(editor)) {
+    return 'commanding';
+  }
   if (!editor || currentPlace(widget)) {
     return null;
   }
-  return editor.getSelections().length > 1
-    ? 'cursors'
-    : editor.model.sharedModel.getSource().includes('\r')
-      ? 'line-breaks'
-      : 'selection';
+  return editor.model.sharedModel.getSource().includes('\r')
+    ? 'line-breaks'
+    : 'selection';
 }
 
 /** Why a request that ended with `error`, or null, gave nothing. */

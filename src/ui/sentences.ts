@@ -121,8 +121,10 @@ export function silenceSentence(
       return trans.__("This cell's tag says no.");
     case 'read-only':
       return trans.__("This can't be edited.");
-    case 'cursors':
-      return trans.__('Nothing is suggested at several cursors.');
+    case 'commanding':
+      return trans.__("Suggestions come in vim's insert mode.");
+    case 'list':
+      return trans.__('It comes when the list of completions closes.');
     case 'selection':
       return trans.__('Nothing is suggested while text is selected.');
     case 'line-breaks':

@@ -78,17 +78,17 @@ describe('a notebook', () => {
     expect(activeType(panel)).toBe('code');
   });
 
-  it('has no place where text is selected or several cursors are', () => {
+  it('has the main place of several cursors, and none where text is selected', () => {
     const at = (column: number) => ({ line: 1, column });
     const [cursor, other] = [1, 3].map(n => ({ start: at(n), end: at(n) }));
-    for (const selections of [
-      [{ start: at(1), end: at(3) }],
-      [cursor, other]
-    ]) {
+    const selected = { start: at(1), end: at(3) };
+    for (const selections of [[selected], [cursor, selected]]) {
       const edited = notebook({}, undefined, selections);
       expect(currentPlace(edited)).toBeNull();
       expect(currentRequest(edited)).toBeNull();
     }
+    const several = notebook({}, undefined, [cursor, other]);
+    expect(currentRequest(several)).toEqual(request);
   });
 
   it('is in the language of its kernelspec, or else of its editor', () => {

@@ -43,6 +43,7 @@ function setUp() {
   const stopCapturing = jest.fn();
   const editor = {
     text: '',
+    host: document.createElement('div'),
     focus: jest.fn(),
     getCursorPosition: () => ({ line: 0, column: editor.text.length }),
     model: { sharedModel: { undoManager: { stopCapturing } } },
@@ -212,6 +213,87 @@ describe('Ghosts', () => {
       expect(completer.current?.insertText).toBe(text);
     }
     expect(others).toHaveBeenCalledTimes(1);
+  });
+
+  describe('while others are on their way', () => {
+    const texts = ['two', 'three', 'four'];
+    const others = () =>
+      texts.map(insertText => ({ insertText, suggestion: saying(insertText) }));
+
+    it.each([
+      ['next', 'two'],
+      ['next next', 'three'],
+      ['next next next next', 'one'],
+      ['next previous', 'one'],
+      ['next previous next', 'two']
+    ])('%s leads to "%s"', async (steps, expected) => {
+      const { completer, ghosts, model, show } = setUp();
+      const asked = jest.spyOn(ghosts, 'others').mockResolvedValue(others());
+      show(item('one', saying('one')));
+      for (const step of steps.split(' ')) {
+        completer.cycle(step);
+      }
+      await settled();
+      expect(completer.current?.insertText).toBe(expected);
+      expect(asked).toHaveBeenCalledTimes(1);
+      expect(model.completions?.items.map(one => one.insertText)).toEqual([
+        'one',
+        ...texts
+      ]);
+    });
+
+    it('an error leaves what there is, and the next try asks again', async () => {
+      const { completer, ghosts, show } = setUp();
+      const asked = jest
+        .spyOn(ghosts, 'others')
+        .mockRejectedValueOnce(new Error('gone'))
+        .mockResolvedValue(others());
+      show(item('one', saying('one')));
+      completer.cycle('next');
+      await settled();
+      expect(completer.current?.insertText).toBe('one');
+      completer.cycle('next');
+      await settled();
+      expect(completer.current?.insertText).toBe('two');
+      expect(asked).toHaveBeenCalledTimes(2);
+    });
+  });
+
+  it('ends ours when vim leaves insert mode, and shows it to be ours', () => {
+    const { editor, model, show } = setUp();
+    const cm = {
+      state: { vim: { insertMode: true } },
+      on: jest.fn<void, [string, () => void]>()
+    };
+    Object.assign(editor.editor, { cm });
+    show(item('one', saying('one')));
+    expect(editor.host.className).toBe('santa-mod-suggesting');
+    cm.state.vim.insertMode = false;
+    cm.on.mock.calls.forEach(([, changed]) => changed());
+    expect(model.completions).toBeNull();
+    show(item('history'));
+    expect(editor.host.className).toBe('');
+  });
+
+  it('waits behind JupyterLab’s list of completions', async () => {
+    const { editor, ghosts, model, show } = setUp();
+    const uncovered = jest.fn();
+    ghosts.uncovered.connect(uncovered);
+    const asked = editor as never;
+    expect(ghosts.isCovered(asked)).toBe(false);
+    show(item('one', saying('one')));
+    editor.host.classList.add('jp-mod-completer-active');
+    await settled();
+    expect(model.completions).toBeNull();
+    expect(ghosts.isCovered(asked)).toBe(true);
+    expect(uncovered).not.toHaveBeenCalled();
+    editor.host.classList.remove('jp-mod-completer-active');
+    await settled();
+    expect(uncovered).toHaveBeenCalledTimes(1);
+    show(item('history'));
+    editor.host.classList.add('jp-mod-completer-active');
+    await settled();
+    expect(model.completions).not.toBeNull();
   });
 
   it('shows no others where the user has left meanwhile', async () => {

@@ -26,6 +26,7 @@ jest.mock('../../document/where', () => ({ whereIs: () => 'here' }));
 jest.mock('../../document/context', () => ({
   activeEditor: () => editor,
   currentPlace: () => editor.place,
+  indentUnit: () => '    ',
   currentRequest: () => ({ text: editor.place.prefix, offset: 0 }),
   requestPlace: () => editor.place,
   surroundings: () => editor.around,
@@ -64,7 +65,11 @@ function setUp() {
     isProviderOn: true,
     refusal: jest.fn((): string | null => null)
   };
-  const ghosts = { tidy: jest.fn(), end: jest.fn() };
+  const ghosts = {
+    tidy: jest.fn(),
+    end: jest.fn(),
+    isCovered: jest.fn(() => false)
+  };
   const watch = {
     serving: 'santa-mini',
     isAbsent: false,
