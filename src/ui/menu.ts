@@ -5,6 +5,7 @@ import { MenuSvg } from '@jupyterlab/ui-components';
 import type { Menu } from '@lumino/widgets';
 
 import type { IChoices, Settings } from '../settings';
+import { keyName } from './keys';
 import { type IStanding, minutesLeft, standingSentence } from './standing';
 
 const SNOOZE_MINUTES = 5;
@@ -94,7 +95,7 @@ function addMenuCommands(parts: IMenuParts): void {
       settings.snooze(settings.snoozedUntil ? 0 : SNOOZE_MINUTES * 60_000)
   });
   const labels: Record<Eagerness, string> = {
-    manual: trans.__('Suggest Only When I Ask (Alt+\\)'),
+    manual: trans.__('Suggest Only When I Ask (%1)', keyName('Alt \\')),
     sure: trans.__('Suggest Only When Sure'),
     eager: trans.__('Suggest as I Type')
   };
@@ -111,7 +112,7 @@ function addMenuCommands(parts: IMenuParts): void {
     }
   });
   commands.addCommand(MenuIDs.holdToShow, {
-    label: trans.__('Show Code Suggestions While Alt Is Held'),
+    label: trans.__('Show Code Suggestions While %1 Is Held', keyName('Alt')),
     isToggled: () => settings.choices.holdToShow,
     execute: () => settings.set('holdToShow', !settings.choices.holdToShow)
   });

@@ -2,6 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IWhere, Settings } from '../settings';
 import type { Monitor } from '../server/monitor';
+import { keyName } from './keys';
 import { statusSentence } from './sentences';
 
 /** Who knows whether suggestions come. */
@@ -35,7 +36,7 @@ export function standingLabel(
   return !choices.automatic
     ? trans.__('on request')
     : choices.holdToShow
-      ? trans.__('with Alt')
+      ? trans.__('with %1', keyName('Alt'))
       : '';
 }
 
@@ -60,9 +61,12 @@ export function standingSentence(
   }
   return settings.choices.automatic
     ? settings.choices.holdToShow
-      ? trans.__('Suggestions are shown while you hold Alt.')
+      ? trans.__('Suggestions are shown while you hold %1.', keyName('Alt'))
       : trans.__('Suggestions come as you type.')
-    : trans.__('Suggestions come when you ask for them (Alt+\\).');
+    : trans.__(
+        'Suggestions come when you ask for them (%1).',
+        keyName('Alt \\')
+      );
 }
 
 /** Whole minutes until then, a begun one counts. */
