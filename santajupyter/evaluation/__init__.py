@@ -1,8 +1,8 @@
-"""How good suggestions are: notebook replay and single-line infilling, through the server's own path."""
+"""How good suggestions are: notebook replay, names of fresh tables, single-line infilling, through the server's own path."""
 
 from importlib.util import find_spec
 
-for _name in ("jupyter_client", "nbformat"):
+for _name in ("jupyter_client", "nbformat", "pandas"):
     if find_spec(_name) is None:
         raise ModuleNotFoundError(
             f"the evaluation needs {_name}: pip install 'santajupyter[evaluation]'", name=_name

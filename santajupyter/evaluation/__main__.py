@@ -1,4 +1,4 @@
-"""python -m santajupyter.evaluation replay | infilling; see docs/evaluation.md."""
+"""python -m santajupyter.evaluation replay | fresh | infilling; see docs/evaluation.md."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from pathlib import Path
 
 from ..protocol import CompletionRequest, completion_request
 from ..server.settings import BUILT_IN, Settings
+from . import fresh
 from .infilling import outcomes, read_tasks, summary
 from .kernel import facts
 from .places import KINDS, MEMBER, Notebook, Place, body, choose, read_folder
-from .replay import CONFIGURATIONS, LIMITS, replay, serving, usable
+from .replay import CONFIGURATIONS, LIMITS, Configuration, Result, replay, serving, usable
 from .report import tables
 
 # Room for what every configuration has read of a notebook, so that one doesn't push another's out.
@@ -34,11 +35,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = commands.add_parser("replay", help="suggestions at places in notebooks")
     _add_model(command)
     _add_replay(command)
+    command = commands.add_parser("fresh", help="names of tables that only a kernel knows")
+    _add_model(command)
+    _add_fresh(command)
     command = commands.add_parser("infilling", help="HumanEval single-line infilling")
     _add_model(command)
     _add_infilling(command)
     args = parser.parse_args(argv)
-    asyncio.run(_infilling(args) if args.command == "infilling" else _replay(args))
+    asyncio.run({"replay": _replay, "fresh": _fresh, "infilling": _infilling}[args.command](args))
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +82,13 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_fresh(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--places", type=int, default=0, help="a sample of so many (all)")
+    parser.add_argument("--trigger", choices=("automatic", "invoke"), default="invoke")
+    names = ("full", "no-variables", "no-kernel-names")
+    parser.add_argument("--configurations", nargs="+", choices=names, default=names, metavar="NAME")
+
+
 def _add_infilling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
@@ -114,14 +125,35 @@ async def _replay(args: argparse.Namespace) -> None:
     chosen = [c for c in (*CONFIGURATIONS, *LIMITS) if c.name in args.configurations]
     wanted = CONFIGURATIONS if args.ablation else chosen
     configurations = list(usable(wanted, requests.values()))
-    count = _Count(len(places) * len(configurations))
+    print(tables(await _results(args, configurations, requests, args.folder)))
+
+
+async def _fresh(args: argparse.Namespace) -> None:
+    bodies = fresh.places(args.seed)
+    chosen = [*bodies]
+    if args.places:
+        chosen = random.Random(args.seed).sample(chosen, min(args.places, len(chosen)))  # noqa: S311
+    requests = {place: completion_request({**bodies[place], "trigger": args.trigger}) for place in chosen}
+    configurations = [each for each in CONFIGURATIONS if each.name in args.configurations]
+    results = await _results(args, configurations, requests)
+    print(fresh.tables(results, {place: fresh.existing(place, bodies[place]) for place in chosen}))
+
+
+async def _results(
+    args: argparse.Namespace,
+    configurations: Sequence[Configuration],
+    requests: Mapping[Place, CompletionRequest],
+    root: Path | None = None,
+) -> list[Result]:
+    """All of them, also written to --out."""
+    count = _Count(len(requests) * len(configurations))
     results = []
     with args.out.open("w", encoding="utf-8") as out:
-        async for result in replay(_settings(args), configurations, requests, args.folder):
+        async for result in replay(_settings(args), configurations, requests, root):
             results.append(result)
             print(json.dumps(asdict(result), ensure_ascii=False), file=out, flush=True)
             count.one_more()
-    print(tables(results))
+    return results
 
 
 async def _requests(

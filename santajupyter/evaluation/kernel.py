@@ -75,22 +75,33 @@ class _Failed(Exception):
 
 async def _read(client: Any, source: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
     """What is known of the names around the cursor, as kernelfacts.ts picks it out."""
-    cells, active = body["cells"], body["active"]
-    code = "\n".join(cell["source"] for cell in cells[max(0, active - ABOVE) : active + BELOW + 1])
-    names = NAME.findall(code)
-    words = [*reversed(names), *(quoted for _, quoted in reversed(QUOTED.findall(code)))]
-    expression = EXPRESSION.format(source=source, used_names=list(dict.fromkeys(words))[:MAX_USED_NAMES])
+    expression = EXPRESSION.format(source=source, used_names=used_names(body))
     reply = await _execute(client, "", timeout, silent=True, user_expressions={"facts": expression})
     value = reply["user_expressions"]["facts"]
     if value["status"] != "ok":
         raise _Failed(f"the facts: {value.get('ename')}: {value.get('evalue')}")
-    known = json.loads(ast.literal_eval(value["data"]["text/plain"]))
-    near = [variable for variable in known["variables"] if variable["name"] in set(names)]
-    types = {f"{variable.get('module')}.{variable['type']}" for variable in near}
-    return {
-        "variables": near,
-        "classes": {name: inside for name, inside in known["classes"].items() if name in types},
-    }
+    return near(json.loads(ast.literal_eval(value["data"]["text/plain"])), body)
+
+
+def used_names(body: Mapping[str, Any]) -> list[str]:
+    """What the kernel is asked for first."""
+    code = _nearby(body)
+    words = [*reversed(NAME.findall(code)), *(quoted for _, quoted in reversed(QUOTED.findall(code)))]
+    return list(dict.fromkeys(words))[:MAX_USED_NAMES]
+
+
+def near(known: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what was read, what a request at the body's cursor has with it."""
+    names = set(NAME.findall(_nearby(body)))
+    variables = [variable for variable in known["variables"] if variable["name"] in names]
+    types = {f"{variable.get('module')}.{variable['type']}" for variable in variables}
+    classes = {name: inside for name, inside in known["classes"].items() if name in types}
+    return {"variables": variables, "classes": classes}
+
+
+def _nearby(body: Mapping[str, Any]) -> str:
+    cells, active = body["cells"], body["active"]
+    return "\n".join(cell["source"] for cell in cells[max(0, active - ABOVE) : active + BELOW + 1])
 
 
 async def _execute(client: Any, source: str, timeout: float, **options: Any) -> dict[str, Any]:

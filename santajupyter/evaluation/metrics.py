@@ -98,6 +98,11 @@ def difference(
     )
 
 
+def share(hits: Sequence[bool], groups: Sequence[Hashable]) -> Estimate:
+    """How many of the places are hits; ``groups`` as in :func:`estimate`."""
+    return _estimate(_ratio, _grouped([(hit, 1) for hit in hits], groups))
+
+
 def _estimate(value: Callable[..., Array], *sums: Array) -> Estimate:
     whole = float(value(*(each.sum(0) for each in sums)))
     if np.isnan(whole):
@@ -108,12 +113,17 @@ def _estimate(value: Callable[..., Array], *sums: Array) -> Estimate:
 
 
 def _sums(measure: str, scores: Sequence[Score], groups: Sequence[Hashable]) -> Array:
-    """[group, 2]: each group's two sums. A single group is taken apart into its places."""
+    """[group, 2]: each group's two sums."""
+    return _grouped([MEASURES[measure](one) for one in scores], groups)
+
+
+def _grouped(pairs: Sequence[tuple[float, float]], groups: Sequence[Hashable]) -> Array:
+    """As _sums; a single group is taken apart into its places."""
     keys: Sequence[Hashable] = groups if len(set(groups)) > 1 else range(len(groups))
     rows = {key: row for row, key in enumerate(dict.fromkeys(keys))}
     sums = np.zeros((len(rows), 2))
-    for key, one in zip(keys, scores, strict=True):
-        sums[rows[key]] += MEASURES[measure](one)
+    for key, pair in zip(keys, pairs, strict=True):
+        sums[rows[key]] += pair
     return sums
 
 
