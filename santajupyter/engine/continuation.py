@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from ..prompt.choices import Choice
 from ..prompt.fim import CodeTokenizer, Prompt
 from ..protocol import Item, Sampling
 from .cachemodel import interpolated
 from .model import Logits, Row
-from .work import Constraint, Control, Work
+from .naming import Name
+from .work import Control
 
-# Of a place's tokens so many are tried before the text ends: none of what is likely may come.
-MAX_REFUSED = 4000
-# Tokens tried in one step of the work; the rest in further ones, so that others have their turn.
-TRIED_A_STEP = 500
 # To accept one character costs as many keys as to type it.
 WORTH_A_KEY = 2
 # What half of a character decodes to.
@@ -33,13 +32,12 @@ class Continuation:
     ``ids`` are its tokens, ``new`` of them with text that isn't the healed ones'; ``skip`` is the length of
     the healed text. ``logprobs``: of each token, with the length of the certain text after it. ``sure``: the
     length of the text, up to a word's end, before all of it became too unlikely. ``sent``: how much of it
-    has been streamed. ``constraint``: on what follows the first ``judged`` characters.
+    has been streamed. ``closing``: the ids of which one has to come next.
     """
 
     pending: str
     skip: int
-    constraint: Constraint | None = None
-    judged: int = 0
+    closing: npt.NDArray[np.intp] | None = None
     ids: list[int] = field(default_factory=list)
     new: int = 0
     logprobs: list[tuple[int, float]] = field(default_factory=list)
@@ -78,18 +76,16 @@ class Decoding:
     def __init__(
         self,
         tokenizer: CodeTokenizer,
-        token_text: Callable[[int], str],
         ends: frozenset[int],
         prompt: Prompt,
         sampling: Sampling,
         control: Control,
         on_delta: OnDelta,
     ) -> None:
-        """``token_text``: of a token behind whole characters. ``ends``: tokens that end a text."""
+        """``ends``: tokens that end a text."""
         self.prompt, self.sampling, self.control = prompt, sampling, control
-        self._tokenizer, self._token_text, self._ends = tokenizer, token_text, ends
+        self._tokenizer, self._ends = tokenizer, ends
         self._on_delta = on_delta
-        self._tried = 0
         least = sampling.min_probability
         self._min_logprob = math.log(least) if least > 0 else -math.inf
 
@@ -97,7 +93,30 @@ class Decoding:
         """An empty one."""
         pending = "".join(map(self._tokenizer.raw, self.prompt.healed))
         skip = len(self._tokenizer.decode(self.prompt.healed))
-        return Continuation(pending, skip, self.control.constraint)
+        return Continuation(pending, skip)
+
+    def at(self, sampling: Sampling) -> Decoding:
+        """The same for other continuations."""
+        return Decoding(self._tokenizer, self._ends, self.prompt, sampling, self.control, self._on_delta)
+
+    def named(self, name: Name, choice: Choice) -> Continuation:
+        """One that begins with the name; it is shown alone if all of it is unlikely, or else not at all."""
+        begun = self.begin()
+        stops = [at for stop in self.sampling.stop if (at := name.rest.find(stop)) >= 0]
+        logprobs = [(len(name.rest), name.logprob), *((len(name.rest), 0.0) for _ in name.ids[1:])]
+        text = name.rest[: min(stops, default=None)]
+        unlikely = not choice.always and name.logprob < self._min_logprob
+        return replace(
+            begun,
+            pending="",
+            closing=self._tokenizer.ending(choice.quote),
+            ids=[*name.ids],
+            new=max(1, len(name.ids) - len(self.prompt.healed)),
+            logprobs=logprobs,
+            text="" if unlikely else text,
+            sure=0 if unlikely else len(text),
+            finish_reason="stop" if stops or unlikely or choice.alone else "",
+        )
 
     def left(self, continuation: Continuation) -> int:
         """How many more tokens there may be."""
@@ -107,66 +126,36 @@ class Decoding:
     def is_over(self, continuations: Sequence[Continuation]) -> bool:
         """Whether there is nothing more to generate for any of them."""
         ended = all(continuation.finish_reason for continuation in continuations)
-        return ended or min(map(self.left, continuations)) == 0 or self.control.finished()
+        return ended or min(map(self.left, continuations)) <= 0 or self.control.finished()
 
     def scores(self, logits: Logits, continuation: Continuation) -> Row:
         """The model's ``logits`` [rows] as they count, in float64: -inf for what can't come.
 
         That is rows without a token, and, while healed tokens are made again, all that doesn't go along.
         """
-        row = logits.astype(np.float64)
-        row[self._tokenizer.size :] = -np.inf
-        if self.prompt.cache_text is not None and not continuation.finish_reason:
-            row = interpolated(row, self.prompt.cache_text, continuation.ids)
+        row = self.following(logits, continuation.ids)
+        if continuation.closing is not None:
+            return _masked(row, continuation.closing)
         if not continuation.pending:
             return row
         healed, made = self.prompt.healed, len(continuation.ids)
         usual = healed[made] if tuple(continuation.ids) == healed[:made] else None
         allowed = self._tokenizer.tokens_along(continuation.pending, usual)
-        masked = np.full_like(row, -np.inf)
-        masked[allowed] = row[allowed]
-        return masked
+        return _masked(row, allowed)
 
-    def permitted(
-        self, continuation: Continuation, scores: Row, tokens: Iterable[int], most: int
-    ) -> Work[list[int]]:
-        """Those of ``tokens`` that may come next, the first ``most``; the likelier ones come first.
-
-        A step of the work for each TRIED_A_STEP of them, and of those for other continuations. Raises
-        Cancelled.
-        """
-        found: list[int] = []
-        for token in tokens:
-            if scores[token] == -np.inf:  # and so are all that follow
-                break
-            if not self.refuses(continuation, token):
-                found.append(token)
-                if len(found) == most:
-                    break
-            self._tried += 1
-            if self._tried % TRIED_A_STEP == 0:
-                yield
-                self.control.check()
-        return found
-
-    def refuses(self, continuation: Continuation, token: int) -> bool:
-        """Whether the request's constraint is against this token next."""
-        if continuation.constraint is None or continuation.finish_reason:
-            return False
-        if token in self._ends:  # as good as a line's end, for what isn't nothing at all
-            rest = continuation.text[continuation.judged :]
-            return bool(continuation.text) and continuation.constraint.refuses(rest + "\n")
-        if continuation.pending or continuation.text.endswith(HALF):
-            text = self._after(continuation, token)[1]
-        else:  # to decode all of it for each of thousands of tokens would take long
-            text = continuation.text + self._token_text(token)
-        return continuation.constraint.refuses(text[continuation.judged :])
+    def following(self, logits: Logits, made: Sequence[int]) -> Row:
+        """``scores`` of anything that comes after the ids ``made``."""
+        row = logits.astype(np.float64)
+        row[self._tokenizer.size :] = -np.inf
+        text = self.prompt.cache_text
+        return row if text is None else interpolated(row, text, made)
 
     def extend(self, continuation: Continuation, token: int, logprob: float) -> None:
         """Add a token; the text may end by it, before the word that makes all of it too unlikely too."""
         if token in self._ends:
             continuation.finish_reason = "stop"
             return
+        continuation.closing = None
         continuation.pending, text = self._after(continuation, token)
         continuation.ids.append(token)
         continuation.new += bool(text)
@@ -181,10 +170,6 @@ class Decoding:
             text, stop = text[: continuation.sure], continuation.sure
         continuation.text = text
         continuation.finish_reason = "" if stop < 0 else "stop"
-        if continuation.constraint and not continuation.finish_reason:
-            certain = len(text.rstrip(HALF))
-            continuation.constraint = continuation.constraint.after(text[continuation.judged : certain])
-            continuation.judged = certain
 
     def emit(self, index: int, continuation: Continuation) -> None:
         """Send what is certain: no half of a character, nothing that may turn out to begin a stop."""
@@ -213,6 +198,12 @@ class Decoding:
             pending = pending[len(raw) :] if pending.startswith(raw) else ""
         ids = [*continuation.ids, token]
         return pending, "" if pending else self._tokenizer.decode(ids)[continuation.skip :]
+
+
+def _masked(row: Row, allowed: Sequence[int] | npt.NDArray[np.intp]) -> Row:
+    masked = np.full_like(row, -np.inf)
+    masked[allowed] = row[allowed]
+    return masked
 
 
 def _is_within_word(text: str, at: int) -> bool:

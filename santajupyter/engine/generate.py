@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
+from ..prompt.choices import Choice
 from ..prompt.fim import CodeTokenizer, Prompt
 from ..protocol import Item, Sampling, Usage
-from .continuation import MAX_REFUSED, Continuation, Decoding, OnDelta
+from .continuation import Continuation, Decoding, OnDelta
 from .lookup import PromptLookup
 from .model import Logits, Model, RunsAhead
+from .naming import Naming
 from .promptcache import Entry, PromptCache
 from .sampling import Picker
 from .search import search
@@ -48,27 +49,36 @@ class Completer:
         cache_bytes: int,
         prompt_lookup: int,
         beams: int,
+        trust: float = 1.0,
     ) -> None:
         """``ends``: tokens that end a text. ``cache_bytes``: the prompt cache's budget.
 
         ``prompt_lookup``: how many draft tokens a greedy step has at most, 0 for none. ``beams``: how many
-        beginnings a search follows; with 1 nothing is searched.
+        beginnings a search follows; with 1 nothing is searched. ``trust``: how much the model's opinion of a
+        name counts beside how well that fits.
         """
         self._model = model
         self._tokenizer = tokenizer
         self._ends = ends
         self._prompt_lookup = prompt_lookup
         self._beams = beams
-        self._token_text: Callable[[int], str] = lru_cache(maxsize=None)(self._decoded)
+        self._trust = trust
         self.prompts = PromptCache(model.empty, cache_bytes)
 
     def warm(self, prompt: Prompt, control: Control) -> Usage:
         """As ``warming``, in one go."""
         return run(self.warming(prompt, control))
 
-    def complete(self, prompt: Prompt, sampling: Sampling, control: Control, on_delta: OnDelta) -> Result:
+    def complete(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        control: Control,
+        on_delta: OnDelta,
+        choice: Choice | None = None,
+    ) -> Result:
         """As ``completing``, in one go."""
-        return run(self.completing(prompt, sampling, control, on_delta))
+        return run(self.completing(prompt, sampling, control, on_delta, choice))
 
     def warming(self, prompt: Prompt, control: Control) -> Work[Usage]:
         """Work that reads the prompt into the cache and generates nothing, a chunk in each step.
@@ -82,28 +92,34 @@ class Completer:
         return Usage(len(prompt.ids), entry.cached, 0)
 
     def completing(
-        self, prompt: Prompt, sampling: Sampling, control: Control, on_delta: OnDelta
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        control: Control,
+        on_delta: OnDelta,
+        choice: Choice | None = None,
     ) -> Work[Result]:
         """Work that generates ``sampling.n`` candidates; ``on_delta(index, text)`` for what is certain.
 
-        A step is a chunk of prefill, a token of each candidate (or a few where drafts are right), or
-        TRIED_A_STEP tokens held against the constraint. Raises Cancelled before a step, and what the model
-        raises; cancelled before the first, it has cost nothing.
+        With a ``choice`` each begins with another one of its names, the best first, and there may be fewer.
+        A step is a chunk of prefill, a few names read, or a token of each candidate (or a few where drafts
+        are right). Raises Cancelled before a step, and what the model raises; cancelled before the first, it
+        has cost nothing.
         """
         control.check()
         begun = time.perf_counter()
-        decoding = Decoding(
-            self._tokenizer, self._token_text, self._ends, prompt, sampling, control, on_delta
-        )
+        decoding = Decoding(self._tokenizer, self._ends, prompt, sampling, control, on_delta)
         with self.prompts.using(prompt.ids) as entry:
-            if self._beams > 1 and _may_search(sampling):
-                logits = yield from self._prefill(entry, prompt, control)
-                prefilled = time.perf_counter()
-                found = yield from search(self._model, entry.kv, logits, decoding, self._beams)
-                continuations = [found]
-            else:
-                logits = yield from self._prefill(entry, prompt, control, prompt.healed)
-                prefilled = time.perf_counter()
+            searches = self._beams > 1 and _may_search(sampling)
+            healed = () if searches or choice else prompt.healed
+            logits = yield from self._prefill(entry, prompt, control, healed)
+            prefilled = time.perf_counter()
+            continuations: list[Continuation] = []
+            if choice:
+                continuations = yield from self._named(entry, logits, decoding, choice)
+            if not continuations and searches:
+                continuations = yield from self._search(entry, logits, decoding)
+            elif not continuations:
                 continuations = yield from self._decode(entry, logits, decoding)
         decoded = time.perf_counter()
         return Result(
@@ -112,6 +128,44 @@ class Completer:
             prefill_ms=1000 * (prefilled - begun),
             decode_ms=1000 * (decoded - prefilled),
         )
+
+    def _named(
+        self, entry: Entry, logits: Logits, decoding: Decoding, choice: Choice
+    ) -> Work[list[Continuation]]:
+        """A continuation for each of the best names, one after the other; none where no name has room."""
+        prompt, sampling, control = decoding.prompt, decoding.sampling, decoding.control
+        naming = Naming(self._model, self._tokenizer, prompt, decoding.following, self._trust, control)
+        most = sampling.n if entry.kv.can_be_cut(prompt.max_new_tokens) else 1
+        names = yield from naming.best(entry.kv, logits, choice, most)
+        alone = replace(sampling, n=1, temperature=0.0 if sampling.n > 1 else sampling.temperature)
+        decoding = decoding.at(alone)
+        continuations = []
+        for index, name in enumerate(names):
+            control.check()
+            begun = decoding.named(name, choice)
+            decoding.emit(index, begun)
+            if not begun.finish_reason and decoding.left(begun) > 0 and not control.finished():
+                entry.cut(len(prompt.ids))
+                logits = self._model.step(entry.kv, [begun.ids])
+                entry.ids += begun.ids
+                yield
+                follow = self._search if self._beams > 1 and _may_search(alone) else self._decode
+                [begun] = yield from follow(entry, logits, decoding, begun, index)
+            decoding.end(index, begun)
+            continuations.append(begun)
+        return continuations
+
+    def _search(
+        self,
+        entry: Entry,
+        logits: Logits,
+        decoding: Decoding,
+        begun: Continuation | None = None,
+        index: int = 0,
+    ) -> Work[list[Continuation]]:
+        """The likeliest continuation, or the likeliest way to go on with one that has begun."""
+        found = yield from search(self._model, entry.kv, logits, decoding, self._beams, begun, index)
+        return [found]
 
     def _prefill(
         self, entry: Entry, prompt: Prompt, control: Control, healed: Sequence[int] = ()
@@ -135,20 +189,28 @@ class Completer:
                 return logits
             control.check()
 
-    def _decode(self, entry: Entry, logits: Logits, decoding: Decoding) -> Work[list[Continuation]]:
+    def _decode(
+        self,
+        entry: Entry,
+        logits: Logits,
+        decoding: Decoding,
+        begun: Continuation | None = None,
+        index: int = 0,
+    ) -> Work[list[Continuation]]:
         """``sampling.n`` continuations, a token of each in a step.
 
         With a single greedy one, draft tokens are read in the same step. One is kept where it is what greedy
         decoding picks, so the output is the same without. ``logits`` as _prefill returns them: the healed
         tokens are the first draft. Afterwards the entry ends where the last step's right drafts do, for
-        several continuations with the prompt.
+        several continuations with the prompt. One that has ``begun`` is the only one, its ids are in the
+        entry, and it is the candidate ``index``.
         """
         sampling, prompt = decoding.sampling, decoding.prompt
-        continuations = [decoding.begin() for _ in range(sampling.n)]
+        continuations = [begun] if begun else [decoding.begin() for _ in range(sampling.n)]
         picker = Picker(sampling)
         # 1. A single continuation goes on in the entry, several in copies of it.
         single, kv = sampling.n == 1, entry.kv
-        draft = entry.ids[len(prompt.ids) :]
+        draft = [] if begun else entry.ids[len(prompt.ids) :]
         if not single:
             entry.cut(len(prompt.ids))
             logits, draft = logits[:, :1].repeat(sampling.n, axis=0), []
@@ -160,17 +222,15 @@ class Completer:
         while True:
             decoding.control.check()
             # 2. Pick what follows the last token, and the draft tokens as far as they are right.
-            right, tokens = yield from self._picked(logits, draft, continuations, decoding, picker)
+            right, tokens = self._picked(logits, draft, continuations, decoding, picker, index)
             if draft:
                 entry.cut(len(entry.ids) - len(draft) + right)
             if decoding.is_over(continuations):
                 break
-            # 3. Where the model itself picks the rest, only what it may not pick is left to do.
+            # 3. Where the model itself can pick the rest, it does.
             if runs_ahead and not continuations[0].pending:
-                refused = yield from self._follow(entry, tokens[0], continuations[0], decoding)
-                if refused is None:
-                    break
-                tokens = [refused]
+                yield from self._follow(entry, tokens[0], continuations[0], decoding, index)
+                break
             # 4. Read the new tokens, and a draft of what may follow.
             most = min(*map(decoding.left, continuations), self._model.together(kv)) - 1
             draft = lookup.draft([*entry.ids, tokens[0]])[:most]
@@ -178,8 +238,8 @@ class Completer:
             if single:
                 entry.ids += [tokens[0], *draft]
             yield
-        for index, continuation in enumerate(continuations):
-            decoding.end(index, continuation)
+        for number, continuation in enumerate(continuations, index):
+            decoding.end(number, continuation)
         return continuations
 
     def _picked(
@@ -189,74 +249,50 @@ class Completer:
         continuations: Sequence[Continuation],
         decoding: Decoding,
         picker: Picker,
-    ) -> Work[tuple[int, list[int]]]:
+        index: int,
+    ) -> tuple[int, list[int]]:
         """Extend each continuation by the tokens that ``logits`` [n, 1 + draft, vocabulary] give.
 
         Returns how many draft tokens were right, and what was picked after them: a token for each.
+        ``index``: the first one's number.
         """
         for right, guess in enumerate(draft):
-            tokens = yield from self._pick(logits[:, right], continuations, decoding, picker)
+            tokens = _pick(logits[:, right], continuations, decoding, picker, index)
             if decoding.is_over(continuations) or tokens[0] != guess:
                 return right, tokens
-        tokens = yield from self._pick(logits[:, len(draft)], continuations, decoding, picker)
-        return len(draft), tokens
-
-    def _pick(
-        self, logits: Logits, continuations: Sequence[Continuation], decoding: Decoding, picker: Picker
-    ) -> Work[list[int]]:
-        """Extend each continuation that hasn't ended by the token that its row of ``logits`` gives.
-
-        Where that is refused it is the next one that isn't; where there is none the continuation ends. The
-        log-probability is the one among all tokens: what the model was steered to, and doubts itself, counts
-        as doubted.
-        """
-        tokens = []
-        for index, continuation in enumerate(continuations):
-            scores = decoding.scores(logits[index], continuation)
-            token, logprob = picker.pick(scores)
-            if decoding.refuses(continuation, token):
-                order = picker.order(scores)[:MAX_REFUSED].tolist()
-                others = yield from decoding.permitted(continuation, scores, order, 1)
-                if others:
-                    token, logprob = others[0], logprob + float(scores[others[0]] - scores[token])
-                else:
-                    continuation.finish_reason = "stop"
-            if not continuation.finish_reason:
-                decoding.extend(continuation, token, logprob)
-                decoding.emit(index, continuation)
-            tokens.append(token)
-        return tokens
+        return len(draft), _pick(logits[:, len(draft)], continuations, decoding, picker, index)
 
     def _follow(
-        self, entry: Entry, token: int, continuation: Continuation, decoding: Decoding
-    ) -> Work[int | None]:
-        """Extend the continuation by what the model itself picks after ``token``, to its end.
-
-        Where what it picks is refused, returns the token before, which has to be read again: the entry ends
-        before it.
-        """
+        self, entry: Entry, token: int, continuation: Continuation, decoding: Decoding, index: int
+    ) -> Work[None]:
+        """Extend the continuation by what the model itself picks after ``token``, to its end."""
         assert isinstance(self._model, RunsAhead)
         picks = self._model.greedy(entry.kv, token, self._tokenizer.size)
         left = decoding.left(continuation)
         with closing(picks):
             for _, (following, logprob) in zip(range(left), picks, strict=False):
                 entry.ids.append(token)
-                if decoding.refuses(continuation, following):
-                    break
                 token = following
                 decoding.extend(continuation, token, logprob)
-                decoding.emit(0, continuation)
+                decoding.emit(index, continuation)
                 if continuation.finish_reason or decoding.control.finished():
-                    return None
+                    return
                 yield
                 decoding.control.check()
-            else:
-                return None
-        entry.cut(len(entry.ids) - 1)
-        return token
 
-    def _decoded(self, token: int) -> str:
-        return self._tokenizer.decode([token])
+
+def _pick(
+    logits: Logits, continuations: Sequence[Continuation], decoding: Decoding, picker: Picker, index: int
+) -> list[int]:
+    """Extend each continuation that hasn't ended by the token that its row of ``logits`` gives."""
+    tokens = []
+    for number, continuation in enumerate(continuations):
+        token, logprob = picker.pick(decoding.scores(logits[number], continuation))
+        if not continuation.finish_reason:
+            decoding.extend(continuation, token, logprob)
+            decoding.emit(index + number, continuation)
+        tokens.append(token)
+    return tokens
 
 
 def _may_search(sampling: Sampling) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ..prompt.choices import Choice
 from ..prompt.document import Document
 from ..protocol import Sampling
 from . import wire
@@ -165,14 +166,13 @@ class EngineProcess:
         document: Document,
         sampling: Sampling,
         automatic: bool = False,
-        names: Mapping[str, Any] | None = None,
+        choice: Choice | None = None,
     ) -> Call:
         """Begin a completion. What was invoked and what is automatic (ghost text) take turns, step by step.
 
-        ``names``: the arguments of candidates.Constraints, where the kernel has it.
+        ``choice``: all that can come next, where the kernel knows it.
         """
-        known = None if names is None else dict(names)
-        return self._call(lambda number: wire.Complete(number, document, sampling, automatic, known))
+        return self._call(lambda number: wire.Complete(number, document, sampling, automatic, choice))
 
     def warm(self, document: Document, sampling: Sampling) -> Call:
         """Begin computing the prompt cache alone."""

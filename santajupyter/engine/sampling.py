@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ..protocol import Sampling
 from .model import Row
@@ -27,12 +26,6 @@ class Picker:
             scaled = (logits - top) / self._temperature
             token = self._draw(np.exp(scaled) / np.exp(scaled).sum())
         return token, float(logits[token] - total)
-
-    def order(self, logits: Row) -> npt.NDArray[np.intp]:
-        """All tokens as they would be drawn one after another, whatever top_p, by the Gumbel-max trick."""
-        if self._temperature:
-            logits = logits / self._temperature + self._random.gumbel(size=len(logits))
-        return np.argsort(-logits, kind="stable")
 
     def _draw(self, probabilities: Row) -> int:
         """From the smallest set of likeliest tokens whose probabilities add up to top_p."""

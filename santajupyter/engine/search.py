@@ -10,7 +10,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from .continuation import MAX_REFUSED, Continuation, Decoding
+from .continuation import Continuation, Decoding
 from .model import KV, Logits, Model
 from .work import Work
 
@@ -21,19 +21,28 @@ BRANCHES = 6
 Branch = tuple[float, int, int, float]
 
 
-def search(model: Model, kv: KV, logits: Logits, decoding: Decoding, beams: int) -> Work[Continuation]:
+def search(
+    model: Model,
+    kv: KV,
+    logits: Logits,
+    decoding: Decoding,
+    beams: int,
+    begun: Continuation | None = None,
+    index: int = 0,
+) -> Work[Continuation]:
     """The likeliest text among those that the likeliest ``beams`` beginnings lead to; sent as a whole.
 
     ``kv`` holds the prompt and stays as it is; ``logits`` [1, n, vocabulary], the last ones after it. Texts
     with the same end in different tokens, one newline or two, are one, as likely as all of them together.
-    Ends when no beginning is likelier than the likeliest text. Raises Cancelled.
+    Ends when no beginning is likelier than the likeliest text. All go on from ``begun``, if that is given and
+    in ``kv``; what is found is the candidate ``index``. Raises Cancelled.
     """
     ended = _Ended()
-    live, kv = [decoding.begin()], kv.picked([0])
+    live, kv = [begun or decoding.begin()], kv.picked([0])
     while True:
         decoding.control.check()
         # 1. The likeliest ways to go on; some of them end a text.
-        branches = yield from _branches(logits[:, -1], live, decoding, BRANCHES * beams)
+        branches = _branches(logits[:, -1], live, decoding, BRANCHES * beams)
         following: list[tuple[int, Continuation]] = []
         for logprob, beam, token, of_token in branches:
             branch = live[beam].copy()
@@ -46,7 +55,7 @@ def search(model: Model, kv: KV, logits: Logits, decoding: Decoding, beams: int)
         over = not following or ended.most >= following[0][1].logprob
         if over or decoding.control.finished():
             found = ended.likeliest or live[0]
-            decoding.end(0, found)
+            decoding.end(index, found)
             return found
         # 3. Read what the beams have added.
         live = [branch for _, branch in following]
@@ -77,7 +86,7 @@ class _Ended:
 
 def _branches(
     logits: Logits, live: Sequence[Continuation], decoding: Decoding, most: int
-) -> Work[Iterator[Branch]]:
+) -> Iterator[Branch]:
     """The ``most`` likeliest ways to go on, over all beams, likeliest first.
 
     ``logits`` [beams, vocabulary].
@@ -86,8 +95,7 @@ def _branches(
     for beam, continuation in enumerate(live):
         row = decoding.scores(logits[beam], continuation)
         row -= row.max() + np.log(np.exp(row - row.max()).sum())
-        order = np.argsort(-row, kind="stable")[:MAX_REFUSED].tolist()
-        tokens = yield from decoding.permitted(continuation, row, order, most)
+        order = np.argsort(-row, kind="stable")[:most].tolist()
         before = continuation.logprob
-        ways.append([(before + row[token], beam, token, float(row[token])) for token in tokens])
+        ways.append([(before + row[t], beam, t, float(row[t])) for t in order if row[t] > -np.inf])
     return islice(heapq.merge(*ways, key=lambda branch: -branch[0]), most)

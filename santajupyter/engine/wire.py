@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..prompt.choices import Choice
 from ..prompt.document import Document
 from ..protocol import Item, Progress, Sampling, Usage
 
@@ -52,9 +53,9 @@ class _Request(_ToWorker):
 
 
 class Complete(_Request):
-    """``names``: the arguments of candidates.Constraints, where the kernel has it."""
+    """``choice``: all that can come next, where the kernel knows it."""
 
-    names: dict[str, Any] | None = None
+    choice: Choice | None = None
 
 
 class Warm(_Request):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 Work = Generator[None, None, T]
@@ -14,29 +14,16 @@ class Cancelled(Exception):
     """The request isn't wanted any more."""
 
 
-class Constraint(Protocol):
-    """What the text that comes next must not say. Never changed: each text has its own."""
-
-    def after(self, text: str) -> Constraint:
-        """The constraint on what follows ``text``."""
-        ...
-
-    def refuses(self, text: str) -> bool:
-        """Whether ``text``, so far, must not come next; it may end in U+FFFD, half of a character."""
-        ...
-
-
 @dataclass
 class Control:
     """How a request is steered from outside.
 
     ``cancelled`` (nobody wants it) and ``finished`` (what there is will do) are looked at before every
-    step. A token that ``constraint`` refuses is passed over.
+    step.
     """
 
     cancelled: Callable[[], bool] = lambda: False
     finished: Callable[[], bool] = lambda: False
-    constraint: Constraint | None = None
 
     def check(self) -> None:
         """Raises Cancelled if it is."""

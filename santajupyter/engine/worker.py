@@ -27,7 +27,6 @@ from ..prompt.fim import FAMILIES, CodeTokenizer, Family, Prompt, end_ids, fit, 
 from ..protocol import Progress
 from . import wire
 from .cachemodel import cache_text
-from .candidates import Constraints
 from .devices import is_device_lost, is_out_of_memory, resolve
 from .model import ModelUnavailable, OutOfMemory
 from .work import Cancelled, Control
@@ -204,6 +203,7 @@ class _Engine:
             cache_bytes=load.cache_bytes,
             prompt_lookup=load.prompt_lookup,
             beams=config.get("beams", 1),
+            trust=config.get("trust_in_names", 1.0),
         )
         limit = config.get("min_probability", 0.0)
         out.send(wire.Ready(name or "", model.device, model.dtype, self._window, limit))
@@ -283,13 +283,12 @@ class _Engine:
         if isinstance(request, wire.Warm):
             usage = yield from self._completer.warming(prompt, control)
             return wire.Done(request.id, (), usage)
-        if request.names:
-            control.constraint = Constraints(**request.names)
         result = yield from self._completer.completing(
             prompt,
             request.sampling,
             control,
             lambda index, text: self._out.send(wire.Delta(request.id, index, text)),
+            request.choice,
         )
         return wire.Done(request.id, result.items, result.usage, result.prefill_ms, result.decode_ms)
 

@@ -10,10 +10,11 @@ import json
 import math
 import re
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ ORDERS = ("auto", "spm", "psm")
 MAX_HEALED = 4
 # A word's raw tokens, and what may be one token with them on their left.
 WORD = re.compile(r"\W?\w+", re.ASCII)
+WORD_MARK = re.compile(r"\w", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,11 @@ class CodeTokenizer:
         first = tokenizer.encode("☺", add_special_tokens=False).tokens[:1]
         self._anchor = "☺" if first and first[0].startswith("▁") else ""
         self._anchor_length = len(tokenizer.encode(self._anchor, add_special_tokens=False).ids)
-        self._sorted = sorted(tokenizer.get_vocab(with_added_tokens=False))
+        vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+        self._sorted = sorted(vocabulary)
+        self._beginning: dict[str, list[int]] = defaultdict(list)
+        for token, number in vocabulary.items():
+            self._beginning[token[:1]].append(number)
         self._decode_anchor = tokenizer.encode("a", add_special_tokens=False).ids
         # Of a notebook's segments few change from key to key; what is below the cursor is one long text.
         self.segment = lru_cache(maxsize=4096)(self._array)
@@ -183,6 +189,11 @@ class CodeTokenizer:
         """The raw tokens that begin with the raw ``text``."""
         first = bisect_left(self._sorted, text)
         return self._sorted[first : bisect_left(self._sorted, text + chr(0x10FFFF))]
+
+    def ending(self, quote: str) -> npt.NDArray[np.intp]:
+        """Ids of the tokens that end a name: those that begin with the ``quote``, or with no ASCII word."""
+        marks = [quote] if quote else [mark for mark in self._beginning if not WORD_MARK.match(mark)]
+        return np.array(sorted(chain.from_iterable(self._beginning.get(m, ()) for m in marks)), np.intp)
 
     def tokens_along(self, text: str, usual: int | None = None) -> list[int]:
         """Ids of the tokens that begin with the raw ``text`` or are a beginning of it.

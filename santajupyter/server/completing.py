@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..engine import wire
 from ..engine.process import Call, EngineProcess, EngineUnavailable
 from ..prompt import postprocess
+from ..prompt.choices import Choice
 from ..prompt.doccomments import Slot, addition, slot_around
 from ..prompt.document import Document
 from ..prompt.languages import language_of
@@ -30,7 +31,7 @@ class _Asked:
     document: Document
     sampling: Sampling
     place: postprocess.Place | None = None
-    names: Mapping[str, Any] | None = None
+    choice: Choice | None = None
     automatic: bool = False
     min_probability: float = 0.0
     primary_only: bool = False
@@ -40,7 +41,7 @@ class _Asked:
         if self.warm:
             return process.warm(self.document, self.sampling)
         sampling = replace(self.sampling, min_probability=min_probability)
-        return process.complete(self.document, sampling, self.automatic, self.names)
+        return process.complete(self.document, sampling, self.automatic, self.choice)
 
 
 class Completing:
@@ -54,13 +55,13 @@ class Completing:
 
     async def complete(self, request: CompletionRequest, on_delta: OnDelta) -> Completion:
         """Complete at the request's cursor; what was told to ``on_delta`` is a beginning of the result."""
-        document, place, names = await self._prompts.make(request)
+        document, place, choice = await self._prompts.make(request)
         automatic = request.trigger == "automatic"
         asked = _Asked(
             document,
             replace(request.sampling, stop=(*place.stop, *request.sampling.stop), search=not place.block),
             place,
-            names,
+            choice,
             automatic,
             request.min_probability,
             primary_only=request.mode == "block" and not automatic,

@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from ..engine.candidates import known_names
 from ..prompt import modules, postprocess
+from ..prompt.choices import Choice, choice
 from ..prompt.cursor import Excerpt, excerpt
 from ..prompt.document import Document, document
 from ..prompt.explain import Pieces, locate_pieces
@@ -33,11 +33,11 @@ T = TypeVar("T")
 
 
 class Prompt(NamedTuple):
-    """``names``: what candidates.Constraints holds the model to, or None."""
+    """``choice``: all that can come next, or None."""
 
     document: Document
     place: postprocess.Place
-    names: dict[str, Any] | None
+    choice: Choice | None
 
 
 class Project(NamedTuple):
@@ -68,7 +68,7 @@ class Prompts:
     def __init__(self, root: Path | None, kernel_names: bool) -> None:
         """``root``: the folder that the notebooks' paths begin in; None: they are no files here.
 
-        ``kernel_names``: whether the model is held to what the kernel knows.
+        ``kernel_names``: whether the names that the kernel knows are what may come.
         """
         self._root = root
         self._kernel_names = kernel_names
@@ -133,8 +133,7 @@ class Prompts:
         text = _document(request, where, project)
         names = None
         if self._kernel_names and request.language == "python":
-            place = where.cells, where.active, len(where.cursor.left)
-            names = known_names(request.variables, request.classes, *place, project.files)
+            names = choice(request.variables, request.classes, where, project.files)
         return Prompt(text, postprocess.place(text, request.mode, request.trigger), names)
 
 

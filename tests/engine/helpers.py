@@ -28,19 +28,6 @@ def completer(model: Model, tokenizer: CodeTokenizer, **changes: Any) -> Complet
     return Completer(model, tokenizer, **{**options, **changes})
 
 
-class Refusing:
-    """Refuses each text that ``wrong`` is true of."""
-
-    def __init__(self, wrong: Callable[[str], object], before: str = "") -> None:
-        self._wrong, self._before = wrong, before
-
-    def after(self, text: str) -> Refusing:
-        return Refusing(self._wrong, self._before + text)
-
-    def refuses(self, text: str) -> bool:
-        return bool(self._wrong(self._before + text))
-
-
 def run(engine: Engine, prompt: Prompt, sampling: Sampling, control: Control | None = None) -> Result:
     return engine[0].complete(prompt, sampling, control or Control(), lambda index, text: None)
 

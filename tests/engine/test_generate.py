@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 from dataclasses import replace
@@ -14,13 +13,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from santajupyter.engine import continuation, transformers_causallm
+from santajupyter.engine import transformers_causallm
 from santajupyter.engine.work import Cancelled, Control
 from santajupyter.prompt.document import Document
 from santajupyter.prompt.fim import FAMILIES, end_ids, fit
 from santajupyter.protocol import Sampling
 
-from .helpers import LOADERS, Engine, Refusing, completer, prompt_of, run
+from .helpers import Engine, completer, prompt_of, run
 
 WITHIN_WORD = re.compile(r"(?<=\w)\w")
 
@@ -213,100 +212,3 @@ def test_a_failed_step_leaves_no_half_cache(engine: Engine, monkeypatch: pytest.
         with pytest.raises(ZeroDivisionError):
             run(engine, prompt_of(engine, "yyy = 2"), Sampling())
     assert run(engine, prompt, Sampling()).items[0].text == expected
-
-
-def only(wanted: str) -> Control:
-    """Lets nothing come but ``wanted``, and after that what will."""
-
-    return Control(constraint=Refusing(lambda text: text[: len(wanted)] != wanted[: len(text)]))
-
-
-@pytest.mark.parametrize("source", ["import numpy", "x = fibonacci(1) + fi", "x = "])
-@pytest.mark.parametrize("sampling", [Sampling(), Sampling(n=2, temperature=1.0, seed=1)])
-def test_refused_texts_are_passed_over(engine: Engine, source: str, sampling: Sampling) -> None:
-    """With token healing and without, in mid-word too."""
-    for prompt in (prompt_of(engine, source, 20), fit(Document(source, ""), engine[1], None, 200, 20)):
-        free = run(engine, prompt, sampling)
-        for wanted in ("bonacci(", "qqq"):
-            steered = run(engine, prompt, sampling, only(wanted))
-            assert all(item.text.startswith(wanted) for item in steered.items)
-            assert steered.items[0].logprob < free.items[0].logprob
-
-
-def test_where_all_is_refused_it_ends(engine: Engine) -> None:
-    prompt = prompt_of(engine, "import numpy")
-    asked: list[str] = []
-
-    def refuses(text: str) -> bool:
-        asked.append(text)
-        return len(text) > 2
-
-    item = run(engine, prompt, Sampling(), Control(constraint=Refusing(refuses))).items[0]
-    assert (len(item.text), item.finish_reason) == (2, "stop")
-    assert len(asked) < 3 * engine[1].size
-
-
-def has_twice(letter: str, text: str) -> bool:
-    return text.count(letter) > 1
-
-
-def test_every_engine_passes_over_the_same(engine: Engine, tiny: Path) -> None:
-    """One that runs ahead of what is looked at too: it is called back."""
-    plain = completer(LOADERS["transformers"](tiny), engine[1], prompt_lookup=0)
-    prompt = prompt_of(engine, "def fibonacci(n):\n    if", 20)
-    free = run(engine, prompt, Sampling()).items[0].text
-    for letter in sorted(set(free)):
-        control = Control(constraint=Refusing(functools.partial(has_twice, letter)))
-        steered = run(engine, prompt, Sampling(), control)
-        expected = run((plain, engine[1]), prompt, Sampling(), control)
-        assert steered.items[0].text == expected.items[0].text
-        assert steered.items[0].logprob == pytest.approx(expected.items[0].logprob, abs=1e-3)
-        assert steered.usage.completion_tokens == expected.usage.completion_tokens
-        entry = engine[0].prompts._entries[-1]
-        assert entry.kv.length == len(entry.ids)
-
-
-@pytest.mark.parametrize(
-    "sampling", [Sampling(), Sampling(n=3, temperature=1.0, seed=1), Sampling(search=True)]
-)
-def test_of_one_step_few_tokens_are_tried(
-    engine: Engine, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever is refused: the rest is tried in steps of their own, with the same outcome."""
-    searching = completer(engine[0]._model, engine[1], beams=3)
-    prompt = prompt_of(engine, "for i in range(10):\n    print(i", 12)
-    found, most = {}, {}
-    for tried_a_step in (20, 10_000):
-        monkeypatch.setattr(continuation, "TRIED_A_STEP", tried_a_step)
-        trials: list[int] = [0]
-
-        def refuses(text: str, trials: list[int] = trials) -> bool:
-            trials[-1] += 1
-            return text[-1:] not in ("q", "z") or len(text) > 4
-
-        control = Control(constraint=Refusing(refuses))
-        work = searching.completing(prompt, sampling, control, lambda index, text: None)
-        while True:
-            try:
-                next(work)
-                trials.append(0)
-            except StopIteration as done:
-                found[tried_a_step] = [item.text for item in done.value.items]
-                break
-        most[tried_a_step] = max(trials)
-    assert found[20] == found[10_000]
-    assert most[20] <= 20 + 2 * 5 < 100 < most[10_000]
-
-
-def test_a_request_is_cancelled_between_trials(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(continuation, "TRIED_A_STEP", 20)
-    trials: list[str] = []
-
-    def refuses(text: str) -> bool:
-        trials.append(text)
-        return True
-
-    control = Control(cancelled=lambda: len(trials) > 0, constraint=Refusing(refuses))
-    with pytest.raises(Cancelled):
-        run(engine, prompt_of(engine, "import numpy"), Sampling(), control)
-    assert len(trials) <= 22

@@ -15,11 +15,3 @@ def test_top_p_and_temperature_sample_as_they_say() -> None:
     shares = [sum(token == i for token, _ in drawn) / 4000 for i in range(3)]
     assert shares == pytest.approx([0, 16 / 41, 25 / 41], abs=0.03)
     assert drawn[0][1] == pytest.approx(np.log([0.1, 0.4, 0.5][drawn[0][0]]))
-
-
-@pytest.mark.parametrize("temperature", [0.0, 0.7])
-def test_the_order_begins_with_the_likeliest_and_has_every_token(temperature: float) -> None:
-    picker = Picker(Sampling(temperature=temperature, seed=1))
-    logits = np.array([0.0, 60.0, -np.inf, 1.0])
-    order = picker.order(logits)
-    assert sorted(order) == [0, 1, 2, 3] and (order[0], order[-1]) == (1, 2)

@@ -198,14 +198,9 @@ async def test_the_kernels_facts_are_part_of_the_prompt(shared: Any, body: Body)
 
 KNOWN = {
     "x = df.": ("print", "numpy", "fibonacci"),
-    "x = df['": ("fibonacci']", "deux mots']"),
-    "x = df[['fibonacci', '": ("fibonacci'", "deux mots'"),
+    "x = df['": ("fibonacci", "deux mots"),
+    "x = df[['fibonacci', '": ("fibonacci", "deux mots"),
 }
-
-
-def steered_to(texts: list[str], known: tuple[str, ...]) -> bool:
-    """Whether every text begins with a known name, or is the beginning of one."""
-    return all(text.startswith(known) or any(name.startswith(text) for name in known) for text in texts)
 
 
 async def texts_at(ask: Any, body: Body, source: str, **changes: Any) -> list[str]:
@@ -220,21 +215,22 @@ async def texts_at(ask: Any, body: Body, source: str, **changes: Any) -> list[st
 
 
 @pytest.mark.parametrize("source", KNOWN)
-async def test_what_the_kernel_knows_constrains(shared: Any, body: Body, source: str) -> None:
-    free, steered = [await texts_at(shared, body, source, variables=known) for known in ([], [DF])]
-    assert not steered_to(free, KNOWN[source])
-    assert steered
-    assert steered_to(steered, KNOWN[source])
+async def test_what_the_kernel_knows_is_what_comes(shared: Any, body: Body, source: str) -> None:
+    """Each candidate begins with another name, and there are no more candidates than names."""
+    free, named = [await texts_at(shared, body, source, variables=known) for known in ([], [DF])]
+    assert not all(text.startswith(KNOWN[source]) for text in free)
+    assert named and all(text.startswith(KNOWN[source]) for text in named)
+    assert len(set(named)) > 1
 
 
-class TestNoConstraints:
+class TestNoNames:
     @pytest.fixture
     def santa_config(self) -> dict[str, Any]:
         return {"kernel_names": False}
 
     async def test_it_can_be_switched_off(self, ask: Any, body: Body) -> None:
         texts = await texts_at(ask, body, "x = df.", variables=[DF])
-        assert not steered_to(texts, KNOWN["x = df."])
+        assert not all(text.startswith(KNOWN["x = df."]) for text in texts)
 
 
 async def test_stream(fetch: Any, body: Body) -> None:

@@ -1,0 +1,268 @@
+"""How well a name fits a place: by its dtype, by what the line says, and by what it has named already.
+
+Weights are natural logarithms of odds, to be added to a model's log-probabilities. A small model knows
+little of what ``.dt`` wants; this does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+NUMBER, FLAG, TIME, TEXT, OTHER = "number", "flag", "time", "text", ""
+# Each dtype's beginning, as pandas and polars name them.
+DTYPES = (
+    (FLAG, re.compile(r"bool")),
+    (NUMBER, re.compile(r"u?int|float|decimal|complex")),
+    (TIME, re.compile(r"date|time|period|duration")),
+    (TEXT, re.compile(r"object|str|categor|enum|utf8|large_string")),
+)
+# What can hardly be, and what is unusual.
+NO, RARE, SOME = -6.0, -3.0, -1.0
+Fit = Mapping[str, float]
+
+NUMBERS: Fit = {FLAG: RARE, TIME: NO, TEXT: NO}
+TIMES: Fit = {NUMBER: NO, FLAG: NO, TEXT: RARE}
+TEXTS: Fit = {NUMBER: RARE, FLAG: RARE, TIME: NO}
+FLAGS: Fit = {NUMBER: RARE, TIME: NO, TEXT: NO}
+GROUPS: Fit = {FLAG: SOME, NUMBER: -2.0, TIME: -2.0}
+ORDERED: Fit = {FLAG: RARE, TEXT: RARE}
+
+# Right of the name and its quote.
+RIGHT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
+    (re.compile(pattern), fit)
+    for pattern, fit in (
+        (r"\W{0,2}\]+\.dt\b", TIMES),
+        (r"\W{0,2}\]+\.str\b", TEXTS),
+        (r"\W{0,2}\]+\.(sum|mean|median|std|var|quantile|cumsum|clip|round|abs|corr|cov|hist)\b", NUMBERS),
+        (r"\W{0,2}\]+\.(rolling|diff|pct_change|interpolate|between|plot|describe|agg)\b", NUMBERS),
+        (r"\W{0,2}\]+\.(resample|max|min|idxmax|idxmin)\b", ORDERED),
+        (r"\W{0,2}\]+\.(value_counts|unique|nunique|isin|map|replace|mode)\b", GROUPS),
+        (r"\W{0,2}\]+\s*[<>]=?\s*-?[\d.]", NUMBERS),
+        (r"\W{0,2}\]+\s*[<>]=?\s*(pd\.|datetime|[\"']\d{4}-)", TIMES),
+        (r"\W{0,2}\]+\s*[!=]=\s*[\"']", TEXTS),
+        (r"\W{0,2}\]+\s*[!=]=\s*-?\d", NUMBERS),
+        (r"\W{0,2}\]+\s*(\*\*|//|[*/%])", NUMBERS),
+        (r"\W{0,2}\]+\s*[+-]\s*[\d.]", NUMBERS),
+        (r"[\"']?\s*:\s*[\"'](sum|mean|median|std|var)", NUMBERS),
+        (r"[\"']?\s*:\s*[\"'](max|min)", ORDERED),
+    )
+)
+# Left of the table: what is done with its column.
+LEFT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
+    (re.compile(pattern), fit)
+    for pattern, fit in (
+        (r"~\s*[\w.]+\[[\"']\Z", FLAGS),
+        (r"(\*\*|//|[*/%])\s*\(?\s*[\w.]+\[[\"']\Z", NUMBERS),
+        (r"\b(np|math|stats)\.\w+\([^\"']*[\w.]+\[[\"']\Z", NUMBERS),
+        (r"\b(round|abs|sum|float|polyfit|corrcoef|hist|boxplot|linregress)\([^()]*[\w.]+\[[\"']\Z", NUMBERS),
+        (r"\b(plot|scatter|bar)\([^()]*,\s*[\w.]+\[[\"']\Z", NUMBERS),
+        (r"\b(plot|scatter)\([\w.]+\[[\"']\Z", ORDERED),
+        (r"\bto_datetime\([\w.]+\[[\"']\Z", {NUMBER: RARE, FLAG: NO}),
+        (r"\bto_numeric\([\w.]+\[[\"']\Z", {TIME: NO, FLAG: NO, NUMBER: SOME}),
+        (r"\.groupby\([^()]*\)\[\[?[\"']\Z", NUMBERS),
+        (r"\.(rolling|resample)\(.*\)\[[\"']\Z", NUMBERS),
+        (r"^\s*y\s*=\s*[\w.]+\[[\"']\Z", {TIME: RARE, TEXT: SOME}),
+    )
+)
+# A mask is a column of flags, or goes on with a comparison.
+MASK = re.compile(r"(\w+)(?:\.loc)?\[~?\1\[[\"']\Z")
+MASK_ENDS = re.compile(r"\W{0,2}\](\]|,)")
+SECOND_OF_TWO = re.compile(r"\[[\"']([^\"']+)[\"']\]\s*(?:-|[!=]=|[<>]=?|,)\s*\w+\[[\"']\Z")
+FIRST_OF_TWO = re.compile(r"[\"']?\]\s*(?:-|[!=]=|[<>]=?|,)\s*\w+\[[\"']([^\"']+)[\"']\]")
+# By the method or keyword that takes it.
+_TAKERS: tuple[tuple[str, Fit], ...] = (
+    ("groupby group_by by hue color style unique value_counts", GROUPS),
+    ("index columns facet_col facet_row names id_vars", {**GROUPS, TIME: 0.0}),
+    ("sort_values sort", {FLAG: RARE, TEXT: SOME}),
+    ("nlargest nsmallest y values column size weights agg value_vars", NUMBERS),
+    ("set_index on", {FLAG: RARE, NUMBER: -2.0}),
+    ("drop_duplicates", {NUMBER: -2.0, FLAG: RARE}),
+    ("x", {FLAG: RARE, TEXT: SOME}),
+)
+TAKERS: Mapping[str, Fit] = {kind: fit for kinds, fit in _TAKERS for kind in kinds.split()}
+GROUPERS = frozenset(["groupby", "group_by", "by", "hue", "index", "columns", "value_counts"])
+SORTS = re.compile(r"\bsort(?:_values)?\(\s*by=\[?[\"']\Z")
+CONVERTS = re.compile(
+    r"\b(to_datetime|to_numeric|to_timedelta)\(|\.(astype|fillna|str|map|replace|apply)\b|\blog"
+)
+STRINGS = re.compile(r"[\"']([^\"'\n]{3,})[\"']")
+STRING = re.compile(r"[\[({ ][\"']([^\"'\n]+)[\"']")
+# What the line makes, and what a plot says of it.
+TARGET = re.compile(r"\s*[\w.]+(?:\[[\"'][^\"'\n]*[\"']\])?\s*=(?!=)")
+LABEL = re.compile(r"(?:label|title)\w*(?:=|\()[\"']([^\"'\n]+)")
+WORD = re.compile(r"[^\W\d_]+")
+CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# Named in the same statement already; the very column that it makes.
+NAMED, MADE = -3.0, -5.0
+# Said around it; said by a word for the same thing.
+SAID, MEANT = 2.0, 1.2
+STEM = 4
+# Words for the same things: a line that looks for the longest wants a length.
+CONCEPTS = tuple(
+    frozenset(words.split())
+    for words in (
+        "long longest short shortest length distance dist km miles far farthest",
+        "heavy heaviest light lightest weight mass tons tonnage kg load cargo",
+        "old older oldest young younger youngest age ages years born built birth",
+        "hot hottest warm warmer warmest cold colder coldest frost temp temperature celsius heat degrees",
+        "rain rainy wet wettest dry driest precipitation humidity moisture damp",
+        "cheap cheapest expensive price prices cost costs fee fare rent pay paid spent worth",
+        "revenue sales turnover income earnings profit amount total amounts",
+        "rich richest poor poorest income salary wage wealth gdp",
+        "fast faster fastest slow slower slowest speed pace velocity knots kmh mph",
+        "tall taller tallest high highest height elevation altitude climb ascent steep",
+        "deep deepest shallow shallowest depth draught draft",
+        "big bigger biggest large largest small smallest size area population volume surface",
+        "late later latest early earlier earliest recent time date timestamp when",
+        "hour month week weekday day year quarter season time date timestamp at on start started begin",
+        "duration elapsed took takes minutes hours seconds time lasted",
+        "country nation city town region state district place location site station",
+        "best worst top score scores grade grades marks points rating rated result",
+        "many most count number quantity units sold amount pieces",
+        "wind windy windiest storm stormy gust breeze",
+        "busy busiest crowded passengers visitors people crew staff guests",
+        "bright dark light cloud cloudy sky sunny sun",
+        "name names who title called",
+        "kind kinds type types category categories group groups class classes genre species",
+        "sick ill patient patients healthy diagnosis",
+        "man men woman women gender sex",
+        "ill broken failed status state condition ok",
+    )
+)
+# What tells one row from all others, and so groups nothing.
+NAMES_ONE = frozenset(
+    [
+        "address",
+        "code",
+        "comment",
+        "customer",
+        "description",
+        "email",
+        "id",
+        "identifier",
+        "key",
+        "name",
+        "no",
+        "note",
+        "number",
+        "phone",
+        "plate",
+        "street",
+        "student",
+        "text",
+        "title",
+        "url",
+        "user",
+        "vessel",
+    ]
+)
+IDS = frozenset(["id", "year", "code", "zip", "no", "number", "index", "lat", "lon", "month", "day"])
+GROUPING = re.compile(r"\.(?:value_counts|unique|nunique|mode)\b")
+TOTALS = re.compile(r"[\"']?\]?\)?\.(?:sum|mean|median|std|var|max|min|hist|quantile)\b|[\"']\s*:\s*[\"']")
+FRACTION = re.compile(r"\W{0,3}\s*[<>]=?\s*-?\d+\.\d")
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a name stands: its ``kind`` (attribute, argument, file, query, key, loc, agg, or what takes it),
+
+    what of it is ``begun``, the string's ``quote``, the ``dtypes`` of the columns, what is ``named`` in the
+    statement and ``made`` by it, and the line ``left`` and ``right`` of it with what is said ``above``.
+    """
+
+    kind: str
+    begun: str = ""
+    quote: str = ""
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    named: Sequence[str] = ()
+    made: str = ""
+    left: str = ""
+    right: str = ""
+    above: str = ""
+
+
+def weights(names: Sequence[str], spot: Spot) -> list[float]:
+    """One for each name."""
+    fits = [*_fits(spot)]
+    right = spot.right.partition("\n")[0]
+    used = {*spot.named, *STRING.findall(right)}
+    target = TARGET.match(spot.left)
+    strings = [text for text in STRINGS.findall(f"{spot.left}\n{right}") if text not in spot.dtypes]
+    labels = LABEL.findall(spot.right)
+    said = _words(" ".join([target[0] if target else "", spot.above, *labels, *strings]))
+    groups = spot.kind in GROUPERS or GROUPING.match(right.lstrip("\"'])"))
+    totals = TOTALS.match(right)
+    found = []
+    for name in names:
+        weight = sum(fit.get(kind_of(spot.dtypes.get(name, "")), 0.0) for fit in fits)
+        weight += NAMED * (name in used and name != spot.made)
+        if spot.kind == "attribute" and spot.dtypes:
+            weight += _called(name in spot.dtypes, right)
+        if name == spot.made:
+            weight += -MADE / 2 if CONVERTS.search(spot.left + spot.right) else MADE
+        if groups and not NAMES_ONE.isdisjoint(_words(name)):
+            weight += SOME
+        if totals and not IDS.isdisjoint(_words(name)):
+            weight += SOME
+        found.append(weight + _said(name, said))
+    return found
+
+
+def _called(is_column: bool, right: str) -> float:
+    """Methods are called, columns aren't."""
+    if right.startswith("("):
+        return NO if is_column else 0.0
+    return RARE if right.startswith((".", " ", ")", "]")) and not is_column else 0.0
+
+
+def kind_of(dtype: str) -> str:
+    """What it is made for; "" of none that is known."""
+    return next((kind for kind, pattern in DTYPES if pattern.match(dtype.lower())), OTHER)
+
+
+def _fits(spot: Spot) -> Iterator[Fit]:
+    """What the place wants, from each thing that tells."""
+    if not any(spot.dtypes.values()):
+        return
+    left = spot.left.removesuffix(spot.begun)
+    right = spot.right.partition("\n")[0]
+    if spot.kind == "attribute":
+        right = '"]' + right
+    if spot.kind == "query":
+        right = "]" + right
+    yield from (fit for pattern, fit in RIGHT if pattern.match(right))
+    yield from (fit for pattern, fit in LEFT if pattern.search(left))
+    if spot.kind in TAKERS:
+        yield TAKERS["sort" if SORTS.search(left) else spot.kind]
+    if MASK.search(left) and MASK_ENDS.match(right) and len(right.strip("\"'])")) > 0:
+        yield FLAGS
+    for pattern, text, match in ((SECOND_OF_TWO, left, "search"), (FIRST_OF_TWO, right, "match")):
+        found = getattr(pattern, match)(text)
+        if found and found[1] in spot.dtypes:
+            yield _same(kind_of(spot.dtypes[found[1]]))
+
+
+def _same(kind: str) -> Fit:
+    return {other: RARE for other in (NUMBER, FLAG, TIME, TEXT) if other != kind}
+
+
+def _said(name: str, said: frozenset[str]) -> float:
+    """How much of the name the words around it say."""
+    words = _words(name)
+    hits = sum(max((_alike(word, other) for other in said), default=0.0) for word in words)
+    return float(hits / max(1, len(words)) ** 0.5)
+
+
+def _alike(word: str, other: str) -> float:
+    shorter, longer = sorted((word, other), key=len)
+    if word == other or (len(shorter) >= STEM and longer.startswith(shorter)):
+        return SAID
+    return MEANT if any(word in concept and other in concept for concept in CONCEPTS) else 0.0
+
+
+def _words(text: str) -> frozenset[str]:
+    """Of three letters and more, in small letters."""
+    words = (word.lower() for word in WORD.findall(CAMEL.sub(" ", text)))
+    return frozenset(word for word in words if len(word) > 2)

@@ -1,0 +1,194 @@
+"""All that can come next, where the kernel knows it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from santajupyter.prompt.choices import Choice, choice
+from santajupyter.prompt.cursor import excerpt
+from santajupyter.protocol import Cell, Variable
+
+COLUMNS = (
+    ("left_at", "datetime64[ns]"),
+    ("flag", "str"),
+    ("depth", "float64"),
+    ("crew", "int64"),
+    ("late", "bool"),
+    ("fare paid", "float64"),
+)
+DF = Variable("df", "DataFrame", "pandas", columns=COLUMNS, complete=frozenset(["members", "columns"]))
+CONFIG = Variable("config", "dict", "builtins", keys=("lr", "it's"), complete=frozenset(["keys", "members"]))
+SMOOTH = Variable(
+    "smooth", "function", "m", signature="(data, window=…, *, center=…)", complete=frozenset(["signature"])
+)
+CLASSES = {"pandas.DataFrame": ("groupby", "head"), "builtins.dict": ("get", "items")}
+NAMES = [name for name, _ in COLUMNS]
+
+
+def at(code: str, above: tuple[Cell, ...] = (), files: tuple[str, ...] = ()) -> Choice | None:
+    """``code`` with the cursor at ║, in the last cell."""
+    offset = code.index("║")
+    cells = [*above, Cell(code.replace("║", ""))]
+    where = excerpt(cells, len(above), offset)
+    return choice([DF, CONFIG, SMOOTH], CLASSES, where, files)
+
+
+def best(code: str, above: tuple[Cell, ...] = ()) -> list[str]:
+    """The names that fit best."""
+    found = at(code, above)
+    assert found is not None
+    most = max(found.weights)
+    return [rest for rest, weight in zip(found.rests, found.weights, strict=True) if weight == most]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'x = df["║',
+        'df["║"]',
+        'x = df[["depth", "║"]]',
+        'x = df[df["║"] > 0]',
+        'df.loc[:, "║"]',
+        'df.loc[df["depth"] > 1, ["║"]]',
+        'df.groupby("║")',
+        'df.groupby(["flag", "║',
+        'df.groupby("flag")["║"].sum()',
+        'df.sort_values(by="║")',
+        'df.nlargest(3, "║")',
+        'df.plot(x="depth", y="║")',
+        'df.plot.scatter(x="║")',
+        'df.agg({"║": "sum"})',
+        'df.groupby("flag").agg(n=("║", "sum"))',
+        'df.rename(columns={"║": "x"})',
+        'df.head().dropna()["║',
+        'df[df["depth"] > 1]["║"]',
+        'sns.boxplot(data=df, x="║")',
+        'sns.boxplot(x="║", data=df)',
+        'px.scatter(df, x="depth", y="║")',
+        'df.select(pl.col("║"))',
+        'df.assign(n=lambda d: d["║"])',
+        'few = df[df["depth"] > 1]\nfew["║"]',
+        'for port, group in df.groupby("flag"):\n    group["║"]',
+        '(\n    df\n    .groupby("║")\n)',
+        "x = df['║",
+    ],
+)
+def test_columns(code: str) -> None:
+    found = at(code)
+    assert found is not None
+    assert {*NAMES} - {"depth"} <= {*found.rests} | {"depth"}
+    assert found.always
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ('x = df["de║', ["pth"]),
+        ('df.query("║ > 1")', ["left_at", "flag", "depth", "crew", "late"]),
+        ('df.query("depth > 1 and cr║', ["ew"]),
+        ('df.query("`fare║', [" paid"]),
+        ('config["║"]', ["lr", "it's"]),
+        ("config['║']", ["lr", "it\\'s"]),
+        ('config.get("║")', ["lr", "it's"]),
+        ("df.║", ["groupby", "head", "left_at", "flag", "depth", "crew", "late"]),
+        ("df.he║", ["ad"]),
+        ("smooth(x, window=3, ║", ["data", "center"]),
+        ("smooth(x, ║=3)", ["data", "window", "center"]),
+        ('df["new"] = 1\nx = df["ne║', ["w"]),
+        ('df[["flag", "late"]]["║"]', ["flag", "late"]),
+        ('pd.read_csv("║")', ["a.csv", "raw/b.csv"]),
+        ('open("a║', [".csv"]),
+    ],
+)
+def test_names(code: str, names: list[str]) -> None:
+    found = at(code, files=("a.csv", "raw/b.csv"))
+    assert found is not None
+    assert [*found.rests] == names
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'df["║"] = 1',
+        "df.║ = 1",
+        "║",
+        "x = ║",
+        'print("║',
+        '# df["║',
+        's = """df["║',
+        "smooth(║",
+        "smooth(x, ║)",
+        'df = load()\ndf["║',
+        'df.rename(columns=str.upper, inplace=True)\ndf["║',
+        'df.columns = names\ndf["║',
+        'def f(df):\n    return 1\nother["║',
+        'f = lambda df: df["║',
+        'df["flag"]["║',
+        'df.drop("║")',
+        'df.plot(kind="║")',
+        'df.merge(other)["║',
+        'df.query("depth > ║',
+        'df["nope║',
+        'df[f"║',
+        'df["dep║th"]',
+        "df._║",
+        "%%bash\ndf.║",
+    ],
+)
+def test_there_is_no_opinion(code: str) -> None:
+    assert at(code) is None
+
+
+def test_a_cell_that_was_not_run_may_have_changed_it() -> None:
+    assert at('df["║', (Cell("df = load()"),)) is None
+    assert at('df["║', (Cell("df = load()", execution_count=1),)) is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "fits"),
+    [
+        ('df["hour"] = df["║"].dt.hour', ["left_at"]),
+        ('df["║"].str.upper()', ["flag"]),
+        ('late = df[df["║"] > 0]', ["depth", "crew", "fare paid"]),
+        ('df[~df["║"]]', ["late"]),
+        ('df["depth"] / df["║"]', ["crew", "fare paid"]),
+        ('by_flag = df.groupby("║")', ["flag"]),
+        ('mean_depth = df["║"].mean()', ["depth"]),
+        ('df["crew"] = df["crew"] * df["║"]', ["depth", "fare paid"]),
+        ('df["left_at"] = pd.to_datetime(df["║"])', ["left_at"]),
+        ('df[df["║"] == "US"]', ["flag"]),
+        ('df.plot(x="left_at", y="║")', ["depth", "crew", "fare paid"]),
+        ("df.║.dt.hour", ["left_at"]),
+        ("df.║(3)", ["groupby", "head"]),
+        ('# the deepest ones\ndf.nlargest(3, "║")', ["depth"]),
+    ],
+)
+def test_what_fits_best(code: str, fits: list[str]) -> None:
+    assert best(code) == fits
+
+
+def test_what_stands_right_of_it_closes_it() -> None:
+    closed, open_end = at('df["║"]'), at('df["║')
+    assert closed and open_end and closed.alone and not open_end.alone
+
+
+PIECES = st.text(st.sampled_from("df.config[]()=,:;'\"\\\n ñ{}║lambda for in as#`@age"), max_size=60)
+
+
+@given(PIECES, PIECES)
+def test_any_text_is_read(left: str, right: str) -> None:
+    code = f"{left}║{right}".replace("║", "|").replace("|", "║", 1)
+    at(code if "║" in code else code + "║")
+
+
+@pytest.mark.parametrize(
+    "code", ['x = df["a" + (' * 400, "df[" * 1300, 'y = """' + "df[" * 1000, "a = df.b\n" * 400]
+)
+def test_long_code_costs_little(code: str) -> None:
+    begun = time.process_time()
+    at(code + 'df["║')
+    assert time.process_time() - begun < 2  # a hundredth of that
