@@ -1,4 +1,4 @@
-"""How good suggestions are: notebook replay, names of fresh tables, single-line infilling, through the server's own path."""
+"""How good suggestions are: notebook replay, fresh tables and infilling, by the server's own path."""
 
 from importlib.util import find_spec
 
