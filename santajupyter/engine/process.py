@@ -243,8 +243,10 @@ class EngineProcess:
                 try:
                     wire.send(stdin.fileno(), message)
                 except UnicodeEncodeError as error:  # of a file's name, which may be any bytes
-                    failed = wire.Failed(next_one, str(error)) if isinstance(next_one, int) else None
-                    self._post(self._on_event, failed or wire.Broken(str(error)))
+                    if not isinstance(next_one, int):
+                        self._post(self._on_event, wire.Broken(str(error)))
+                        break  # nothing to load: it would wait for ever
+                    self._post(self._on_event, wire.Failed(next_one, str(error)))
 
     def _read(self) -> None:
         stdout: IO[bytes] = self._process.stdout  # type: ignore[assignment]

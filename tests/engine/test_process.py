@@ -171,6 +171,13 @@ async def test_what_cannot_be_loaded_is_said(start: Start, tmp_path: Path) -> No
     assert engine.said[-1] == wire.Broken(f"the folder {tmp_path} has no config.json")
 
 
+async def test_a_name_that_cannot_be_sent_is_said(start: Start, tmp_path: Path) -> None:
+    """The process waited for something to load, and the state was "loading" for minutes."""
+    engine = await start(tmp_path / "\udcff")
+    assert isinstance(engine.said[-1], wire.Broken)
+    assert engine.ended
+
+
 async def test_lines_that_are_none_of_its_own_are_passed_over(
     start: Start, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -437,6 +437,15 @@ class TestFindingTheServer:
         known(runtime, "1", url)
         assert discovery.find_server() == client.Server(url, TOKEN)
 
+    @pytest.mark.parametrize("info", ["", "[]", "null", "{", "{}", '{"pid": "1"}', '{"url": 1, "pid": 1e30}'])
+    def test_what_no_server_has_written(self, runtime: Path, url: str, info: str) -> None:
+        known(runtime, "1", url)
+        (runtime / "jpserver-2.json").write_text(info)
+        (runtime / "jpserver-3.json").mkdir()
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(runtime / "jpserver-4.json")
+        assert discovery.find_server() == client.Server(url, TOKEN)
+
     def test_of_several_the_one_that_started_us(
         self, runtime: Path, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
