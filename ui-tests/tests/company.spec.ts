@@ -12,6 +12,7 @@ import {
   expectGhost,
   loadModel,
   openCell,
+  openFile,
   source
 } from './helpers';
 
@@ -160,6 +161,21 @@ test.describe('beside another provider', () => {
     await expectGhost(page, 'theirs');
     await page.keyboard.press('Tab');
     await expect.poll(() => source(page)).toBe('xtheirs');
+  });
+
+  test('Escape in a file is not taken for it', async ({ page }) => {
+    await meet(page, 'text');
+    await useEngine(page);
+    await openFile(page);
+    await page.keyboard.type('x');
+    await expectGhost(page, 'theirs');
+    await page.keyboard.press('Escape');
+    await expectGhost(page, 'theirs');
+    await page.keyboard.press('Tab');
+    // What went in, and its next ghost.
+    await expect(page.locator('.jp-FileEditor .cm-line')).toHaveText(
+      'xtheirstheirs'
+    );
   });
 
   test('ours is shown where it fails', async ({ page }) => {

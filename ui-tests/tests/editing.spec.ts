@@ -1,9 +1,11 @@
 import type { CodeMirrorEditor } from '@jupyterlab/codemirror';
 import type { NotebookPanel } from '@jupyterlab/notebook';
+import type { CDPSession } from '@playwright/test';
 
 import { asked, useEngine } from './engine';
 import { expect, galata, type IJupyterLabPageFixture, test } from './fixtures';
 import {
+  aroundCursor,
   editCell,
   expectGhost,
   GHOST,
@@ -183,6 +185,70 @@ test('lines are indented by tabs in a cell that has them', async ({ page }) => {
   await page.keyboard.press('Tab');
   expect(await source(page)).toMatch(/def g\(x\):\n\tif x:\n\t\treturn x$/);
 });
+
+test.describe('a screen keyboard', () => {
+  test('composes its word beside the ghost', async ({ page }) => {
+    await useEngine(page, { script: [['mean = su', 'm(values)']] });
+    await openNotebook(page, ['mean =|']);
+    await page.evaluate(() =>
+      Object.defineProperty(navigator, 'userAgent', {
+        configurable: true,
+        value: 'Mozilla/5.0 (Linux; Android 15)'
+      })
+    );
+    const keyboard = await devtools(page);
+    const compose = (text: string) =>
+      keyboard.send('Input.imeSetComposition', {
+        text,
+        selectionStart: text.length,
+        selectionEnd: text.length
+      });
+    await keyboard.send('Input.insertText', { text: ' ' });
+    await compose('s');
+    await compose('su');
+    await expectGhost(page, 'm(values)');
+    await compose('sum');
+    await expectGhost(page, '(values)');
+    await compose('sun');
+    await expectGhost(page, '');
+    await compose('su');
+    await expectGhost(page, 'm(values)');
+    await keyboard.send('Input.insertText', { text: 'sum' });
+    expect(await source(page)).toBe('mean = sum');
+    await expectGhost(page, '(values)');
+    await page.evaluate(() => Reflect.deleteProperty(navigator, 'userAgent'));
+  });
+
+  test('accepts by a tap on the ghost', async ({ page }) => {
+    await useEngine(page, { script: [['mean = ', 'sum(values)']] });
+    await openNotebook(page, ['mean =|']);
+    await page.keyboard.type(' ');
+    await expectGhost(page, 'sum(values)');
+    const box = await page.locator(GHOST).boundingBox();
+    const finger = await devtools(page);
+    const point = { x: (box?.x ?? 0) + 20, y: (box?.y ?? 0) + 5 };
+    await finger.send('Input.dispatchTouchEvent', {
+      type: 'touchStart',
+      touchPoints: [point]
+    });
+    await finger.send('Input.dispatchTouchEvent', {
+      type: 'touchEnd',
+      touchPoints: []
+    });
+    await expect.poll(() => source(page)).toBe('mean = sum(values)');
+    await expect(
+      page.locator('.jp-Cell.jp-mod-active .cm-focused')
+    ).toBeVisible();
+    expect(await aroundCursor(page)).toEqual(['mean = sum(values)', '']);
+  });
+});
+
+/** The way to the browser's keyboard and screen, below what Playwright offers. */
+function devtools(page: IJupyterLabPageFixture): Promise<CDPSession> {
+  // Galata's page is a proxy, which it doesn't take.
+  const [raw] = page.context().pages();
+  return raw.context().newCDPSession(raw);
+}
 
 /** Puts empty cursors into the active cell; the last one is the main one. */
 async function setCursors(
