@@ -58,7 +58,8 @@ LEFT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
         (r"\b(np|math|stats)\.\w+\([^\"']*[\w.]+\[[\"']\Z", NUMBERS),
         (r"\b(round|abs|sum|float|polyfit|corrcoef|hist|boxplot|linregress)\([^()]*[\w.]+\[[\"']\Z", NUMBERS),
         (r"\b(plot|scatter|bar)\([^()]*,\s*[\w.]+\[[\"']\Z", NUMBERS),
-        (r"\b(plot|scatter)\([\w.]+\[[\"']\Z", ORDERED),
+        (r"\bplot\([\w.]+\[[\"']\Z", {**ORDERED, TIME: -SOME}),
+        (r"\bscatter\([\w.]+\[[\"']\Z", ORDERED),
         (r"\bto_datetime\([\w.]+\[[\"']\Z", {NUMBER: RARE, FLAG: NO}),
         (r"\bto_numeric\([\w.]+\[[\"']\Z", {TIME: NO, FLAG: NO, NUMBER: SOME}),
         (r"\.groupby\([^()]*\)\[\[?[\"']\Z", NUMBERS),
@@ -69,17 +70,17 @@ LEFT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
 # A mask is a column of flags, or goes on with a comparison.
 MASK = re.compile(r"(\w+)(?:\.loc)?\[~?\1\[[\"']\Z")
 MASK_ENDS = re.compile(r"\W{0,2}\](\]|,)")
-SECOND_OF_TWO = re.compile(r"\[[\"']([^\"']+)[\"']\]\s*(?:-|[!=]=|[<>]=?|,)\s*\w+\[[\"']\Z")
-FIRST_OF_TWO = re.compile(r"[\"']?\]\s*(?:-|[!=]=|[<>]=?|,)\s*\w+\[[\"']([^\"']+)[\"']\]")
+SECOND_OF_TWO = re.compile(r"\[[\"']([^\"']+)[\"']\]\s*(?:-|[!=]=|[<>]=?)\s*\w+\[[\"']\Z")
+FIRST_OF_TWO = re.compile(r"[\"']?\]\s*(?:-|[!=]=|[<>]=?)\s*\w+\[[\"']([^\"']+)[\"']\]")
 # By the method or keyword that takes it.
 _TAKERS: tuple[tuple[str, Fit], ...] = (
     ("groupby group_by by hue color style unique value_counts", GROUPS),
     ("index columns facet_col facet_row names id_vars", {**GROUPS, TIME: 0.0}),
     ("sort_values sort", {FLAG: RARE, TEXT: SOME}),
     ("nlargest nsmallest y values column size weights agg value_vars", NUMBERS),
-    ("set_index on", {FLAG: RARE, NUMBER: -2.0}),
+    ("set_index on", {FLAG: RARE, NUMBER: -2.0, TIME: -SOME}),
     ("drop_duplicates", {NUMBER: -2.0, FLAG: RARE}),
-    ("x", {FLAG: RARE, TEXT: SOME}),
+    ("x", {FLAG: RARE, TEXT: SOME, TIME: -SOME / 2}),
 )
 TAKERS: Mapping[str, Fit] = {kind: fit for kinds, fit in _TAKERS for kind in kinds.split()}
 GROUPERS = frozenset(["groupby", "group_by", "by", "hue", "index", "columns", "value_counts"])
@@ -90,7 +91,7 @@ CONVERTS = re.compile(
 STRINGS = re.compile(r"[\"']([^\"'\n]{3,})[\"']")
 STRING = re.compile(r"[\[({ ][\"']([^\"'\n]+)[\"']")
 # What the line makes, and what a plot says of it.
-TARGET = re.compile(r"\s*[\w.]+(?:\[[\"'][^\"'\n]*[\"']\])?\s*=(?!=)")
+TARGET = re.compile(r"\s*([\w.]+)(?:\[[\"']([^\"'\n]*)[\"']\])?\s*=(?!=)")
 LABEL = re.compile(r"(?:label|title)\w*(?:=|\()[\"']([^\"'\n]+)")
 WORD = re.compile(r"[^\W\d_]+")
 CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -148,17 +149,16 @@ NAMES_ONE = frozenset(
         "note",
         "number",
         "phone",
-        "plate",
         "street",
-        "student",
         "text",
         "title",
         "url",
         "user",
-        "vessel",
     ]
 )
 IDS = frozenset(["id", "year", "code", "zip", "no", "number", "index", "lat", "lon", "month", "day"])
+# Made of a time, where nothing says of what.
+TIME_PARTS = frozenset(["hour", "day", "weekday", "week", "month", "quarter", "year", "date"])
 GROUPING = re.compile(r"\.(?:value_counts|unique|nunique|mode)\b")
 TOTALS = re.compile(r"[\"']?\]?\)?\.(?:sum|mean|median|std|var|max|min|hist|quantile)\b|[\"']\s*:\s*[\"']")
 FRACTION = re.compile(r"\W{0,3}\s*[<>]=?\s*-?\d+\.\d")
@@ -191,7 +191,7 @@ def weights(names: Sequence[str], spot: Spot) -> list[float]:
     target = TARGET.match(spot.left)
     strings = [text for text in STRINGS.findall(f"{spot.left}\n{right}") if text not in spot.dtypes]
     labels = LABEL.findall(spot.right)
-    said = _words(" ".join([target[0] if target else "", spot.above, *labels, *strings]))
+    said = _words(" ".join([_made_of(target), spot.above, *labels, *strings]))
     groups = spot.kind in GROUPERS or GROUPING.match(right.lstrip("\"'])"))
     totals = TOTALS.match(right)
     found = []
@@ -208,6 +208,11 @@ def weights(names: Sequence[str], spot: Spot) -> list[float]:
             weight += SOME
         found.append(weight + _said(name, said))
     return found
+
+
+def _made_of(target: re.Match[str] | None) -> str:
+    """The name of what the line makes: a variable or a column."""
+    return (target[2] or target[1]) if target else ""
 
 
 def _called(is_column: bool, right: str) -> float:
@@ -236,6 +241,8 @@ def _fits(spot: Spot) -> Iterator[Fit]:
     yield from (fit for pattern, fit in LEFT if pattern.search(left))
     if spot.kind in TAKERS:
         yield TAKERS["sort" if SORTS.search(left) else spot.kind]
+    if not TIME_PARTS.isdisjoint(_words(_made_of(TARGET.match(left)))) and right.strip("\"')]") == "":
+        yield {TIME: -SOME * 2}
     if MASK.search(left) and MASK_ENDS.match(right) and len(right.strip("\"'])")) > 0:
         yield FLAGS
     for pattern, text, match in ((SECOND_OF_TWO, left, "search"), (FIRST_OF_TWO, right, "match")):
