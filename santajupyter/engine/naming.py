@@ -49,7 +49,7 @@ class _Ranked:
 
 
 class Naming:
-    """Ranks the names of one place. ``trust``: how much the model's opinion counts."""
+    """Ranks the names of one place. ``trust``: what the model's opinion of names counts that it may not know."""
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class Naming:
         ``kv`` holds the prompt and stays as it is; ``logits`` [1, n, vocabulary], the last ones after it.
         In each step a few names are read, until no other can be better. Raises Cancelled.
         """
+        self._trust = self._trust if choice.always else 1.0
         first = self._logprobs(logits[0, -1], ())
         names = yield from self._begun(choice, first)
         if len(names) > 1:

@@ -128,7 +128,8 @@ class Choice:
     """All that can come next: the ``rests`` of the names, and how well each one fits there, as a logarithm.
 
     ``quote``: what ends the name; "": anything that is no part of one. ``always``: one of them is worth
-    showing even if none is likely. ``alone``: nothing goes in after it.
+    showing even if none is likely, and a model may not know them, as it knows the methods of a library.
+    ``alone``: nothing goes in after it.
     """
 
     rests: tuple[str, ...]
@@ -191,10 +192,11 @@ def choice(
 
 
 def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Known:
+    # Of very many only some are told: they exist, and that is what counts.
     keys: Mapping[str, str] | None = None
-    if "columns" in variable.complete:
+    if variable.columns or "columns" in variable.complete:
         keys = dict(variable.columns)
-    elif "keys" in variable.complete:
+    elif variable.keys or "keys" in variable.complete:
         keys = dict.fromkeys(variable.keys, "")
     attributes: Sequence[str] | None = None
     inherited: Sequence[str] | None = classes.get(f"{variable.module}.{variable.type}")

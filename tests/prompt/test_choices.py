@@ -143,6 +143,12 @@ def test_there_is_no_opinion(code: str) -> None:
     assert at(code) is None
 
 
+def test_of_very_many_those_that_are_told_exist() -> None:
+    some = Variable("df", "DataFrame", "pandas", columns=COLUMNS[:2])
+    found = choice([some], {}, excerpt([Cell('df["')], 0, 4))
+    assert found and found.rests == ("left_at", "flag")
+
+
 def test_a_cell_that_was_not_run_may_have_changed_it() -> None:
     assert at('df["║', (Cell("df = load()"),)) is None
     assert at('df["║', (Cell("df = load()", execution_count=1),)) is not None
