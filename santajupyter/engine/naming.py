@@ -49,7 +49,7 @@ class _Ranked:
 
 
 class Naming:
-    """Ranks the names of one place. ``trust``: what the model's opinion of names counts that it may not know."""
+    """Ranks the names of one place. ``trust``: what the model's opinion of unknown names counts."""
 
     def __init__(
         self,
