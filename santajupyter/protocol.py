@@ -162,6 +162,7 @@ class CompletionRequest(Decoding):
     max_new_tokens: NewTokens = 64
     logprobs: bool = False
     min_probability: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    prefetch: bool = False
     stream: bool = False
     client: Name = ""
 

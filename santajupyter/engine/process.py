@@ -167,12 +167,16 @@ class EngineProcess:
         sampling: Sampling,
         automatic: bool = False,
         choice: Choice | None = None,
+        prefetch: bool = False,
     ) -> Call:
         """Begin a completion. What was invoked and what is automatic (ghost text) take turns, step by step.
 
-        ``choice``: all that can come next, where the kernel knows it.
+        ``choice``: all that can come next, where the kernel knows it. ``prefetch``: nobody waits for it, and
+        it goes last.
         """
-        return self._call(lambda number: wire.Complete(number, document, sampling, automatic, choice))
+        return self._call(
+            lambda number: wire.Complete(number, document, sampling, automatic, choice, prefetch)
+        )
 
     def warm(self, document: Document, sampling: Sampling) -> Call:
         """Begin computing the prompt cache alone."""

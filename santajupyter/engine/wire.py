@@ -53,9 +53,13 @@ class _Request(_ToWorker):
 
 
 class Complete(_Request):
-    """``choice``: all that can come next, where the kernel knows it."""
+    """``choice``: all that can come next, where the kernel knows it.
+
+    ``prefetch``: nobody waits for it; it has a turn when there is nothing else to do.
+    """
 
     choice: Choice | None = None
+    prefetch: bool = False
 
 
 class Warm(_Request):

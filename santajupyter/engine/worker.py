@@ -161,15 +161,16 @@ class _Job:
 
     @property
     def kind(self) -> str:
-        if isinstance(self.request, wire.Warm):
-            return "warm"
+        if isinstance(self.request, wire.Warm) or getattr(self.request, "prefetch", False):
+            return "idle"
         return "automatic" if self.request.automatic else "invoked"
 
 
 class _Engine:
     """Takes turns between what was invoked and what is automatic, so that neither waits for the other's
 
-    end; of each kind the oldest first. Warming has a turn only when there is neither. ``steps``: how many
+    end; of each kind the oldest first. What nobody waits for, warming and what is fetched ahead, has a turn
+    only when there is neither. ``steps``: how many
     were done so far. Raises ModelUnavailable.
     """
 
@@ -181,7 +182,7 @@ class _Engine:
 
         self.steps = 0
         self._out = out
-        self._jobs: dict[str, deque[_Job]] = {"invoked": deque(), "automatic": deque(), "warm": deque()}
+        self._jobs: dict[str, deque[_Job]] = {"invoked": deque(), "automatic": deque(), "idle": deque()}
         self._turn = "automatic"
         self._failures = 0
         folder = locate(load.folder, load.revision, _downloading(out))
@@ -226,8 +227,11 @@ class _Engine:
     def step(self) -> None:
         """One step of the job whose turn it is; there must be one."""
         other = "invoked" if self._turn == "automatic" else "automatic"
-        kind = next(kind for kind in (other, self._turn, "warm") if self._jobs[kind])
-        self._turn = self._turn if kind == "warm" else kind
+        kinds = [other, self._turn, "idle"]
+        if self._jobs["idle"] and self._jobs["idle"][0].cancelled:
+            kinds.insert(0, "idle")  # what it holds of the prompt cache is free for what comes instead
+        kind = next(kind for kind in kinds if self._jobs[kind])
+        self._turn = self._turn if kind == "idle" else kind
         job = self._jobs[kind][0]
         over = wire.Cancelled(job.request.id) if job.cancelled else self._step(job)
         self.steps += 1

@@ -35,13 +35,14 @@ class _Asked:
     automatic: bool = False
     min_probability: float = 0.0
     primary_only: bool = False
+    prefetch: bool = False
     warm: bool = False
 
     def of(self, process: EngineProcess, min_probability: float) -> Call:
         if self.warm:
             return process.warm(self.document, self.sampling)
         sampling = replace(self.sampling, min_probability=min_probability)
-        return process.complete(self.document, sampling, self.automatic, self.choice)
+        return process.complete(self.document, sampling, self.automatic, self.choice, self.prefetch)
 
 
 class Completing:
@@ -65,6 +66,7 @@ class Completing:
             automatic,
             request.min_probability,
             primary_only=request.mode == "block" and not automatic,
+            prefetch=request.prefetch,
         )
         return await self._run(asked, on_delta)
 
@@ -114,17 +116,17 @@ class Completing:
                 if call.started or error.reason != "engine-died":
                     raise
             else:
-                return self._completion(engine, done, queue_ms, asked.place)
+                return self._completion(engine, done, queue_ms, asked)
 
-    def _completion(
-        self, engine: Engine, done: wire.Done, queue_ms: float, place: postprocess.Place | None
-    ) -> Completion:
+    def _completion(self, engine: Engine, done: wire.Done, queue_ms: float, asked: _Asked) -> Completion:
+        place = asked.place
         usage, items = done.usage, done.items
         timings = Timings(queue_ms, done.prefill_ms, done.decode_ms)
         if place:
             texts = [postprocess.clean(item.text, place, item.finish_reason == "length") for item in items]
             items = tuple(item.cut(text) for item, text in zip(items, texts, strict=True))
-        self._statistics.count(usage, queue_ms + timings.prefill_ms + timings.decode_ms if items else None)
+        waited = queue_ms + timings.prefill_ms + timings.decode_ms
+        self._statistics.count(usage, waited if items and not asked.prefetch else None)
         return Completion(items, engine.status.model, usage, timings)
 
     def _min_probability(self, engine: Engine, asked: _Asked) -> float:

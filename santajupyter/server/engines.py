@@ -179,6 +179,11 @@ class Engines:
         """The one that would answer now."""
         return next((engine for engine in self._candidates() if engine.status.state == "ready"), None)
 
+    @property
+    def settled(self) -> bool:
+        """Whether a model answers, and none is on its way."""
+        return self.ready is not None and self.primary.status.state not in ON_ITS_WAY
+
     def serves(self, model: str) -> bool:
         """Whether ``model`` names what answers here now or is configured to."""
         return any(engine.status.model == model for engine in self._candidates())

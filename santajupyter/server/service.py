@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,13 @@ from .settings import Settings
 from .status import Statistics, memory, sentence
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What is at work for a client that doesn't wait for it."""
+
+    client: str
 
 
 class Superseded(Exception):
@@ -86,10 +93,17 @@ class CompletionService:
     async def complete(self, request: CompletionRequest, on_delta: OnDelta) -> Completion:
         """Complete at the request's cursor; ``on_delta(index, text)`` for what may be shown already.
 
-        What was streamed is a beginning of the result's text.
+        What was streamed is a beginning of the result's text. A ``prefetch`` costs others nothing: it is
+        refused unless it is the only work, and what its client asks next ends it.
         Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
         """
-        return await self._admit(request.client, self._work.complete(request, on_delta))
+        ahead = _Ahead(request.client)
+        if not request.prefetch:
+            self._supersede(ahead)
+        elif self._tasks.keys() - {ahead} or not self.engines.settled:
+            raise QueueFull("There is other work to do.")
+        key = ahead if request.prefetch else request.client
+        return await self._admit(key, self._work.complete(request, on_delta))
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
@@ -125,17 +139,20 @@ class CompletionService:
         self._prompts.close()
         await self.engines.close()
 
-    async def _admit(self, client: str, work: Coroutine[Any, Any, T]) -> T:
+    def _supersede(self, key: object) -> None:
+        if task := self._tasks.get(key):
+            self._superseded.add(task)
+            task.cancel()
+
+    async def _admit(self, client: object, work: Coroutine[Any, Any, T]) -> T:
         """Run the work as the client's only one, in a queue of limited length, for a limited time."""
-        previous = self._tasks.get(client) if client else None
-        if len(self._tasks) - (previous is not None) >= self._settings.max_queue:
+        others = [key for key in self._tasks if key != client and not isinstance(key, _Ahead)]
+        if len(others) >= self._settings.max_queue:
             work.close()
             raise QueueFull("Too many requests are waiting for the model; try again in a moment.")
-        if previous:
-            self._superseded.add(previous)
-            previous.cancel()
+        self._supersede(client)
         task: asyncio.Task[T] = asyncio.create_task(work)
-        key: object = client or task
+        key = client or task
         self._tasks[key] = task
         self._statistics.requests += 1
         try:

@@ -137,12 +137,17 @@ export function currentRequest(
   if (!editor || !place) {
     return null;
   }
-  const text = place.prefix + place.suffix;
-  return {
-    text,
-    offset: Text.jsIndexToCharIndex(place.prefix.length, text),
-    mimeType: editor.model.mimeType
-  };
+  return requestAt(place, editor.model.mimeType);
+}
+
+/** What JupyterLab would ask with the cursor at a place. */
+export function requestAt(
+  { prefix, suffix }: IPlace,
+  mimeType?: string
+): CompletionHandler.IRequest {
+  const text = prefix + suffix;
+  const offset = Text.jsIndexToCharIndex(prefix.length, text);
+  return { text, offset, mimeType };
 }
 
 /** The place that a request was made for. */

@@ -63,6 +63,11 @@ export class Ghosts {
     return this._accepted;
   }
 
+  /** Emits when none of ours is shown in an editor, for whatever reason. */
+  get ended(): ISignal<this, void> {
+    return this._ended;
+  }
+
   /** Ends our ghost in an editor unless it fits the text there. */
   tidy(editor: CodeEditor.IEditor | null): void {
     this._completers.of(editor).forEach(tidy);
@@ -227,6 +232,9 @@ export class Ghosts {
     mark(completer);
     const { editor } = completer;
     const ghost = ours(completer);
+    if (!ghost) {
+      this._ended.emit();
+    }
     if (!editor || !ghost?.insertText) {
       return;
     }
@@ -242,6 +250,7 @@ export class Ghosts {
 
   private _accepted = new Signal<this, IAccepted>(this);
   private _covered = new WeakSet<CodeEditor.IEditor>();
+  private _ended = new Signal<this, void>(this);
   private _extended = new WeakSet<object>();
   private _seen = new WeakSet<object>();
   /** How often the user went on past the last suggestion, where others are being asked for. */

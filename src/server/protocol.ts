@@ -46,6 +46,8 @@ export interface ICompletionRequest
   client: string;
   /** An automatic completion ends before the word that makes all of it less likely. */
   min_probability?: number;
+  /** Nobody waits for it: it gives way to all that somebody waits for. */
+  prefetch?: boolean;
 }
 
 /** What documents a function: `text` goes in `at` code points into the active cell; without one the `message` says why. */

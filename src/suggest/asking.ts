@@ -7,8 +7,10 @@ import type { SantaApi } from '../server/api';
 import type { IServerWatch } from '../server/monitor';
 import type { ICompletionRequest } from '../server/protocol';
 import {
+  activeEditor,
   indentUnit,
   notebookContext,
+  requestAt,
   requestPlace,
   surroundings
 } from '../document/context';
@@ -94,6 +96,22 @@ export class Asking {
     );
     void this._time(reply);
     return reply;
+  }
+
+  /**
+   * The reply to what would be asked at a place that the user may come to. Nobody waits for it: the server lets
+   * all else go first, or refuses, and the watch isn't told.
+   */
+  ahead(place: IPlace, widget: Widget): Reply {
+    const request = requestAt(place, activeEditor(widget)?.model.mimeType);
+    const body = { ...this.body(request, widget, true), prefetch: true };
+    const run: Run = (signal, onText) =>
+      this._api.complete(body, signal, onText);
+    return new Reply(
+      place,
+      this.around(widget),
+      indentedRun(run, place, indentUnit(widget))
+    );
   }
 
   /** The reply that a command's own way to ask makes. */

@@ -111,7 +111,7 @@ export class Reply {
 
   /** Whether there was nothing to say. */
   get isEmpty(): boolean {
-    return this._done && this._text === '';
+    return this._done && this._text === '' && this._error === null;
   }
 
   /** How many changes there were. */

@@ -26,6 +26,7 @@ import {
 } from '../jupyterlab/internals';
 import { isPopupOpen } from '../jupyterlab/popup';
 import type { Settings } from '../settings';
+import { Ahead } from './ahead';
 import { Asking } from './asking';
 import { Delivery, Superseded, Turn } from './delivery';
 import type { Pace } from './pace';
@@ -49,7 +50,9 @@ export class Session {
     private readonly _facts: Pick<KernelFacts, 'about' | 'readings' | 'settled'>
   ) {
     this._asking = new Asking(api, _settings, _watch, _facts);
+    this._ahead = new Ahead(this._asking);
     this._delivery = new Delivery(_ghosts);
+    _ghosts.ended.connect(() => this._leave());
     _settings.changed.connect(() => this._forgetAll());
     void _settings.ready.then(() => (this._isReady = true));
   }
@@ -101,6 +104,7 @@ export class Session {
   end(widget: Widget): void {
     this._begin(widget);
     this._current?.abort();
+    this._ahead.end();
     this._ghosts.end(activeEditor(widget));
   }
 
@@ -248,6 +252,10 @@ export class Session {
     const editor = activeEditor(turn.widget);
     this._ghosts.tidy(editor);
     const items = await this._find(request, turn, automatic, place);
+    const suggestion = items[0]?.suggestion;
+    if (suggestion instanceof Reply) {
+      void this._lookAhead(suggestion, turn);
+    }
     if (items.length === 0) {
       // JupyterLab takes the empty list only after this returns.
       setTimeout(() => this._ghosts.tidy(editor), 0);
@@ -270,6 +278,10 @@ export class Session {
     if (this._current && !known.includes(this._current)) {
       this._current.abort();
     }
+    this._current = this._ahead.take(known) ?? this._current;
+    if (!known.some(reply => reply.rest(place))) {
+      this._ahead.end();
+    }
     const items = await this._delivery.items(known, turn);
     if (items.length > 0 || (automatic && known.some(reply => reply.isEmpty))) {
       return items;
@@ -291,6 +303,38 @@ export class Session {
     const body = this._asking.body(request, widget, automatic);
     const reply = this._take(this._asking.ask(body, place, widget));
     return this._delivery.items([reply], turn);
+  }
+
+  /** Asks for what follows a suggestion that the user looks at for a moment, to have it when he accepts. */
+  private async _lookAhead(reply: Reply, turn: Turn): Promise<void> {
+    const { widget } = turn;
+    while (!reply.isDone) {
+      await reply.changed(reply.version);
+    }
+    await sleep(this._settings.choices.delay || this.pace.wait);
+    const place = currentPlace(widget);
+    const rest = place && reply.rest(place);
+    if (
+      !turn.isOver &&
+      rest &&
+      this._ghosts.text(activeEditor(widget)) === rest &&
+      !this.isAsking &&
+      this.mayAsk(widget, true)
+    ) {
+      const next = { ...place, prefix: place.prefix + rest };
+      this._replies.add(this._ahead.ask(next, widget));
+    }
+  }
+
+  /** Who dismissed the suggestion won't come to what follows it; who accepted it did. */
+  private _leave(): void {
+    // Accepted text is there before its ghost is gone, and the cursor behind it after that.
+    setTimeout(() => {
+      const place = this._turn && currentPlace(this._turn.widget);
+      if (!place || !this._ahead.isFor(place)) {
+        this._ahead.end();
+      }
+    }, 0);
   }
 
   /** Someone else changed the text: what the user was to get still comes, and nothing else. */
@@ -354,6 +398,7 @@ export class Session {
       this._turn.isOver = true;
     }
     this._current?.abort();
+    this._ahead.end();
     this._replies.clear();
     this._ghosts.end();
   }
@@ -362,11 +407,13 @@ export class Session {
   private _forget(): void {
     if (this._model !== this._watch.serving) {
       this._model = this._watch.serving;
+      this._ahead.end();
       this._replies.clear();
     }
   }
 
   private _answered = new Signal<this, Silence | null>(this);
+  private readonly _ahead: Ahead;
   private readonly _asking: Asking;
   private _current: Reply | null = null;
   private readonly _delivery: Delivery;

@@ -351,3 +351,19 @@ async def test_reading_ahead_gives_way(start: Start, tiny: Path) -> None:
     await asyncio.gather(*calls)
     assert over.index("completion") < 4
     assert over.count("warm") == 6
+
+
+async def test_what_is_fetched_ahead_gives_way(start: Start, tiny: Path) -> None:
+    engine, over = await start(tiny), []
+
+    async def follow(name: str, call: Call) -> None:
+        await done_of(call)
+        over.append(name)
+
+    ahead = engine.complete(HERE, LONG, True, prefetch=True)
+    await asyncio.gather(
+        follow("ahead", ahead),
+        follow("automatic", engine.complete(HERE, LONG, True)),
+        follow("invoked", engine.complete(HERE, LONG)),
+    )
+    assert over[-1] == "ahead"

@@ -360,6 +360,29 @@ async def test_the_newest_request_of_a_client_wins(ask: Any, body: Body, jp_serv
     assert (await second)[0] == 200
 
 
+async def test_what_is_fetched_ahead_costs_nobody_anything(ask: Any, body: Body, jp_serverapp: Any) -> None:
+    ahead = {"mode": "block", "max_new_tokens": 120, "temperature": 1.0, "seed": 1, "prefetch": True}
+    code, answer = await ask("complete", body("x = (\n", **ahead))
+    assert (code, answer["reason"]) == (429, "queue-full")  # no model is loaded for it
+    await ask("warm", body())
+    worker = psutil.Process(engine_pid(jp_serverapp))
+    worker.suspend()
+    first = asyncio.create_task(ask("complete", body("x = (\n", client="tab", **ahead)))
+    await busy(ask, 1)
+    others = asyncio.create_task(ask("complete", body("x = 1", client="others")))
+    await busy(ask, 2)
+    code, answer = await ask("complete", body("x = (\n", client="third", **ahead))
+    assert (code, answer["reason"]) == (429, "queue-full")
+    own = asyncio.create_task(ask("complete", body(client="tab")))
+    code, answer = await first
+    assert (code, answer["reason"]) == (409, "superseded")
+    worker.resume()
+    assert [(await others)[0], (await own)[0]] == [200, 200]
+    latencies = (await ask("status"))[1]["stats"]["latency_ms"]["n"]
+    assert (await ask("complete", body("x = (\n", client="tab", **ahead)))[0] == 200
+    assert (await ask("status"))[1]["stats"]["latency_ms"]["n"] == latencies  # nobody waited
+
+
 async def test_a_client_that_goes_away_cancels_its_request(
     ask: Any, body: Body, jp_serverapp: Any, jp_base_url: str, http_server_port: Any
 ) -> None:
@@ -468,6 +491,21 @@ class TestLimits:
         assert (code, answer["reason"]) == (429, "queue-full")
         worker.resume()
         assert (await first)[0] in (200, 503)  # in time or not
+
+    async def test_what_is_fetched_ahead_takes_no_place(
+        self, ask: Any, body: Body, jp_serverapp: Any
+    ) -> None:
+        await ask("load", {})
+        assert (await ready(ask))["state"] == "ready"
+        worker = psutil.Process(engine_pid(jp_serverapp))
+        worker.suspend()
+        ahead = asyncio.create_task(ask("complete", body(client="a", prefetch=True)))
+        await busy(ask, 1)
+        other = asyncio.create_task(ask("complete", body(client="b")))
+        await busy(ask, 2)
+        worker.resume()
+        assert (await other)[0] in (200, 503)
+        assert (await ahead)[0] in (200, 503)
 
     async def test_idle_models_are_unloaded(self, ask: Any) -> None:
         await ask("load", {})

@@ -2,6 +2,7 @@ import { Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
 import type { IPlace } from '../../document/types';
+import type { ICompletionRequest } from '../../server/protocol';
 import type { SantaApi } from '../../server/api';
 import type { Ghosts } from '../../jupyterlab/ghosts';
 import { Session } from '../../suggest/session';
@@ -10,10 +11,12 @@ import type { Settings } from '../../settings';
 const editor = {
   place: { editor: 'e', prefix: '', suffix: '' } as IPlace,
   around: 'other cells',
+  ghost: '',
   focus: true,
   composing: false,
   byOthers: false,
   commanding: false,
+  model: { mimeType: 'text/x-python' },
   hasFocus: () => editor.focus
 };
 
@@ -30,10 +33,14 @@ jest.mock('../../document/context', () => ({
   currentRequest: () => ({ text: editor.place.prefix, offset: 0 }),
   requestPlace: () => editor.place,
   surroundings: () => editor.around,
-  notebookContext: () => ({ cells: [] })
+  requestAt: (place: IPlace) => ({ text: place.prefix, offset: 0 }),
+  notebookContext: (_widget: Widget, { text }: { text: string }) => ({
+    cells: [{ source: text }]
+  })
 }));
 
 type Answer = {
+  body: ICompletionRequest;
   signal: AbortSignal;
   say: (text: string) => void;
   end: (text: string) => void;
@@ -42,14 +49,18 @@ type Answer = {
 /** A session whose requests are answered by hand. */
 function setUp() {
   const asked: Answer[] = [];
+  const ahead: Answer[] = [];
   const candidates = jest.fn<Promise<string[]>, unknown[]>();
   const api = {
     candidates,
     complete: (
-      _body: object,
+      body: ICompletionRequest,
       signal: AbortSignal,
       say: (text: string) => void
-    ) => new Promise<string>(end => asked.push({ signal, say, end }))
+    ) =>
+      new Promise<string>(end =>
+        (body.prefetch ? ahead : asked).push({ body, signal, say, end })
+      )
   };
   const owner = {};
   const settings = {
@@ -68,7 +79,9 @@ function setUp() {
   const ghosts = {
     tidy: jest.fn(),
     end: jest.fn(),
-    isCovered: jest.fn(() => false)
+    isCovered: jest.fn(() => false),
+    ended: new Signal<object, void>(owner),
+    text: () => editor.ghost
   };
   const watch = {
     serving: 'santa-mini',
@@ -91,7 +104,7 @@ function setUp() {
     watch,
     facts
   );
-  return { asked, candidates, facts, ghosts, session, settings, watch };
+  return { ahead, asked, candidates, facts, ghosts, session, settings, watch };
 }
 
 /** As JupyterLab does it when the text has become `prefix`. */
@@ -363,6 +376,7 @@ describe('Session', () => {
     const { asked, facts, session, settings } = setUp();
     const widget = { id: 'w' } as Widget;
     const told: object[] = [];
+    editor.place = { ...editor.place, prefix: 'x = ' };
     session.asked.connect((_, request) => told.push(request));
     const upcoming = await session.upcoming(widget);
     expect(upcoming).toMatchObject({
@@ -443,5 +457,148 @@ describe('Session', () => {
     }
     expect(told).toEqual(['tag', 'absent', 'nothing', null]);
     expect(session.silence).toBeNull();
+  });
+
+  describe('while a suggestion is looked at', () => {
+    /** A session that shows a text behind `x = `, and what it asks then. */
+    async function shown(text = '1 + 1') {
+      const all = setUp();
+      const list = type(all.session, 'x = ');
+      await pause();
+      all.asked[0].end(text);
+      await list;
+      editor.ghost = text;
+      await pause();
+      return all;
+    }
+
+    afterEach(() => {
+      editor.ghost = '';
+      editor.around = 'other cells';
+    });
+
+    it('asks for what follows, and has it when it is accepted', async () => {
+      const { ahead, asked, session, watch } = await shown();
+      expect(ahead.map(({ body }) => body)).toMatchObject([
+        {
+          prefetch: true,
+          trigger: 'automatic',
+          cells: [{ source: 'x = 1 + 1' }]
+        }
+      ]);
+      ahead[0].end(' + 1');
+      expect(await type(session, 'x = 1 + 1')).toMatchObject([
+        { insertText: ' + 1' }
+      ]);
+      expect(asked.length).toBe(1);
+      expect(watch.asked).toHaveBeenCalledTimes(1);
+    });
+
+    it('waits for what is on its way when it is accepted', async () => {
+      const { ahead, asked, session } = await shown();
+      const next = type(session, 'x = 1 + 1');
+      await pause();
+      ahead[0].end(' + 1');
+      expect(await next).toMatchObject([{ insertText: ' + 1' }]);
+      expect(asked.length).toBe(1);
+      expect(session.isAsking).toBe(false);
+    });
+
+    it('knows that nothing follows', async () => {
+      const { ahead, asked, session } = await shown();
+      ahead[0].end('');
+      await pause();
+      expect(await type(session, 'x = 1 + 1')).toEqual([]);
+      await pause();
+      expect(asked.length).toBe(1);
+    });
+
+    it('goes on while the user types what is shown', async () => {
+      const { ahead, asked, session } = await shown();
+      editor.ghost = ' + 1';
+      await type(session, 'x = 1');
+      await pause();
+      expect(ahead.length).toBe(1);
+      expect(ahead[0].signal.aborted).toBe(false);
+      ahead[0].end(' + 1');
+      expect(await type(session, 'x = 1 + 1')).toMatchObject([
+        { insertText: ' + 1' }
+      ]);
+      expect(asked.length).toBe(1);
+    });
+
+    it('stops when something else is typed', async () => {
+      const { ahead, asked, session } = await shown();
+      void type(session, 'x = 2').catch(() => undefined);
+      await pause();
+      expect(ahead[0].signal.aborted).toBe(true);
+      expect(asked.length).toBe(2);
+    });
+
+    it('stops when it is dismissed, and not when it is accepted', async () => {
+      const { ahead, ghosts } = await shown();
+      editor.place = { ...editor.place, prefix: 'x = 1 + 1' };
+      ghosts.ended.emit();
+      await pause();
+      expect(ahead[0].signal.aborted).toBe(false);
+      editor.place = { ...editor.place, prefix: 'x = ' };
+      ghosts.ended.emit();
+      await pause();
+      expect(ahead[0].signal.aborted).toBe(true);
+    });
+
+    it('stops when the session ends it, or the settings change', async () => {
+      for (const stop of [
+        ({ session }: Awaited<ReturnType<typeof shown>>) =>
+          session.end({ id: 'w' } as Widget),
+        ({ settings }: Awaited<ReturnType<typeof shown>>) =>
+          settings.changed.emit(undefined as never)
+      ]) {
+        const all = await shown();
+        stop(all);
+        expect(all.ahead[0].signal.aborted).toBe(true);
+      }
+    });
+
+    it('asks where the prefetch failed', async () => {
+      const { ahead, asked, session } = await shown();
+      ahead[0].end(Promise.reject(new Error('busy')) as never);
+      await pause();
+      void type(session, 'x = 1 + 1').catch(() => undefined);
+      await pause();
+      expect(asked.length).toBe(2);
+    });
+
+    it('shows nothing of it once another cell changed', async () => {
+      const { ahead, asked, session } = await shown();
+      ahead[0].end(' + 1');
+      editor.around = 'another cell';
+      void type(session, 'x = 1 + 1').catch(() => undefined);
+      await pause();
+      expect(asked.length).toBe(2);
+    });
+
+    it('asks nothing where typing may not, or nothing is shown', async () => {
+      const manual = setUp();
+      manual.settings.choices.automatic = false;
+      const list = type(manual.session, 'x = ', 'invoke');
+      await pause();
+      manual.asked[0].end('1');
+      await list;
+      editor.ghost = '1';
+      await pause();
+      expect(manual.ahead).toEqual([]);
+      const { ahead, session } = await shown('');
+      expect(ahead).toEqual([]);
+      const dismissed = setUp();
+      editor.ghost = '';
+      const other = type(dismissed.session, 'x = ');
+      await pause();
+      dismissed.asked[0].end('1');
+      await other;
+      await pause();
+      expect(dismissed.ahead).toEqual([]);
+      expect(session.isAsking).toBe(false);
+    });
   });
 });
