@@ -9,6 +9,12 @@ export interface IEngine {
   isOn: boolean;
   /** The requests that there were, oldest first. */
   asked: Body[];
+  /** What would follow a suggestion is answered too; else it is refused, as by a server with other work. */
+  isAhead: boolean;
+  /** None of that is answered then. */
+  isHolding: boolean;
+  /** What was asked ahead, and whether it was ended. */
+  ahead: { source: string; isEnded: boolean }[];
   /** What stands at the end of the text before the cursor, and what comes there; several for `n`. */
   script: [string, ...string[]][];
   /** Makes an answer where the script has none. */
@@ -32,7 +38,10 @@ export async function useEngine(
   await page.evaluate(engine => {
     Object.assign(window.engine, {
       isOn: true,
+      isAhead: false,
+      isHolding: false,
       asked: [],
+      ahead: [],
       script: [],
       invent: null,
       size: 1000,
@@ -62,12 +71,14 @@ export function installEngine(): void {
           (_, at) => all.invent?.(prefix, suffix + '#'.repeat(at)) ?? ''
         );
   };
-  const pause = (signal: AbortSignal) =>
+  const pause = (signal: AbortSignal, isHeld = false) =>
     new Promise<void>((resolve, reject) => {
-      setTimeout(resolve, all.delay);
+      if (!isHeld) {
+        setTimeout(resolve, all.delay);
+      }
       signal.addEventListener('abort', () => reject(signal.reason));
     });
-  const stream = (text: string, signal: AbortSignal) => {
+  const stream = (text: string, signal: AbortSignal, isHeld: boolean) => {
     const encoder = new TextEncoder();
     const event = (data: object) =>
       encoder.encode(`data: ${JSON.stringify(data)}\n\n`);
@@ -75,7 +86,7 @@ export function installEngine(): void {
       async start(controller) {
         try {
           for (let at = 0; at < text.length; at += all.size) {
-            await pause(signal);
+            await pause(signal, isHeld);
             const piece = text.slice(at, at + all.size);
             controller.enqueue(event({ index: 0, text: piece }));
           }
@@ -94,10 +105,20 @@ export function installEngine(): void {
       return real(request);
     }
     const body = (await request.json()) as Body;
-    all.asked.push(body);
+    if (!body.prefetch) {
+      all.asked.push(body);
+    } else if (!all.isAhead) {
+      return Response.json({ reason: 'queue-full' }, { status: 429 });
+    } else {
+      const ahead = { source: body.cells[body.active].source, isEnded: false };
+      all.ahead.push(ahead);
+      request.signal.addEventListener('abort', () => (ahead.isEnded = true));
+    }
     if (body.stream) {
       const headers = { 'Content-Type': 'text/event-stream' };
-      return new Response(stream(texts(body)[0], request.signal), { headers });
+      const isHeld = body.prefetch === true && all.isHolding;
+      const events = stream(texts(body)[0], request.signal, isHeld);
+      return new Response(events, { headers });
     }
     await pause(request.signal);
     return Response.json({ items: texts(body).map(text => ({ text })) });

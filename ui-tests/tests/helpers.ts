@@ -1,7 +1,7 @@
 import { expect, type IJupyterLabPageFixture } from '@jupyterlab/galata';
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { NotebookPanel } from '@jupyterlab/notebook';
-import type { Page } from '@playwright/test';
+import type { Page, Request } from '@playwright/test';
 import type { ICompletionRequest } from '../../src/server/protocol';
 
 export const GHOST =
@@ -174,12 +174,17 @@ export async function moveLeft(
   }
 }
 
-/** What the model is asked from now on: `complete 1: import numpy as n`. */
+/** Whether it asks for what would follow a suggestion. */
+export function isPrefetch(request: Request): boolean {
+  return request.postDataJSON()?.prefetch === true;
+}
+
+/** What the model is asked from now on, but for what isn't to be shown yet: `complete 1: import numpy as n`. */
 export function listRequests(page: IJupyterLabPageFixture): string[] {
   const requests: string[] = [];
   page.on('request', request => {
     const [, route] = /santajupyter\/(warm|complete)/.exec(request.url()) ?? [];
-    if (route) {
+    if (route && !isPrefetch(request)) {
       const { active, cells } = request.postDataJSON();
       requests.push(`${route} ${active}: ${cells[active].source}`);
     }
@@ -191,7 +196,7 @@ export function listRequests(page: IJupyterLabPageFixture): string[] {
 export function listCompletions(page: Page): ICompletionRequest[] {
   const asked: ICompletionRequest[] = [];
   page.on('request', request => {
-    if (/santajupyter\/complete/.test(request.url())) {
+    if (/santajupyter\/complete/.test(request.url()) && !isPrefetch(request)) {
       asked.push(request.postDataJSON());
     }
   });
@@ -213,7 +218,9 @@ export async function expectCalmAfter(
 export function countRequests(page: IJupyterLabPageFixture): () => number {
   let count = 0;
   page.on('request', request => {
-    count += request.url().includes('/santajupyter/complete') ? 1 : 0;
+    const isAsked =
+      request.url().includes('/santajupyter/complete') && !isPrefetch(request);
+    count += isAsked ? 1 : 0;
   });
   return () => count;
 }

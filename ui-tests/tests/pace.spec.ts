@@ -8,6 +8,7 @@ import {
   execute,
   expectCalmAfter,
   ghostText,
+  isPrefetch,
   loadModel,
   openCell,
   source
@@ -128,7 +129,7 @@ test('the request before is ended before the next is sent', async ({
 function listSources(page: IJupyterLabPageFixture): string[] {
   const sources: string[] = [];
   page.on('request', request => {
-    if (COMPLETE.test(request.url())) {
+    if (COMPLETE.test(request.url()) && !isPrefetch(request)) {
       sources.push(sourceOf(request));
     }
   });

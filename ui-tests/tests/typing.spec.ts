@@ -237,6 +237,61 @@ test('others are asked for past the last one, and only then', async ({
   ]);
 });
 
+test.describe('what follows a suggestion', () => {
+  const script: IEngine['script'] = [
+    ['total = ', 'sum(values)'],
+    ['sum(values)', ' / len(values)'],
+    ['total = m', 'ax(values)']
+  ];
+  const ahead = (page: IJupyterLabPageFixture) =>
+    page.evaluate(() => window.engine.ahead);
+
+  test.beforeEach(({ page }) => begin(page, { script, isAhead: true }));
+
+  test('is there when it is accepted', async ({ page }) => {
+    await page.keyboard.insertText('total = ');
+    await expectGhost(page, 'sum(values)');
+    await expect
+      .poll(() => ahead(page))
+      .toEqual([{ source: 'total = sum(values)', isEnded: false }]);
+    await page.keyboard.press('Tab');
+    await expectGhost(page, ' / len(values)');
+    expect(await source(page)).toBe('total = sum(values)');
+    expect(await asked(page)).toBe(1);
+    // And so it goes on.
+    await expect.poll(async () => (await ahead(page)).length).toBe(2);
+  });
+
+  test('is there when it is typed, or accepted word by word', async ({
+    page
+  }) => {
+    await page.keyboard.insertText('total = ');
+    await expectGhost(page, 'sum(values)');
+    await page.keyboard.press(WORD);
+    await expectGhost(page, '(values)');
+    await page.keyboard.press(LINE);
+    await expectGhost(page, ' / len(values)');
+    expect(await asked(page)).toBe(1);
+  });
+
+  for (const [how, key] of [
+    ['something else is typed', 'm'],
+    ['it is dismissed', 'Escape']
+  ]) {
+    test(`is asked for no more when ${how}`, async ({ page }) => {
+      await page.evaluate(() => (window.engine.isHolding = true));
+      await page.keyboard.insertText('total = ');
+      await expect
+        .poll(() => ahead(page))
+        .toEqual([{ source: 'total = sum(values)', isEnded: false }]);
+      await page.keyboard.press(key);
+      await expect
+        .poll(() => ahead(page))
+        .toEqual([{ source: 'total = sum(values)', isEnded: true }]);
+    });
+  }
+});
+
 test.describe('Tab', () => {
   test.beforeEach(({ page }) => begin(page));
 
