@@ -134,7 +134,14 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
       const widget = app.shell.currentWidget;
       const editor = widget && activeEditor(widget);
       if (editor && silence) {
-        note.show(editor, silenceSentence(silence, trans));
+        note.show(
+          editor,
+          silenceSentence(
+            silence,
+            { settings, where: () => whereIs(widget) },
+            trans
+          )
+        );
       } else {
         note.hide();
       }
@@ -254,7 +261,11 @@ const status: JupyterFrontEndPlugin<IPanel> = {
       const widget = app.shell.currentWidget;
       return widget && activeEditor(widget) ? whereIs(widget) : null;
     };
-    const standing = { settings, monitor, where };
+    const why = () => {
+      const widget = app.shell.currentWidget;
+      return (widget && suggestions?.session.why(widget)) ?? null;
+    };
+    const standing = { settings, monitor, where, why };
     const openMenu = addMenu({ ...standing, app, palette, openPanel, trans });
     const item = new StatusItem(monitor, standing, trans, openMenu);
     const renew = () => item.update();

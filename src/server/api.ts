@@ -2,6 +2,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import {
+  type ICompletion,
   type ICompletionRequest,
   type IDocumentation,
   type IStatus,
@@ -20,14 +21,14 @@ export class SantaApi {
   constructor(private readonly _settings: ServerConnection.ISettings) {}
 
   /**
-   * The text to insert at the cursor. `onText` gets the whole text so far each
-   * time it grows; the text returned is the one that counts.
+   * What to insert at the cursor. `onText` gets the whole text so far each time it
+   * grows; what is returned is what counts.
    */
   async complete(
     request: ICompletionRequest,
     signal: AbortSignal,
     onText: (text: string) => void
-  ): Promise<string> {
+  ): Promise<ICompletion> {
     const { mode, trigger } = request;
     const isBlock = mode === 'block' && trigger === 'invoke';
     return limited(
@@ -41,7 +42,7 @@ export class SantaApi {
         });
         goesOn();
         return isJson(response)
-          ? firstText(await response.json())
+          ? firstItem(await response.json())
           : readStream(response, text => {
               goesOn();
               onText(text);
@@ -135,7 +136,7 @@ export class SantaApi {
 }
 
 interface IReply {
-  items?: { text: string }[];
+  items?: ICompletion[];
   message?: string;
   reason?: string;
   text?: string;
@@ -186,7 +187,7 @@ async function limited<T>(
 async function readStream(
   response: Response,
   onText: (text: string) => void
-): Promise<string> {
+): Promise<ICompletion> {
   const events: EventSourceMessage[] = [];
   const parser = createParser({ onEvent: event => events.push(event) });
   const decoder = new TextDecoder();
@@ -202,7 +203,7 @@ async function readStream(
       for (const event of events.splice(0)) {
         const reply = readEvent(event);
         if (reply.items) {
-          return firstText(reply);
+          return firstItem(reply);
         }
         if (reply.index === 0) {
           text += reply.text ?? '';
@@ -237,8 +238,8 @@ function readEvent({ event, data }: EventSourceMessage): IReply {
   return reply;
 }
 
-function firstText(reply: IReply): string {
-  return reply.items?.[0]?.text ?? '';
+function firstItem(reply: IReply): ICompletion {
+  return reply.items?.[0] ?? { text: '' };
 }
 
 async function refusal(response: Response): Promise<ServerError> {

@@ -50,6 +50,12 @@ export interface ICompletionRequest
   prefetch?: boolean;
 }
 
+/** A completion; `reason` says in a word why its text is empty, where the server knows. */
+export interface ICompletion {
+  text: string;
+  reason?: string | null;
+}
+
 /** What documents a function: `text` goes in `at` code points into the active cell; without one the `message` says why. */
 export interface IDocumentation {
   name: string;

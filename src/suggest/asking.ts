@@ -5,7 +5,7 @@ import type { Widget } from '@lumino/widgets';
 
 import type { SantaApi } from '../server/api';
 import type { IServerWatch } from '../server/monitor';
-import type { ICompletionRequest } from '../server/protocol';
+import type { ICompletion, ICompletionRequest } from '../server/protocol';
 import {
   activeEditor,
   indentUnit,
@@ -87,12 +87,8 @@ export class Asking {
   ask(body: ICompletionRequest, place: IPlace, widget: Widget): Reply {
     this._asked.emit(body);
     this._others.abort();
-    const run: Run = (signal, onText) =>
-      this._watched(signal, () => this._api.complete(body, signal, onText));
-    const reply = new Reply(
-      place,
-      this.around(widget),
-      indentedRun(run, place, indentUnit(widget))
+    const reply = this._reply(place, widget, (signal, onText) =>
+      this._watched(signal, () => this._api.complete(body, signal, onText))
     );
     void this._time(reply);
     return reply;
@@ -105,12 +101,8 @@ export class Asking {
   ahead(place: IPlace, widget: Widget): Reply {
     const request = requestAt(place, activeEditor(widget)?.model.mimeType);
     const body = { ...this.body(request, widget, true), prefetch: true };
-    const run: Run = (signal, onText) =>
-      this._api.complete(body, signal, onText);
-    return new Reply(
-      place,
-      this.around(widget),
-      indentedRun(run, place, indentUnit(widget))
+    return this._reply(place, widget, (signal, onText) =>
+      this._api.complete(body, signal, onText)
     );
   }
 
@@ -152,6 +144,25 @@ export class Asking {
       // The watch tells what is wrong with the server.
       return [];
     }
+  }
+
+  /** The reply for a place that `complete` makes, which knows why where it says nothing. */
+  private _reply(
+    place: IPlace,
+    widget: Widget,
+    complete: (...args: Parameters<Run>) => Promise<ICompletion>
+  ): Reply {
+    const run: Run = async (signal, onText) => {
+      const { text, reason } = await complete(signal, onText);
+      reply.reason = reason ?? '';
+      return text;
+    };
+    const reply: Reply = new Reply(
+      place,
+      this.around(widget),
+      indentedRun(run, place, indentUnit(widget))
+    );
+    return reply;
   }
 
   private async _watched<T>(

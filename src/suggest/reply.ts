@@ -23,6 +23,9 @@ export class Reply {
     void this._start(run);
   }
 
+  /** Why there is no text, in the server's word; "" if it said none. */
+  reason = '';
+
   /** Where it was asked for. A reply outlives the text there, which may be a long file's. */
   get place(): INear {
     return this._place;

@@ -75,12 +75,7 @@ export class Session {
     return this._current !== null && !this._current.isDone;
   }
 
-  /** Why nothing was shown where the user asked last; null: something was. */
-  get silence(): Silence | null {
-    return this._silence;
-  }
-
-  /** Emits what `silence` is after each time that the user asked. */
+  /** Emits, each time that the user asked, why nothing is shown; null: something is. */
   get answered(): ISignal<this, Silence | null> {
     return this._answered;
   }
@@ -118,6 +113,16 @@ export class Session {
       reply.isDone &&
       !reply.isAborted &&
       reply.rest(place) === ''
+    );
+  }
+
+  /** Why nothing is shown where the cursor is; null: something is, or may come yet. */
+  why(widget: Widget): Silence | null {
+    return (
+      this._settings.refusal(whereIs(widget)) ??
+      whyNowhere(widget) ??
+      (this._watch.isAbsent ? 'absent' : null) ??
+      (this.isUnanswered(widget) ? whyNothing(this._current) : null)
     );
   }
 
@@ -224,9 +229,9 @@ export class Session {
     const turn = this._begin(widget);
     try {
       const items = await this._answer(request, turn, false);
-      this._tell(
+      this._answered.emit(
         items.length === 0
-          ? this._why(widget)
+          ? (this.why(widget) ?? whyNothing(this._current))
           : isPopupOpen(activeEditor(widget))
             ? 'list'
             : null
@@ -235,7 +240,7 @@ export class Session {
     } catch (error) {
       const nowhere = whyNowhere(widget);
       if (nowhere && !turn.isOver) {
-        this._tell(nowhere);
+        this._answered.emit(nowhere);
       }
       throw error;
     }
@@ -371,21 +376,6 @@ export class Session {
     return this._isReady && this._settings.refusal(whereIs(widget)) !== null;
   }
 
-  private _why(widget: Widget): Silence {
-    return (
-      this._settings.refusal(whereIs(widget)) ??
-      whyNowhere(widget) ??
-      (this._watch.isAbsent
-        ? 'absent'
-        : whyNothing(this._current?.error ?? null))
-    );
-  }
-
-  private _tell(silence: Silence | null): void {
-    this._silence = silence;
-    this._answered.emit(silence);
-  }
-
   /** The replies on whose way the place is, the newest first. */
   private _known(widget: Widget, place: IPlace): Reply[] {
     this._forget();
@@ -420,7 +410,6 @@ export class Session {
   private _isReady = false;
   private _model: string | null = null;
   private readonly _replies = new Replies();
-  private _silence: Silence | null = null;
   private _turn: Turn | null = null;
 }
 

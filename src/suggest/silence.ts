@@ -4,6 +4,7 @@ import { activeEditor, currentPlace } from '../document/context';
 import { isCommanding } from '../jupyterlab/internals';
 import { ServerError } from '../server/protocol';
 import type { Refusal } from '../settings';
+import type { Reply } from './reply';
 
 /** Why nothing was shown where the user asked. */
 export type Silence =
@@ -15,7 +16,19 @@ export type Silence =
   | 'absent'
   | 'loading'
   | 'failed'
-  | 'nothing';
+  | Unsaid;
+
+/** Why the model's answer has no text, in the server's words. */
+const UNSAID = [
+  'nothing',
+  'unlikely',
+  'repeats-above',
+  'repeats-below',
+  'repeats-right',
+  'loops',
+  'broken'
+] as const;
+type Unsaid = (typeof UNSAID)[number];
 
 /** Why there is no place for a suggestion; null where there is one. */
 export function whyNowhere(widget: Widget): Silence | null {
@@ -31,10 +44,11 @@ export function whyNowhere(widget: Widget): Silence | null {
     : 'selection';
 }
 
-/** Why a request that ended with `error`, or null, gave nothing. */
-export function whyNothing(error: unknown): Silence {
+/** Why a reply that came to an end, if there was one, gave nothing. */
+export function whyNothing(reply: Reply | null): Silence {
+  const error = reply?.error ?? null;
   if (error === null) {
-    return 'nothing';
+    return UNSAID.find(reason => reason === reply?.reason) ?? 'nothing';
   }
   return error instanceof ServerError && error.reason === 'loading'
     ? 'loading'

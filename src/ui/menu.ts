@@ -6,7 +6,8 @@ import type { Menu } from '@lumino/widgets';
 
 import type { IChoices, Settings } from '../settings';
 import { keyName } from './keys';
-import { type IStanding, minutesLeft, standingSentence } from './standing';
+import { minutesLeft } from './sentences';
+import { type IStanding, standingSentence } from './standing';
 
 const SNOOZE_MINUTES = 5;
 const SETTINGS_EDITOR = 'settingeditor:open';

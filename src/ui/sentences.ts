@@ -1,5 +1,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IStatus } from '../server/protocol';
+import type { IWhere, Settings } from '../settings';
 import type { Silence } from '../suggest/silence';
 
 /** The status bar's text: `santa-mini (cpu)`, `santacoder: downloading 42 % (santa-mini answers)` */
@@ -93,34 +94,52 @@ function modelSentence(status: IStatus, trans: TranslationBundle): string {
   }
 }
 
-/** Why nothing was shown where the user asked. */
+/** Whole minutes until then, a begun one counts. */
+export function minutesLeft(until: number, now = Date.now()): number {
+  return Math.max(1, Math.ceil((until - now) / 60_000));
+}
+
+/** What the sentences tell of besides. */
+export interface ISilenceParts {
+  settings: Pick<Settings, 'failure' | 'snoozedUntil'>;
+  where: () => IWhere | null;
+}
+
+/** Why nothing is shown. */
 export function silenceSentence(
   silence: Silence,
+  { settings, where }: ISilenceParts,
   trans: TranslationBundle
 ): string {
   switch (silence) {
     case 'off':
-      return trans.__('Suggestions are off.');
+      return settings.failure
+        ? trans.__("Off: the settings can't be read (%1).", settings.failure)
+        : trans.__('Suggestions are off.');
     case 'off-in-completer':
-      return trans.__("Suggestions are off in JupyterLab's Inline Completer.");
+      return trans.__("Off in JupyterLab's settings, Inline Completer.");
     case 'snoozed':
-      return trans.__('Suggestions are off for some minutes.');
+      return trans._n(
+        'Off for %1 more minute.',
+        'Off for %1 more minutes.',
+        minutesLeft(settings.snoozedUntil)
+      );
     case 'notebook':
-      return trans.__('Suggestions are off in this notebook.');
+      return trans.__('Off in this notebook.');
     case 'language':
-      return trans.__('Suggestions are off in this language.');
+      return trans.__('Off in this language (%1).', where()?.language ?? '');
     case 'file':
-      return trans.__('The settings leave this file out.');
+      return trans.__('Off in files of this name.');
     case 'plain-text':
-      return trans.__('Nothing is suggested in plain text.');
+      return trans.__('Off in plain text.');
     case 'markdown':
-      return trans.__('Nothing is suggested in Markdown.');
+      return trans.__('Off in Markdown.');
     case 'raw':
-      return trans.__('Nothing is suggested in raw cells.');
+      return trans.__('None come in raw cells.');
     case 'tag':
-      return trans.__("This cell's tag says no.");
+      return trans.__('Off in this cell, by its tag.');
     case 'read-only':
-      return trans.__("This can't be edited.");
+      return trans.__("None come where the text can't be changed.");
     case 'commanding':
       return trans.__("Suggestions come in vim's insert mode.");
     case 'list':
@@ -136,6 +155,18 @@ export function silenceSentence(
     case 'failed':
       return trans.__('The server did not answer.');
     case 'nothing':
+      return trans.__('The model has nothing to suggest here.');
+    case 'unlikely':
       return trans.__('Nothing likely enough to suggest.');
+    case 'repeats-above':
+      return trans.__('Only a repetition of the line above.');
+    case 'repeats-below':
+      return trans.__('Only a repetition of the line below.');
+    case 'repeats-right':
+      return trans.__('Only what stands right of the cursor.');
+    case 'loops':
+      return trans.__('The model only repeats itself here.');
+    case 'broken':
+      return trans.__('Nothing that would run.');
   }
 }

@@ -2,8 +2,9 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IWhere, Settings } from '../settings';
 import type { Monitor } from '../server/monitor';
+import type { Silence } from '../suggest/silence';
 import { keyName } from './keys';
-import { statusSentence } from './sentences';
+import { minutesLeft, silenceSentence, statusSentence } from './sentences';
 
 /** Who knows whether suggestions come. */
 export interface IStanding {
@@ -14,6 +15,8 @@ export interface IStanding {
   monitor: Pick<Monitor, 'isAbsent' | 'status'>;
   /** Where the cursor is, null where nothing can be typed. */
   where: () => IWhere | null;
+  /** Why nothing is shown there, null where something is or may come. */
+  why: () => Silence | null;
 }
 
 /** How suggestions stand other than usual, in a word or two; "" where they come as the user types. */
@@ -42,22 +45,26 @@ export function standingLabel(
 
 /** Why nothing is shown now, or that suggestions come. */
 export function standingSentence(
-  { settings, monitor, where }: IStanding,
+  standing: IStanding,
   trans: TranslationBundle
 ): string {
+  const { settings, monitor, where } = standing;
   const place = where();
-  const refusal = place ? settings.refusal(place) : settings.stop;
-  if (refusal) {
-    return refusalSentence(refusal, settings, place?.language ?? '', trans);
-  }
-  if (monitor.isAbsent) {
-    return trans.__('The server gives no code completion.');
+  const silence =
+    (place ? settings.refusal(place) : settings.stop) ??
+    (monitor.isAbsent ? 'absent' : null);
+  if (silence) {
+    return silenceSentence(silence, standing, trans);
   }
   if (!monitor.status) {
     return trans.__("The server can't be reached.");
   }
   if (!monitor.status.serving && monitor.status.state !== 'unloaded') {
     return statusSentence(monitor.status, trans);
+  }
+  const why = standing.why();
+  if (why) {
+    return silenceSentence(why, standing, trans);
   }
   return settings.choices.automatic
     ? settings.choices.holdToShow
@@ -67,47 +74,4 @@ export function standingSentence(
         'Suggestions come when you ask for them (%1).',
         keyName('Alt \\')
       );
-}
-
-/** Whole minutes until then, a begun one counts. */
-export function minutesLeft(until: number, now = Date.now()): number {
-  return Math.max(1, Math.ceil((until - now) / 60_000));
-}
-
-function refusalSentence(
-  refusal: NonNullable<ReturnType<Settings['refusal']>>,
-  settings: IStanding['settings'],
-  language: string,
-  trans: TranslationBundle
-): string {
-  switch (refusal) {
-    case 'off':
-      return settings.failure
-        ? trans.__("Off: the settings can't be read (%1).", settings.failure)
-        : trans.__('Suggestions are off.');
-    case 'off-in-completer':
-      return trans.__("Off in JupyterLab's settings, Inline Completer.");
-    case 'snoozed':
-      return trans._n(
-        'Off for %1 more minute.',
-        'Off for %1 more minutes.',
-        minutesLeft(settings.snoozedUntil)
-      );
-    case 'notebook':
-      return trans.__('Off in this notebook.');
-    case 'language':
-      return trans.__('Off in this language (%1).', language);
-    case 'file':
-      return trans.__('Off in files of this name.');
-    case 'plain-text':
-      return trans.__('Off in plain text.');
-    case 'markdown':
-      return trans.__('Off in Markdown.');
-    case 'raw':
-      return trans.__('None come in raw cells.');
-    case 'tag':
-      return trans.__('Off in this cell, by its tag.');
-    case 'read-only':
-      return trans.__("None come where the text can't be changed.");
-  }
 }

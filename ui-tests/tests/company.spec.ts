@@ -273,5 +273,5 @@ test('who asks and gets nothing is told why', async ({ page }) => {
   await expect(hint).toHaveText('');
   await execute(page, 'santajupyter:toggle-notebook');
   await page.keyboard.press('Alt+\\');
-  await expect(hint).toHaveText('Suggestions are off in this notebook.');
+  await expect(hint).toHaveText('Off in this notebook.');
 });

@@ -90,7 +90,9 @@ export function installEngine(): void {
             const piece = text.slice(at, at + all.size);
             controller.enqueue(event({ index: 0, text: piece }));
           }
-          controller.enqueue(event({ items: [{ text }] }));
+          controller.enqueue(
+            event({ items: [{ text, reason: text ? null : 'unlikely' }] })
+          );
           controller.close();
         } catch (error) {
           controller.error(error);

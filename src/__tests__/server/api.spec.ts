@@ -30,12 +30,11 @@ function answer(text: string, cut: number): void {
     .mockResolvedValue(new Response(body, { headers }));
 }
 
-function complete(texts: string[]): Promise<string> {
+async function complete(texts: string[]): Promise<string> {
   const api = new SantaApi({ baseUrl: '/' } as ServerConnection.ISettings);
   const signal = new AbortController().signal;
-  return api.complete({} as ICompletionRequest, signal, text =>
-    texts.push(text)
-  );
+  const request = {} as ICompletionRequest;
+  return (await api.complete(request, signal, text => texts.push(text))).text;
 }
 
 describe('SantaApi.complete', () => {

@@ -2,7 +2,7 @@ import { Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
 import type { IPlace } from '../../document/types';
-import type { ICompletionRequest } from '../../server/protocol';
+import type { ICompletion, ICompletionRequest } from '../../server/protocol';
 import type { SantaApi } from '../../server/api';
 import type { Ghosts } from '../../jupyterlab/ghosts';
 import { Session } from '../../suggest/session';
@@ -43,7 +43,7 @@ type Answer = {
   body: ICompletionRequest;
   signal: AbortSignal;
   say: (text: string) => void;
-  end: (text: string) => void;
+  end: (text: string | Promise<string>, reason?: string) => void;
 };
 
 /** A session whose requests are answered by hand. */
@@ -58,9 +58,11 @@ function setUp() {
       signal: AbortSignal,
       say: (text: string) => void
     ) =>
-      new Promise<string>(end =>
-        (body.prefetch ? ahead : asked).push({ body, signal, say, end })
-      )
+      new Promise<ICompletion>(resolve => {
+        const end = (text: string | Promise<string>, reason?: string) =>
+          resolve(Promise.resolve(text).then(text => ({ text, reason })));
+        (body.prefetch ? ahead : asked).push({ body, signal, say, end });
+      })
   };
   const owner = {};
   const settings = {
@@ -449,14 +451,27 @@ describe('Session', () => {
     await type(session, 'a', 'invoke');
     watch.mayAsk = () => true;
     watch.isAbsent = false;
-    for (const text of ['', 'x']) {
+    const widget = { id: 'w' } as Widget;
+    for (const reason of ['repeats-above', 'new', undefined]) {
       const list = type(session, 'b', 'invoke');
       await pause();
-      asked.at(-1)?.end(text);
+      asked.at(-1)?.end('', reason);
       await list;
+      expect(session.why(widget)).toBe(told.at(-1));
     }
-    expect(told).toEqual(['tag', 'absent', 'nothing', null]);
-    expect(session.silence).toBeNull();
+    const list = type(session, 'b', 'invoke');
+    await pause();
+    asked.at(-1)?.end('x');
+    await list;
+    expect(session.why(widget)).toBeNull();
+    expect(told).toEqual([
+      'tag',
+      'absent',
+      'repeats-above',
+      'nothing',
+      'nothing',
+      null
+    ]);
   });
 
   describe('while a suggestion is looked at', () => {
@@ -562,7 +577,7 @@ describe('Session', () => {
 
     it('asks where the prefetch failed', async () => {
       const { ahead, asked, session } = await shown();
-      ahead[0].end(Promise.reject(new Error('busy')) as never);
+      ahead[0].end(Promise.reject(new Error('busy')));
       await pause();
       void type(session, 'x = 1 + 1').catch(() => undefined);
       await pause();

@@ -2,9 +2,9 @@ import { nullTranslator } from '@jupyterlab/translation';
 
 import type { IChoices, IWhere } from '../../settings';
 import { Settings } from '../../settings';
+import { minutesLeft } from '../../ui/sentences';
 import {
   type IStanding,
-  minutesLeft,
   standingLabel,
   standingSentence
 } from '../../ui/standing';
@@ -34,7 +34,8 @@ async function standing(
   return {
     settings,
     monitor: monitor as IStanding['monitor'],
-    where: () => where && { ...CODE, ...where }
+    where: () => where && { ...CODE, ...where },
+    why: () => null
   };
 }
 
@@ -101,6 +102,13 @@ it('counts the minutes of a snooze', async () => {
     jest.useRealTimers();
   }
   expect(minutesLeft(1, 0)).toBe(1);
+});
+
+it('tells why the model says nothing', async () => {
+  const parts = { ...(await standing()), why: () => 'repeats-above' as const };
+  expect(standingSentence(parts, trans)).toBe(
+    'Only a repetition of the line above.'
+  );
 });
 
 it('tells of the server and the model', async () => {
