@@ -1,8 +1,8 @@
 """From the kernel to the page: what a button asks of the notebook it stands in.
 
 The labextension answers (src/commands/bridge.ts). A kernel can't put text into cells once the cell it ran is
-over. A page gives a kernel's comms to one of its connections, which may be a console's; so requests go out as
-updates of a display that nobody has: every connection sees them, and other frontends pass over them.
+over. A page gives a kernel's comms to one of its connections, which may be a console's; but all of them see
+the messages of a comm that no page has opened, and other frontends pass over them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-REQUEST = "application/vnd.santajupyter.request+json"
 TARGET = "santajupyter"
 
-OnAnswer = Callable[[bool], None]
+OnAnswer = Callable[[dict[str, Any]], None]
 
 
 @dataclass
@@ -31,47 +30,63 @@ class Bridge:
         self._shell = shell
         self._kernel = getattr(shell, "kernel", None)
         self._asked: dict[str, _Asked] = {}
-        # The comm that pages answer to. It is never opened in them.
-        self._comm = uuid.uuid4().hex
+        # Never opened in a page, and known here once there is one to hear.
+        self._comm: Any = None
         self.present = False
 
     def hello(self) -> None:
         """Ask whether a page has the labextension. The answer comes when the cell that runs now is over."""
-        if self._kernel is None:
-            return
-        self._listen()
 
         def note(done: bool) -> None:
             self.present = done
 
         self.send({"action": "hello"}, note)
 
-    def place(self) -> dict[str, str]:
-        """Of the cell that is being run its id and the connection that sent it, "" where that isn't known."""
+    def place(self, on_found: Callable[[], None] = lambda: None) -> dict[str, str]:
+        """Of the cell that is being run its id and the connection that sent it, "" where that isn't known.
+
+        A server that runs the cells itself (jupyter-server-documents) tells no id. A page that has the cell
+        is asked for it then; when it answers, the id is written into what was returned.
+        """
         parent = self._kernel.get_parent() if self._kernel else {}
         cell, client = parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("session")
-        return {"cell": str(cell or ""), "client": str(client or "")}
+        place = {"cell": str(cell or ""), "client": str(client or "")}
 
-    def send(self, request: dict[str, Any], on_answer: OnAnswer) -> None:
+        def found(answer: dict[str, Any]) -> None:
+            place["cell"] = str(answer.get("cell", ""))
+            on_found()
+
+        if self.present and not cell:
+            code = str(parent.get("content", {}).get("code", ""))
+            self._ask({"action": "locate", "code": code, "count": self._shell.execution_count}, found)
+        return place
+
+    def send(self, request: dict[str, Any], on_answer: Callable[[bool], None]) -> None:
         """``{action: hello | insert | replace | copy | automatic, …}``, see src/commands/bridge.ts.
 
         ``on_answer(done)`` on the kernel's main thread; never, where no page has the labextension.
         """
+        self._ask(request, lambda answer: on_answer(bool(answer.get("done"))))
+
+    def _ask(self, request: dict[str, Any], on_answer: OnAnswer) -> None:
         if self._kernel is None:
             return
+        if self._comm is None:
+            self._comm = self._registered()
         name = uuid.uuid4().hex
         self._asked[name] = _Asked(on_answer)
-        self._tell({"id": name, "comm": self._comm, **request})
+        self._comm.send({"id": name, **request})
 
-    def _listen(self) -> None:
+    def _registered(self) -> Any:
         from comm import create_comm, get_comm_manager
 
-        channel = create_comm(target_name=TARGET, comm_id=self._comm, primary=False)
+        channel = create_comm(target_name=TARGET, comm_id=f"{TARGET}-{uuid.uuid4().hex}", primary=False)
         channel.on_msg(lambda message: self._hear(message["content"]["data"]))
         get_comm_manager().register_comm(channel)
+        return channel
 
     def _hear(self, answer: dict[str, Any]) -> None:
-        """``{id, done}``, or ``{id, offer}`` of a page that didn't send what led to the request.
+        """``{id, done, …}``, or ``{id, offer}`` of a page that didn't send what led to the request.
 
         Of several that offer only the first is told to do it, so that it is done once.
         """
@@ -80,11 +95,7 @@ class Bridge:
             return
         if "offer" not in answer:
             del self._asked[answer["id"]]
-            asked.on_answer(bool(answer.get("done")))
+            asked.on_answer(answer)
         elif not asked.is_granted:
             asked.is_granted = True
-            self._tell({"id": answer["id"], "granted": answer["offer"]})
-
-    def _tell(self, message: dict[str, Any]) -> None:
-        transient = {"display_id": f"{TARGET}-{message['id']}"}
-        self._shell.display_pub.publish({REQUEST: message}, transient=transient, update=True)
+            self._comm.send({"id": answer["id"], "granted": answer["offer"]})

@@ -254,8 +254,12 @@ class SantaMagics(Magics):
 
     def _place(self, text: str, where: str | None) -> None:
         """A new cell below unless told otherwise; in a terminal either way the next input."""
-        if where != "show":
-            self.shell.set_next_input(text, replace=where == "replace")
+        if where == "show":
+            return
+        self.shell.set_next_input(text, replace=where == "replace")
+        # Where a server runs the cells, nobody takes that: the page that found the cell does it.
+        request = {"action": "replace" if where == "replace" else "insert", "text": text}
+        place = self.bridge.place(lambda: self.bridge.send({**request, **place}, lambda _: None))
 
     def _live(
         self,

@@ -1,4 +1,5 @@
 import type { ISessionContext } from '@jupyterlab/apputils';
+import type { ICellModel, ICodeCellModel } from '@jupyterlab/cells';
 import type { IConsoleTracker } from '@jupyterlab/console';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
@@ -9,6 +10,8 @@ import { copy } from './clipboard';
 
 /** What a kernel sends; santajupyter/kernel/bridge.py has the other end. */
 interface IMessage {
+  /** The comm to answer to. */
+  comm: string;
   id: string;
   /** The page that is to do what it has offered to do; nothing else is told then. */
   granted?: string;
@@ -16,15 +19,16 @@ interface IMessage {
 
 /** What a button of the magics asks for. */
 export interface IRequest extends IMessage {
-  /** The comm to answer to. */
-  comm: string;
-  action: 'hello' | 'insert' | 'replace' | 'copy' | 'automatic';
+  action: 'hello' | 'locate' | 'insert' | 'replace' | 'copy' | 'automatic';
   /** The id of the cell that was run. */
   cell?: string;
   /** The connection that had it run. */
   client?: string;
   text?: string;
   value?: boolean;
+  /** Of a cell without an id: its text, and the number of its run. */
+  code?: string;
+  count?: number;
 }
 
 /** Where it is heard, and what it may change. */
@@ -34,7 +38,8 @@ export interface IBridgeParts {
   settings: Pick<Settings, 'set'>;
 }
 
-const REQUEST = 'application/vnd.santajupyter.request+json';
+/** What the id of the kernel's comm begins with: no page has it open. */
+const COMM = 'santajupyter-';
 /** Milliseconds in which the page that a request came from has answered it. */
 const GRACE = 2000;
 
@@ -71,11 +76,34 @@ class Bridge {
       void this._do(offered, kernel);
     } else if (isRequest(heard) && !this._heard.has(heard.id)) {
       this._heard.add(heard.id);
-      if (this._isOurs(message.parent_header)) {
+      if (heard.action === 'locate') {
+        this._locate(heard, kernel);
+      } else if (
+        heard.action === 'hello' ||
+        this._isOurs(message.parent_header)
+      ) {
         void this._do(heard, kernel);
       } else {
         setTimeout(() => this._offer(heard, kernel), GRACE);
       }
+    }
+  }
+
+  /** Says which cell runs; where the text of it, or its state, is yet to come, a little later. */
+  private _locate(
+    request: IRequest,
+    kernel: Kernel.IKernelConnection,
+    isAgain = false
+  ): void {
+    const models = new Set(
+      this._panelsOf(kernel).map(({ content }) => content.model)
+    );
+    const cells = [...models].flatMap(model => [...(model?.cells ?? [])]);
+    const cell = runningOf(cells, request);
+    if (cell) {
+      answer(kernel, request, { done: true, cell: cell.id });
+    } else if (!isAgain) {
+      setTimeout(() => this._locate(request, kernel, true), GRACE);
     }
   }
 
@@ -143,20 +171,20 @@ class Bridge {
     request: IRequest,
     kernel: Kernel.IKernelConnection
   ): NotebookPanel | undefined {
-    const found: NotebookPanel[] = [];
-    this._parts.notebooks.forEach(panel => {
-      if (
-        connectionOf(panel)?.id === kernel.id &&
-        indexIn(panel, request) >= 0
-      ) {
-        found.push(panel);
-      }
-    });
+    const found = this._panelsOf(kernel).filter(
+      panel => indexIn(panel, request) >= 0
+    );
     const { currentWidget } = this._parts.notebooks;
     return (
       found.find(panel => connectionOf(panel)?.clientId === request.client) ??
       found.find(panel => panel === currentWidget) ??
       found[0]
+    );
+  }
+
+  private _panelsOf({ id }: Kernel.IKernelConnection): NotebookPanel[] {
+    return this._parts.notebooks.filter(
+      panel => connectionOf(panel)?.id === id
     );
   }
 
@@ -174,10 +202,13 @@ class Bridge {
 }
 
 function messageIn(message: KernelMessage.IMessage): IMessage | null {
-  if (!KernelMessage.isUpdateDisplayDataMsg(message)) {
+  if (!KernelMessage.isCommMsgMsg(message)) {
     return null;
   }
-  return (message.content.data[REQUEST] as unknown as IMessage) ?? null;
+  const { comm_id: comm, data } = message.content;
+  return comm.startsWith(COMM) && typeof data.id === 'string'
+    ? { ...data, id: data.id, comm }
+    : null;
 }
 
 function isRequest(message: IMessage): message is IRequest {
@@ -190,6 +221,21 @@ function connectionOf({
   sessionContext: ISessionContext;
 }): Kernel.IKernelConnection | null | undefined {
   return sessionContext.session?.kernel;
+}
+
+/** The cell of a run of which the text and the number are known. */
+function runningOf(
+  cells: ICellModel[],
+  { code, count }: IRequest
+): ICellModel | undefined {
+  const same = cells
+    .filter((cell): cell is ICodeCellModel => cell.type === 'code')
+    .filter(cell => cell.sharedModel.getSource() === code);
+  return (
+    same.find(cell => cell.executionState === 'running') ??
+    same.find(cell => cell.executionCount === count) ??
+    (same.length === 1 ? same[0] : undefined)
+  );
 }
 
 function indexIn(panel: NotebookPanel, { cell }: IRequest): number {

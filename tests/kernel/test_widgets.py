@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from santajupyter.kernel.bridge import REQUEST
+from santajupyter.kernel.bridge import TARGET
 
 from .test_magics import Ran, Session, request, session, until
 
@@ -74,9 +74,10 @@ class Page:
 
     def _see(self, message: Message) -> None:
         content = message["content"]
-        if asked := content.get("data", {}).get(REQUEST):
-            assert message["msg_type"] == "update_display_data"
-            self.asked.append(asked)
+        if str(content.get("comm_id", "")).startswith(TARGET):
+            # A server that runs the cells would keep another kind of message as an output.
+            assert message["msg_type"] == "comm_msg"
+            self.asked.append({"comm": content["comm_id"], **content["data"]})
         elif message["msg_type"] == "comm_open":
             self.states[content["comm_id"]] = dict(content["data"]["state"])
         elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
@@ -135,6 +136,38 @@ def test_the_buttons_ask_the_page(session: Session, button: str, action: str) ->
     page.answer(asked, done=action != "replace")
     word = "couldn't do that" if action == "replace" else "Done."
     page.until(lambda: word in page.texts())
+
+
+def test_the_buttons_ask_for_the_cell_that_a_page_has_found(session: Session) -> None:
+    with_labextension(session)
+    page = Page(session, session.run(CHOOSE))
+    [located] = page.asked
+    assert (located["action"], located["code"]) == ("locate", CHOOSE)
+    page.answer(located, done=True, cell="found")
+    page.until(lambda: made(page) and len(page.shown) > 1)
+    page.click("Insert below")
+    page.until(lambda: len(page.asked) == 2)
+    assert (page.asked[1]["action"], page.asked[1]["cell"]) == ("insert", "found")
+
+
+@pytest.mark.parametrize(("where", "action"), [("below", "insert"), ("replace", "replace")])
+def test_a_page_that_found_the_cell_places_the_text(session: Session, where: str, action: str) -> None:
+    with_labextension(session)
+    ran = session.run(f"%%santa generate -m 20 --no-context --{where}\nfor i in")
+    page = Page(session, ran)
+    [located] = page.asked
+    page.answer(located, done=True, cell="found")
+    page.until(lambda: len(page.asked) == 2)
+    placed = page.asked[1]
+    assert (placed["action"], placed["cell"]) == (action, "found")
+    assert placed["text"] in (ran.cells + ran.replaced)
+
+
+def test_a_frontend_that_tells_the_cell_places_the_text_itself(session: Session) -> None:
+    with_labextension(session)
+    ran = run_as_cell(session, "%%santa generate -m 20 --no-context\nfor i in", "a-cell")
+    assert ran.cells
+    assert Page(session, ran).asked == []
 
 
 def test_an_older_cells_candidates_are_not_picked(session: Session) -> None:

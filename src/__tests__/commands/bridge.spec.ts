@@ -23,11 +23,20 @@ function panelOf(kernel: Kernel, clientId: string, cells = ['a', 'b']) {
   const widgets = cells.map(cell => ({
     model: {
       id: cell,
+      type: 'code',
+      executionState: 'idle',
+      executionCount: null as number | null,
       getMetadata: (key: string) => (key === 'editable' ? cell !== 'b' : null),
-      sharedModel: { setSource: jest.fn() }
+      sharedModel: {
+        setSource: jest.fn(),
+        getSource: () => `text of ${cell[0]}`
+      }
     }
   }));
-  const model = { sharedModel: { insertCell: jest.fn() } };
+  const model = {
+    cells: widgets.map(widget => widget.model),
+    sharedModel: { insertCell: jest.fn() }
+  };
   const connection = {
     id: kernel.id,
     clientId,
@@ -53,6 +62,7 @@ type Panel = ReturnType<typeof panelOf>;
 function pageOf(panels: Panel[], consoles: Panel[] = []) {
   const tracker = (widgets: Panel[]) => ({
     currentWidget: null as Panel | null,
+    filter: (wanted: (panel: Panel) => boolean) => widgets.filter(wanted),
     find: (wanted: (panel: Panel) => boolean) => widgets.find(wanted),
     forEach: (visit: (panel: Panel) => void) => widgets.forEach(visit),
     widgetAdded: new Signal<object, Panel>({})
@@ -76,12 +86,11 @@ async function send(
   request: Told,
   id = `request-${++requests}`
 ): Promise<string> {
-  const mime = 'application/vnd.santajupyter.request+json';
   const message = {
-    header: { msg_type: 'update_display_data' },
+    header: { msg_type: 'comm_msg' },
     parent_header: { session },
     channel: 'iopub',
-    content: { data: { [mime]: { id, comm: 'its comm', ...request } } }
+    content: { comm_id: 'santajupyter-comm', data: { id, ...request } }
   };
   for (const { sessionContext } of panels) {
     sessionContext.iopubMessage.emit(message as never);
@@ -202,6 +211,64 @@ describe('answerKernels', () => {
     pageOf([panel], [panelOf(kernel, 'console', [])]);
     await send([panel], 'console', { action: 'insert', cell: 'a' });
     expect(inserted(panel)).toBe(1);
+  });
+
+  it('passes over what other comms say', async () => {
+    const { panel } = setUp();
+    panel.sessionContext.iopubMessage.emit({
+      header: { msg_type: 'comm_msg' },
+      parent_header: { session: 'me' },
+      channel: 'iopub',
+      content: { comm_id: 'a widget', data: { id: '1', action: 'hello' } }
+    } as never);
+    await jest.runAllTimersAsync();
+    expect(kernel.answers).toEqual([]);
+  });
+
+  describe('where the server runs the cells', () => {
+    const run = { action: 'locate', code: 'text of a', count: 3 };
+    const setUpTwice = () => {
+      kernel.answers = [];
+      const panel = panelOf(kernel, 'me', ['a1', 'b', 'a2']);
+      pageOf([panel]);
+      return { panel, cells: panel.model.cells };
+    };
+
+    it('says at once that it is there', async () => {
+      const { panel } = setUp();
+      const id = await send([panel], 'the server', { action: 'hello' });
+      expect(kernel.answers).toEqual([{ id, done: true }]);
+    });
+
+    it('finds the cell by its text', async () => {
+      const { panel } = setUp();
+      const id = await send([panel], 'the server', run);
+      expect(kernel.answers).toEqual([{ id, done: true, cell: 'a' }]);
+    });
+
+    it('finds the one that runs of those with the same text', async () => {
+      const { panel, cells } = setUpTwice();
+      cells[0].executionCount = 3;
+      cells[2].executionState = 'running';
+      const id = await send([panel], 'the server', run);
+      expect(kernel.answers).toEqual([{ id, done: true, cell: 'a2' }]);
+    });
+
+    it('finds it once the number of its run is there', async () => {
+      const { panel, cells } = setUpTwice();
+      const id = await send([panel], 'the server', run);
+      expect(kernel.answers).toEqual([]);
+      cells[2].executionCount = 3;
+      await jest.runAllTimersAsync();
+      expect(kernel.answers).toEqual([{ id, done: true, cell: 'a2' }]);
+    });
+
+    it('says nothing of a cell that it does not have', async () => {
+      const { panel } = setUp();
+      await send([panel], 'the server', { ...run, code: 'another' });
+      await jest.runAllTimersAsync();
+      expect(kernel.answers).toEqual([]);
+    });
   });
 
   describe('with a second page', () => {
