@@ -206,7 +206,7 @@ def test_of_several_pages_that_offer_one_is_told_to_do_it(session: Session) -> N
     page.answer(asked, offer="one page")
     page.answer(asked, offer="another page")
     page.until(lambda: len(page.asked) == 2)
-    assert page.asked[1] == {"id": asked["id"], "granted": "one page"}
+    assert page.asked[1] == {"comm": asked["comm"], "id": asked["id"], "granted": "one page"}
     page.answer(asked, done=True)
     page.until(lambda: "only when you ask" in page.shown[-1]["text/plain"])
     page.answer(asked, offer="a third page")
