@@ -4,6 +4,7 @@
     demo     open JupyterLab on a demo notebook; options after -- are jupyter lab's
     test     run every check
     lint     run only the linters and type checkers
+    versions try the extension in every supported JupyterLab and Notebook, or in those named: 4.5, 4.4.0
     format   rewrite all files in the project's style
     setup    only install everything and build the frontend
     release  say what is missing for a release of the version in package.json
@@ -56,6 +57,9 @@ Steps = dict[str, Callable[[], None]]
 # Where the step of this thread writes; None: where this process does.
 output: contextvars.ContextVar[TextIO | None] = contextvars.ContextVar("output", default=None)
 
+# Each with the Notebook that belongs to it, pre-releases included; the first is the oldest that is supported.
+VERSIONS = ("4.4.0", "4.4", "4.5", "4.6", "4.7")
+
 IN_WHEEL = (
     "santajupyter/_version.py",
     "santajupyter/models/santa-mini/*.safetensors",
@@ -86,9 +90,12 @@ def main(arguments: list[str]) -> int:
         sys.exit("dev.py needs Python 3.10 or newer; this is " + platform.python_version())
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("command", choices=("demo", "test", "lint", "format", "setup", "release"))
+    parser.add_argument("command", choices=("demo", "test", "lint", "versions", "format", "setup", "release"))
+    parser.add_argument("version", nargs="*", help="versions: of JupyterLab")
     parser.add_argument("--skip-browser", action="store_true", help="test: leave the browser tests out")
     options = parser.parse_args(arguments[:cut])
+    if options.version and options.command != "versions":
+        parser.error(f"{options.command} takes no version")
     if options.command == "test":
         # The longest first. The wheel before them: to build it rewrites a file that they read.
         browser: Steps = {} if options.skip_browser else {"browser tests": browser_tests}
@@ -100,6 +107,8 @@ def main(arguments: list[str]) -> int:
         "format": {"set up": install} | steps_of(FORMAT),
         "setup": {"set up": set_up},
         "release": {"release": check_release},
+        "versions": {"set up": set_up, "wheel": check_wheel}
+        | {f"JupyterLab {v}": functools.partial(try_version, v) for v in options.version or VERSIONS},
     }
     return run_steps(commands[options.command])
 
@@ -211,10 +220,20 @@ def check_release() -> None:
         raise DevError(f"CHANGELOG.md: add the section `## {package['version']} (YEAR-MONTH-DAY)`")
 
 
-def browser_tests() -> None:
+def try_version(version: str) -> None:
+    """The smoke tests with that JupyterLab, in Chromium and, where one is installed, in Firefox."""
+    folder = ROOT / "build" / "versions" / version
+    (wheel,) = (ROOT / "build" / "wheel").glob("*.whl")
+    call("python", "versions/make_environment.py", version, str(wheel), str(folder), cwd=UI_TESTS)
+    firefox = os.environ.get("FIREFOX") or shutil.which("firefox-esr") or shutil.which("firefox") or ""
+    python = folder / SCRIPTS.name / "python"
+    browser_tests("--config=versions", SANTA_TEST_PYTHON=str(python), FIREFOX=firefox)
+
+
+def browser_tests(*options: str, **variables: str) -> None:
     inputs = [UI_TESTS / "package.json", UI_TESTS / "yarn.lock"]
     once(UI_TESTS / "node_modules" / ".installed", inputs, lambda: call("jlpm", "install", cwd=UI_TESTS))
-    call("jlpm", "playwright", "test", cwd=UI_TESTS, CHROMIUM=chromium())
+    call("jlpm", "playwright", "test", *options, cwd=UI_TESTS, CHROMIUM=chromium(), **variables)
 
 
 def set_up() -> None:

@@ -6,6 +6,7 @@ const URL = `http://localhost:${PORT}`;
 
 module.exports = {
   ...baseConfig,
+  testDir: 'tests',
   reporter: 'list',
   workers: 1,
   retries: 0,
