@@ -233,7 +233,7 @@ class _Engine:
         kind = next(kind for kind in kinds if self._jobs[kind])
         self._turn = self._turn if kind == "idle" else kind
         job = self._jobs[kind][0]
-        over = wire.Cancelled(job.request.id) if job.cancelled else self._step(job)
+        over = self._step(job)
         self.steps += 1
         if over is None:
             return
@@ -245,6 +245,11 @@ class _Engine:
 
     def _step(self, job: _Job) -> wire.FromWorker | None:
         """What ends the job, or None."""
+        if job.cancelled:
+            # Here, and not when Python's garbage collector comes to it, in the midst of another's work: it
+            # gives its entry in the prompt cache back.
+            job.work.close()
+            return wire.Cancelled(job.request.id)
         if not job.started:
             job.started = True
             self._out.send(wire.Started(job.request.id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import shutil
@@ -12,12 +13,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from santajupyter.engine import process as process_module
 from santajupyter.engine import wire
+from santajupyter.engine import worker as worker_module
 from santajupyter.engine.process import Call, EngineProcess, EngineUnavailable, RequestFailed
 from santajupyter.prompt.document import Document
 from santajupyter.protocol import Sampling
@@ -286,6 +289,24 @@ def test_what_is_said_of_a_checkpoint_is_printable(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.stdout == b""
     assert b"\x1b" not in done.stderr and done.stderr.decode().startswith("a\ufffd[2J\n\nb\ufffd\n")
+
+
+def test_what_is_cancelled_gives_back_what_it_used_at_once(tiny: Path) -> None:
+    """The garbage collector did it, in the midst of the next request, which failed then."""
+    out = SimpleNamespace(send=lambda event: None)
+    engine = worker_module._Engine(wire.Load("tiny", str(tiny), device="cpu", cache_bytes=2**20), out)  # type: ignore[arg-type]
+    gc.disable()
+    try:
+        engine.take(wire.Complete(1, HERE, Sampling(max_new_tokens=50)))
+        while not (entries := engine._completer.prompts._entries):
+            engine.step()
+        assert [entry.in_use for entry in entries] == [True]
+        engine.take(wire.Cancel(1))
+        engine.step()
+        assert not engine.busy
+        assert not any(entry.in_use for entry in engine._completer.prompts._entries)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell of POSIX")
