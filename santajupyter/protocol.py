@@ -30,6 +30,7 @@ MAX_OUTPUT = 400
 MAX_VARIABLES = 200
 MAX_LISTED = 2000
 MAX_LISTED_NAME = 200
+MAX_NAMES = 10_000
 MAX_DIMENSIONS = 32
 
 Name = Annotated[str, Meta(max_length=MAX_NAME)]
@@ -89,7 +90,7 @@ class Variable(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True)
 class Cell:
-    """One notebook cell. ``source`` may be empty; ``execution_count`` is null for one never run.
+    """One notebook cell. ``source`` may be empty; ``execution_count`` is null for one that didn't run so.
 
     Of the ``outputs`` the last ones count.
     """
@@ -147,6 +148,7 @@ class Sampling:
 class CompletionRequest(Decoding):
     """A cursor in a notebook: ``offset`` Unicode code points into ``cells[active]``.
 
+    ``names`` exist though neither ``cells`` nor ``variables`` say so; "*" among them: there may be others.
     The body of POST complete, docstring, warm and explain.
     """
 
@@ -157,6 +159,7 @@ class CompletionRequest(Decoding):
     path: Name = ""
     variables: tuple[Variable, ...] = ()
     classes: Mapping[str, tuple[ListedName, ...]] = field(default_factory=dict)
+    names: tuple[ListedName, ...] = ()
     trigger: Literal["invoke", "automatic"] = "automatic"
     mode: Literal["line", "block", "auto"] = "auto"
     max_new_tokens: NewTokens = 64
@@ -514,6 +517,7 @@ def completion_request(body: object) -> CompletionRequest:
         request,
         language=request.language or "python",
         variables=request.variables[:MAX_VARIABLES],
+        names=request.names if len(request.names) <= MAX_NAMES else ("*",),
         classes={name: members for name, members in classes if len(members) <= MAX_LISTED},
     )
 

@@ -96,7 +96,7 @@ def near(known: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
     variables = [variable for variable in known["variables"] if variable["name"] in names]
     types = {f"{variable.get('module')}.{variable['type']}" for variable in variables}
     classes = {name: inside for name, inside in known["classes"].items() if name in types}
-    return {"variables": variables, "classes": classes}
+    return {"variables": variables, "classes": classes, "names": known.get("names", [])}
 
 
 def _nearby(body: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ class Score:
     shown: bool
     right_prefix: bool
     first_word: bool
+    broken: bool
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ MEASURES: dict[str, Callable[[Score], tuple[float, float]]] = {
     "shown": lambda score: (score.shown, 1),
     "right prefix": lambda score: (score.right_prefix, score.shown),
     "first word": lambda score: (score.first_word, score.shown),
+    "broken": lambda score: (score.broken, score.shown),
 }
 
 
-def score(suggested: str, hidden: str) -> Score:
+def score(suggested: str, hidden: str, broken: bool = False) -> Score:
     """``suggested`` goes in at the cursor where ``hidden`` stood; blanks at their ends don't count.
 
     Keystrokes saved (Trnka and McCoy, ACL 2008: keys without prediction less keys with it, over keys
@@ -69,6 +71,7 @@ def score(suggested: str, hidden: str) -> Score:
         shown=shown,
         right_prefix=right,
         first_word=shown and _first_word(suggested) == _first_word(hidden),
+        broken=shown and broken,
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..prompt import postprocess
+from ..prompt.check import Check
 from ..protocol import Cell, CompletionRequest
 from ..server.service import CompletionService
 from ..server.settings import Settings
@@ -40,7 +41,10 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Result:
-    """What one configuration suggested at one place, all of it after so many ``milliseconds``."""
+    """What one configuration suggested at one place, all of it after so many ``milliseconds``.
+
+    ``broken``: it doesn't parse there, or names what doesn't exist.
+    """
 
     place: Place
     configuration: str
@@ -48,6 +52,7 @@ class Result:
     milliseconds: float
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    broken: bool = False
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Result:
@@ -88,6 +93,7 @@ CONFIGURATIONS = (
     Configuration("no-variables", no_variables),
     Configuration("no-rules", rules=False),
     Configuration("no-kernel-names", settings={"kernel_names": False}),
+    Configuration("no-check", settings={"check": False}),
     Configuration("no-cache-model", settings={"cache_model": False}),
     Configuration("cache-model", settings={"cache_model": True}),
 )
@@ -139,18 +145,29 @@ async def replay(
                 for configuration in group:
                     changed = configuration.change(request)
                     same = (r for old, rules, r in asked if (old, rules) == (changed, configuration.rules))
-                    result = next(same, None) or await _ask(service, place, changed, configuration.rules)
+                    result = next(same, None) or await _ask(
+                        service, place, changed, request, configuration.rules
+                    )
                     asked.append((changed, configuration.rules, result))
                     yield replace(result, configuration=configuration.name)
 
 
-async def _ask(service: CompletionService, place: Place, request: CompletionRequest, rules: bool) -> Result:
+async def _ask(
+    service: CompletionService,
+    place: Place,
+    request: CompletionRequest,
+    whole: CompletionRequest,
+    rules: bool,
+) -> Result:
+    """As a page asks, which shows the text as it comes. ``whole``: the request with all that is known."""
     with nullcontext() if rules else _no_rules():
         begun = time.perf_counter()
         completion = await service.complete(request, _ignore)
         milliseconds = 1000 * (time.perf_counter() - begun)
     item, usage = completion.items[0], completion.usage
-    return Result(place, "", item.text, round(milliseconds, 1), usage.prompt_tokens, usage.cached_tokens)
+    broken = Check(whole).sound(item.text, False)[1] is not None
+    tokens = usage.prompt_tokens, usage.cached_tokens
+    return Result(place, "", item.text, round(milliseconds, 1), *tokens, broken)
 
 
 @contextmanager

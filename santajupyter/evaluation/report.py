@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-from .metrics import MEASURES, Estimate, difference, estimate, score
+from .metrics import MEASURES, Estimate, Score, difference, estimate, score
 from .places import KINDS, MEMBER
 from .replay import Result
 
@@ -42,16 +42,20 @@ def tables(results: Iterable[Result]) -> str:
 
 
 def _values(results: Sequence[Result], measures: Iterable[str]) -> list[str]:
-    scores = [score(result.text, result.place.hidden) for result in results]
+    scores = [*map(_score, results)]
     groups = [result.place.notebook for result in results]
     return [_percent(estimate(measure, scores, groups)) for measure in measures]
+
+
+def _score(result: Result) -> Score:
+    return score(result.text, result.place.hidden, result.broken)
 
 
 def _differences(results: Sequence[Result], others: Sequence[Result]) -> list[str]:
     """At the places that both have."""
     there = {other.place: other for other in others}
     pairs = [(result, there[result.place]) for result in results if result.place in there]
-    mine, theirs = ([score(pair[side].text, pair[side].place.hidden) for pair in pairs] for side in (0, 1))
+    mine, theirs = ([_score(pair[side]) for pair in pairs] for side in (0, 1))
     groups = [result.place.notebook for result, _ in pairs]
     changed = sum(result.text.rstrip() != other.text.rstrip() for result, other in pairs)
     points = [_percent(difference(measure, mine, theirs, groups), "+.1f") for measure in COMPARED]

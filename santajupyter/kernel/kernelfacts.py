@@ -26,6 +26,7 @@ MAX_KEYS = 50
 MAX_MEMBERS = 2000
 MAX_OWN = 200
 MAX_NAME = 200
+MAX_NAMES = 5000
 # IPython puts these there.
 HIDDEN = ("In", "Out", "exit", "get_ipython", "open", "quit")
 # Their modules' __getattr__ only serves what __all__ names, or what is deprecated.
@@ -41,7 +42,9 @@ _module_dict = vars(types.ModuleType)["__dict__"].__get__
 
 
 def read(namespace: dict[str, Any], used_names: list[str]) -> str:
-    """JSON: ``variables``, those named in ``used_names`` first, then the newest; ``classes``: their names.
+    """JSON: ``variables``, those named in ``used_names`` first, then the newest; ``classes``: their names;
+
+    ``names``: of all that is there, "*" for more than can be told.
 
     ``used_names`` are also the columns that are listed however many a dataframe has. A list of names is all
     there are where ``complete`` names it.
@@ -69,7 +72,19 @@ def read(namespace: dict[str, Any], used_names: list[str]) -> str:
             else:
                 partial = True
     names = {place: names for place, (_, names, _) in classes.items()}
-    return json.dumps({"variables": facts, "classes": names, "partial": partial})
+    told = _names(namespace)
+    return json.dumps({"variables": facts, "classes": names, "names": told, "partial": partial})
+
+
+def _names(namespace: dict[str, Any]) -> list[str]:
+    names = [name for name in islice(namespace, MAX_NAMES + 1) if type(name) is str and name.isidentifier()]
+    told = [name for name in names if name not in HIDDEN and not _is_history(name)]
+    return ["*"] if len(namespace) > MAX_NAMES or max(map(len, told), default=0) > MAX_NAME else told
+
+
+def _is_history(name: str) -> bool:
+    """Whether it is one of IPython's for a cell's input or output, or the like."""
+    return name[:1] == "_" and (name.strip("_")[:1] in ("", "i") or name[1:].isdigit())
 
 
 def read_if_used(namespace: dict[str, Any], used_names: list[str]) -> str:

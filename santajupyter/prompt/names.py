@@ -44,7 +44,7 @@ REMEMBERED = 1_000_000
 Names = frozenset[str]
 
 
-class _Remembered:
+class Remembered:
     """A function of code that keeps its latest results, for at most REMEMBERED characters of code."""
 
     def __init__(self, function: Callable[[str], Names]) -> None:
@@ -70,7 +70,7 @@ class _Remembered:
         return found
 
 
-@_Remembered
+@Remembered
 def defined(code: str) -> Names:
     """The names that the code's outermost level defines, assigns or imports."""
     found = set(_DEFINITION.findall(code))
@@ -85,13 +85,13 @@ def bound(code: str) -> Names:
     return frozenset(_NAMES.findall(" ".join(found))) | defined(code)
 
 
-@_Remembered
+@Remembered
 def looped(code: str) -> Names:
     """The names that its loops and comprehensions give a meaning."""
     return frozenset(_NAMES.findall(" ".join(_LOOP.findall(code))))
 
 
-@_Remembered
+@Remembered
 def imported(code: str) -> Names:
     """Every name in a Python cell's imports, at any depth."""
     return frozenset(_NAMES.findall("\n".join(_IMPORTED.findall(code))))

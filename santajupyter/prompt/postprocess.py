@@ -165,10 +165,17 @@ def clean(text: str, place: Place, cut_off: bool = False) -> str:
 
     ``cut_off``: the model hadn't ended; of a block, only whole lines are worth accepting then.
     """
+    return cleaned(text, place, cut_off)[0]
+
+
+def cleaned(text: str, place: Place, cut_off: bool = False) -> tuple[str, str | None]:
+    """What :func:`clean` leaves, and where that is nothing a word for why; see :class:`..protocol.Item`."""
     text = _whole_lines(text, place) if cut_off else text
     for rule in RULES:
-        text = rule(text, place, True)
-    return text
+        before, text = text, rule(text, place, True)
+        if before.strip() and not text.strip():
+            return "", REASONS.get(rule, "nothing")
+    return (text, None) if text else ("", "nothing")
 
 
 def certain(text: str, place: Place) -> str:
@@ -520,3 +527,11 @@ RULES: tuple[Callable[[str, Place, bool], str], ...] = (
     _repeats_above,
     _only_space,
 )
+# Why a text of which a rule leaves nothing isn't shown.
+REASONS: dict[Callable[[str, Place, bool], str], str] = {
+    _closes_twice: "repeats-right",
+    _loops: "loops",
+    _repeats_above: "repeats-above",
+    _repeats_below: "repeats-below",
+    _repeats_right: "repeats-right",
+}

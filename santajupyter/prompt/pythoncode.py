@@ -30,6 +30,21 @@ def parsed(source: str) -> ast.Module:
         return ast.parse(source)
 
 
+def compiled(source: str) -> ast.Module:
+    """The tree of what IPython would run: ``await`` may stand anywhere. Raises one of UNPARSED."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(source)
+        compile(tree, "", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, True)
+        return tree
+
+
+def borders(source: str) -> list[int]:
+    """Where statements of the top level begin, a function's decorators with it."""
+    starts = [match.start() for match in _BORDER.finditer(source) if match["border"] is not None]
+    return [start for before, start in pairwise([-1, *starts]) if before < 0 or source[before] != "@"]
+
+
 def statements(source: str) -> list[tuple[int, int]]:
     """Where each statement of the top level begins and ends, a function's decorators with it.
 
@@ -37,6 +52,4 @@ def statements(source: str) -> list[tuple[int, int]]:
     """
     if len(source) <= AT_ONCE:
         return [(0, len(source))]
-    starts = [match.start() for match in _BORDER.finditer(source) if match["border"] is not None]
-    starts = [start for before, start in pairwise([-1, *starts]) if before < 0 or source[before] != "@"]
-    return [*pairwise([*starts, len(source)])]
+    return [*pairwise([*borders(source), len(source)])]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..engine import wire
 from ..engine.process import Call, EngineProcess, EngineUnavailable
 from ..prompt import postprocess
+from ..prompt.check import Check
 from ..prompt.choices import Choice
 from ..prompt.doccomments import Slot, addition, slot_around
 from ..prompt.document import Document
 from ..prompt.languages import language_of
-from ..protocol import Completion, CompletionRequest, Documentation, Sampling, TextRequest, Timings
+from ..protocol import Completion, CompletionRequest, Documentation, Item, Sampling, TextRequest, Timings
+from .candidate import BROKEN, Candidate
 from .engines import Engine, Engines
 from .prompts import Prompts
 from .settings import Settings
@@ -22,16 +24,25 @@ from .status import Statistics
 
 # (index of the candidate, what may be shown of it since)
 OnDelta = Callable[[int, str], Awaitable[None]]
+# In the place of a broken candidate so many others are looked at, drawn with this temperature.
+OTHERS = 3
+OTHERS_TEMPERATURE = 0.8
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the engine is asked. ``place`` None: no rules. ``primary_only``: see Engines.available."""
+    """What the engine is asked. ``place`` None: no rules. ``primary_only``: see Engines.available.
+
+    ``check``: what is held against what is there. ``begun``: the document's end, where that is an answer's
+    beginning.
+    """
 
     document: Document
     sampling: Sampling
     place: postprocess.Place | None = None
     choice: Choice | None = None
+    check: Check | None = None
+    begun: str = ""
     automatic: bool = False
     min_probability: float = 0.0
     primary_only: bool = False
@@ -54,23 +65,24 @@ class Completing:
         self._settings, self._engines, self._prompts = settings, engines, prompts
         self._statistics = statistics
 
-    async def complete(self, request: CompletionRequest, on_delta: OnDelta) -> Completion:
+    async def complete(self, request: CompletionRequest, on_delta: OnDelta | None) -> Completion:
         """Complete at the request's cursor; what was told to ``on_delta`` is a beginning of the result."""
-        document, place, choice = await self._prompts.make(request)
+        document, place, choice, check = await self._prompts.make(request)
         automatic = request.trigger == "automatic"
         asked = _Asked(
             document,
             replace(request.sampling, stop=(*place.stop, *request.sampling.stop), search=not place.block),
             place,
             choice,
-            automatic,
-            request.min_probability,
+            check,
+            automatic=automatic,
+            min_probability=request.min_probability,
             primary_only=request.mode == "block" and not automatic,
             prefetch=request.prefetch,
         )
         return await self._run(asked, on_delta)
 
-    async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
+    async def complete_text(self, request: TextRequest, on_delta: OnDelta | None) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it."""
         return await self._run(_Asked(Document(request.prompt, request.suffix), request.sampling), on_delta)
 
@@ -82,7 +94,7 @@ class Completing:
             slot = await self._prompts.run(slot_around, source, request.offset, language)
         except ValueError as error:
             return Documentation(message=str(error))
-        made = await self.complete(_documenting(request, slot), _ignore)
+        made = await self.complete(_documenting(request, slot), None)
         text = await self._prompts.run(addition, source, slot, made.text, language)
         message = "" if text else f"The model has no words for {slot.name}."
         return Documentation(slot.name, slot.at, text, message)
@@ -90,7 +102,7 @@ class Completing:
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items."""
         document = (await self._prompts.make(request)).document
-        return await self._run(_Asked(document, request.sampling, warm=True), _ignore)
+        return await self._run(_Asked(document, request.sampling, warm=True), None)
 
     async def explain(self, request: CompletionRequest) -> dict[str, Any]:
         """What the model would be given for the request, see docs/rest.md."""
@@ -103,31 +115,54 @@ class Completing:
         self._statistics.completed += 1
         return {"model": engine.status.model, "window": engine.status.window, **done.prompt}
 
-    async def _run(self, asked: _Asked, on_delta: OnDelta) -> Completion:
+    async def _run(self, asked: _Asked, on_delta: OnDelta | None) -> Completion:
+        answer = await self._answer(asked, on_delta)
+        items = await self._items(answer)
+        # To look at others would take too long for many, and their pieces wouldn't be those of the text.
+        may_ask = len(items) == 1 and not asked.sampling.logprobs and not asked.prefetch
+        if may_ask and items[0].reason == BROKEN:
+            items = (await self._other(asked, answer) or items[0],)
+        items = tuple(replace(item, reason=None) if item.text else item for item in items)
+        done, engine = answer.done, answer.engine
+        timings = Timings(answer.queue_ms, done.prefill_ms, done.decode_ms)
+        took = answer.queue_ms + timings.prefill_ms + timings.decode_ms
+        self._statistics.count(done.usage, took if items and not asked.prefetch else None)
+        return Completion(items, engine.status.model, done.usage, timings)
+
+    async def _answer(self, asked: _Asked, on_delta: OnDelta | None) -> _Answer:
         """By the engine that answers now. One that ends before it has looked at the request is replaced."""
         begun = time.perf_counter()
         while True:
             engine = await self._engines.available(asked.primary_only)
             limit = self._min_probability(engine, asked) if asked.automatic else 0.0
             call = asked.of(engine.process, limit)
+            candidates = [
+                Candidate(asked.place, asked.check, self._prompts.run, asked.begun)
+                for _ in range(asked.sampling.n)
+            ]
             try:
-                queue_ms, done = await _followed(call, asked, on_delta, begun)
+                queue_ms, done = await _followed(call, candidates, on_delta, begun)
             except EngineUnavailable as error:
                 if call.started or error.reason != "engine-died":
                     raise
             else:
-                return self._completion(engine, done, queue_ms, asked)
+                return _Answer(engine, limit, candidates, queue_ms, done)
 
-    def _completion(self, engine: Engine, done: wire.Done, queue_ms: float, asked: _Asked) -> Completion:
-        place = asked.place
-        usage, items = done.usage, done.items
-        timings = Timings(queue_ms, done.prefill_ms, done.decode_ms)
-        if place:
-            texts = [postprocess.clean(item.text, place, item.finish_reason == "length") for item in items]
-            items = tuple(item.cut(text) for item, text in zip(items, texts, strict=True))
-        waited = queue_ms + timings.prefill_ms + timings.decode_ms
-        self._statistics.count(usage, waited if items and not asked.prefetch else None)
-        return Completion(items, engine.status.model, usage, timings)
+    async def _items(self, answer: _Answer) -> tuple[Item, ...]:
+        pairs = zip(answer.candidates, answer.done.items, strict=True)
+        return tuple([await candidate.end(item, answer.limit) for candidate, item in pairs])
+
+    async def _other(self, asked: _Asked, answer: _Answer) -> Item | None:
+        """The likeliest of some others that begin as the broken candidate, as far as that is sound."""
+        begun = await answer.candidates[0].beginning()
+        document = replace(asked.document, prefix=asked.document.prefix + begun)
+        sampling = replace(
+            asked.sampling, n=OTHERS, temperature=OTHERS_TEMPERATURE, top_p=1.0, seed=0, search=False
+        )
+        others = replace(asked, document=document, sampling=sampling, choice=None, begun=begun)
+        items = await self._items(await self._answer(others, None))
+        sound = [i for i in items if i.reason is None and i.text[len(begun) :].strip()]
+        return max(sound, key=lambda item: item.logprob, default=None)
 
     def _min_probability(self, engine: Engine, asked: _Asked) -> float:
         """How likely all of an automatic completion has to be; a request may ask for more, not for less."""
@@ -136,25 +171,34 @@ class Completing:
         return max(least, asked.min_probability)
 
 
-async def _followed(call: Call, asked: _Asked, on_delta: OnDelta, begun: float) -> tuple[float, wire.Done]:
+@dataclass(frozen=True)
+class _Answer:
+    """What the ``engine`` made, with this ``limit`` of probability; what was shown the candidates know."""
+
+    engine: Engine
+    limit: float
+    candidates: Sequence[Candidate]
+    queue_ms: float
+    done: wire.Done
+
+
+async def _followed(
+    call: Call, candidates: Sequence[Candidate], on_delta: OnDelta | None, begun: float
+) -> tuple[float, wire.Done]:
     """How many milliseconds after ``begun``, by time.perf_counter, the call had its turn; and its end."""
     queue_ms = 0.0
-    shown = [postprocess.Stream(asked.place) for _ in range(asked.sampling.n)]
     async with call:
         async for event in call:
             if isinstance(event, wire.Started):
                 queue_ms = 1000 * (time.perf_counter() - begun)
             elif isinstance(event, wire.Delta):
-                if new := shown[event.index].add(event.text):
+                candidate = candidates[event.index]
+                if candidate.add(event.text) and on_delta and (new := await candidate.show()):
                     await on_delta(event.index, new)
-                if all(candidate.finished for candidate in shown):
+                if all(candidate.finished for candidate in candidates):
                     call.finish()
     assert isinstance(event, wire.Done)
     return queue_ms, event
-
-
-async def _ignore(index: int, text: str) -> None:
-    return None
 
 
 def _documenting(request: CompletionRequest, slot: Slot) -> CompletionRequest:

@@ -90,6 +90,11 @@ class SantaApp(ExtensionApp):
         help="Keep completions to the columns, attributes and parameters that the kernel knows, where it "
         "knows all of them, and to the files beside the notebook where code reads one.",
     ).tag(config=True)
+    check = Bool(
+        Settings.check,
+        help="Show no Python that doesn't parse at its place, or names what neither the notebook nor the "
+        "kernel has; another candidate is looked for instead.",
+    ).tag(config=True)
     allowed_models = List(
         Unicode(),
         help="The models that a request to 'load' may switch to; empty: 'model' and 'fallback_model', and "

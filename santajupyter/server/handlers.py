@@ -215,10 +215,9 @@ class CompleteHandler(PostHandler):
         request = await self.checked(completion_request)
 
         async def on_delta(index: int, text: str) -> None:
-            if request.stream:
-                await self.send_event(asdict(Delta(index, text)))
+            await self.send_event(asdict(Delta(index, text)))
 
-        answer = (await self.service.complete(request, on_delta)).to_json()
+        answer = (await self.service.complete(request, on_delta if request.stream else None)).to_json()
         if not request.stream:
             return answer
         await self.send_event(answer)
@@ -278,11 +277,10 @@ class TextCompletionHandler(PostHandler):
         head = f"cmpl-{uuid.uuid4().hex}", int(time.time())
 
         async def on_delta(index: int, text: str) -> None:
-            if request.stream:
-                part = TextCompletion(*head, request.model, [TextChoice(index, text)])
-                await self.send_event(asdict(part))
+            part = TextCompletion(*head, request.model, [TextChoice(index, text)])
+            await self.send_event(asdict(part))
 
-        made = await self.service.complete_text(request, on_delta)
+        made = await self.service.complete_text(request, on_delta if request.stream else None)
         choices = [
             TextChoice(index, item.text, item.finish_reason, _logprobs(item))
             for index, item in enumerate(made.items)

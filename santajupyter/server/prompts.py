@@ -16,6 +16,7 @@ from threading import Thread
 from typing import NamedTuple, TypeVar
 
 from ..prompt import modules, postprocess
+from ..prompt.check import Check
 from ..prompt.choices import Choice, choice
 from ..prompt.cursor import Excerpt, excerpt
 from ..prompt.document import Document, document
@@ -33,11 +34,12 @@ T = TypeVar("T")
 
 
 class Prompt(NamedTuple):
-    """``choice``: all that can come next, or None."""
+    """``choice``: all that can come next, or None. ``check``: what may be shown, or None."""
 
     document: Document
     place: postprocess.Place
     choice: Choice | None
+    check: Check | None
 
 
 class Project(NamedTuple):
@@ -65,13 +67,14 @@ class _Reading:
 class Prompts:
     """Makes the prompts of requests, in the order in which they come. Use from one event loop."""
 
-    def __init__(self, root: Path | None, kernel_names: bool) -> None:
+    def __init__(self, root: Path | None, kernel_names: bool, check: bool = True) -> None:
         """``root``: the folder that the notebooks' paths begin in; None: they are no files here.
 
-        ``kernel_names``: whether the names that the kernel knows are what may come.
+        ``kernel_names``: whether the names that the kernel knows are what may come. ``check``: whether what
+        is broken isn't shown.
         """
         self._root = root
-        self._kernel_names = kernel_names
+        self._kernel_names, self._check = kernel_names, check
         self._maker = ThreadPoolExecutor(1, "santajupyter-prompts")
         self._readings: list[_Reading] = []
 
@@ -134,7 +137,8 @@ class Prompts:
         names = None
         if self._kernel_names and request.language == "python":
             names = choice(request.variables, request.classes, where, project.files)
-        return Prompt(text, postprocess.place(text, request.mode, request.trigger), names)
+        check = Check(request) if self._check else None
+        return Prompt(text, postprocess.place(text, request.mode, request.trigger), names, check)
 
 
 def _document(request: CompletionRequest, where: Excerpt, project: Project) -> Document:

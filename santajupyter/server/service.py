@@ -51,7 +51,7 @@ class CompletionService:
     def __init__(self, settings: Settings, log: logging.Logger, root: Path | None = None) -> None:
         """``root``: the folder that the notebooks' paths begin in; None: they are no files here."""
         self._settings = settings
-        self._prompts = Prompts(root, settings.kernel_names)
+        self._prompts = Prompts(root, settings.kernel_names, settings.check)
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._superseded: set[asyncio.Task[Any]] = set()
         self._statistics = Statistics()
@@ -90,11 +90,11 @@ class CompletionService:
         """
         return await self._prompts.run(function, *args)
 
-    async def complete(self, request: CompletionRequest, on_delta: OnDelta) -> Completion:
+    async def complete(self, request: CompletionRequest, on_delta: OnDelta | None) -> Completion:
         """Complete at the request's cursor; ``on_delta(index, text)`` for what may be shown already.
 
-        What was streamed is a beginning of the result's text. A ``prefetch`` costs others nothing: it is
-        refused unless it is the only work, and what its client asks next ends it.
+        None: nobody looks on. What was streamed is a beginning of the result's text. A ``prefetch`` costs
+        others nothing: it is refused unless it is the only work, and what its client asks next ends it.
         Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
         """
         ahead = _Ahead(request.client)
@@ -105,7 +105,7 @@ class CompletionService:
         key = ahead if request.prefetch else request.client
         return await self._admit(key, self._work.complete(request, on_delta))
 
-    async def complete_text(self, request: TextRequest, on_delta: OnDelta) -> Completion:
+    async def complete_text(self, request: TextRequest, on_delta: OnDelta | None) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
         return await self._admit("", self._work.complete_text(request, on_delta))
 

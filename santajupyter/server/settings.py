@@ -23,6 +23,7 @@ class Settings:
     prompt_lookup: int = 4
     cache_model: bool | None = None
     kernel_names: bool = True
+    check: bool = True
     allowed_models: tuple[str, ...] = ()
     fallback_model: str = BUILT_IN
     idle_unload: float = 0.0

@@ -21,7 +21,7 @@ export function cellsAround(
   { length, active, get }: ICells,
   { text, offset }: CompletionHandler.IRequest,
   withText: boolean
-): Pick<INotebookContext, 'cells' | 'active' | 'offset'> {
+): Pick<INotebookContext, 'cells' | 'active' | 'offset' | 'names'> {
   const cursor = Text.charIndexToJsIndex(offset, text);
   const clip = clipped({
     length,
@@ -45,7 +45,8 @@ export function cellsAround(
   return {
     cells: [...above, current, ...below],
     active: above.length,
-    offset: Text.jsIndexToCharIndex(clip.left.length, source)
+    offset: Text.jsIndexToCharIndex(clip.left.length, source),
+    ...(clip.names.length > 0 && { names: clip.names })
   };
 }
 
@@ -68,7 +69,8 @@ function told(
     type,
     source,
     id: model.id,
-    execution_count: code?.executionCount ?? null,
+    // What was edited since it ran hasn't run.
+    execution_count: code?.isDirty ? null : (code?.executionCount ?? null),
     ...(outputs.length > 0 && { outputs })
   };
 }

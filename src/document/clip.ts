@@ -2,6 +2,10 @@
 export const MAX_CELL = 16_000;
 export const MAX_LINE = 1_000;
 const LINE_END = 100;
+/** Cells that are looked at for the names that they define, though they aren't sent. */
+const MAX_LEFT_OUT = 500;
+/** Stands for names that nobody can tell. */
+const ANY = ['*'];
 /** Characters sent left and right of the cursor at most, over all cells. */
 export const MAX_BEFORE = 40_000;
 export const MAX_AFTER = 8_000;
@@ -60,12 +64,13 @@ export interface IPiece {
   text: string;
 }
 
-/** What is sent: of the cells `above` and `below` the cursor's, and of its own. */
+/** What is sent: of the cells `above` and `below` the cursor's, and of its own; `names`: what the rest defines. */
 export interface IClipped {
   above: IPiece[];
   below: IPiece[];
   left: string;
   right: string;
+  names: string[];
 }
 
 /**
@@ -76,12 +81,26 @@ export interface IClipped {
 export function clipped(document: IDocument): IClipped {
   const left = ending(document.left, MAX_CELL);
   const right = beginning(document.right, MAX_AFTER);
-  return {
-    above: keepAbove(document, left, right),
-    below: keepBelow(document, MAX_AFTER - right.length),
-    left,
-    right
-  };
+  const above = keepAbove(document, left, right);
+  const below = keepBelow(document, MAX_AFTER - right.length);
+  const isWhole = left === document.left && right === document.right;
+  const names = isWhole ? namesElsewhere(document, [...above, ...below]) : ANY;
+  return { above, below, left, right, names };
+}
+
+/** What the cells define that aren't sent, or not in full. */
+function namesElsewhere(document: IDocument, sent: IPiece[]): string[] {
+  if (sent.length < document.length - 1 - MAX_LEFT_OUT) {
+    return ANY;
+  }
+  const numbers = new Set(sent.map(piece => piece.number));
+  const notes = [...Array(document.length).keys()]
+    .filter(number => number !== document.active)
+    .map(number => ({ number, note: noteOf(document.get(number)) }))
+    .filter(({ note }) => note.isCode);
+  const isCut = notes.some(({ note }) => note.source.length > MAX_CELL);
+  const others = notes.filter(({ number }) => !numbers.has(number));
+  return isCut ? ANY : [...new Set(others.flatMap(({ note }) => note.binds))];
 }
 
 /** `text` without the half of a character that it may end with. */

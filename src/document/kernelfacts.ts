@@ -21,7 +21,12 @@ const TIMEOUT = 2000;
 const ABOVE = 5;
 const BELOW = 1;
 const MAX_USED_NAMES = 500;
-const NOTHING: IReading = { variables: [], classes: {}, partial: false };
+const NOTHING: IReading = {
+  variables: [],
+  classes: {},
+  names: [],
+  partial: false
+};
 
 /** What was read; `partial`: there are more names than that. */
 interface IReading extends IKernelFacts {
@@ -34,17 +39,18 @@ export class KernelFacts {
 
   /** What is known of the names around the cursor; never waits. */
   about(widget: Widget, context: INotebookContext): Partial<IKernelFacts> {
-    const { variables, classes } = this._watch(widget)?.known ?? NOTHING;
+    const { variables, classes, names } = this._watch(widget)?.known ?? NOTHING;
     const words = new Set(namesIn(nearby(context)));
     const near = variables.filter(variable => words.has(variable.name));
-    if (near.length === 0) {
+    if (near.length === 0 && names.length === 0) {
       return {};
     }
     const types = near.map(({ module, type }) => `${module}.${type}`);
     const named = types.filter(type => type in classes);
     return {
       variables: near,
-      classes: Object.fromEntries(named.map(type => [type, classes[type]]))
+      classes: Object.fromEntries(named.map(type => [type, classes[type]])),
+      names: [...(context.names ?? []), ...names]
     };
   }
 

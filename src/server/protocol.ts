@@ -16,6 +16,8 @@ export interface INotebookContext {
   offset: number;
   language: string;
   path: string;
+  /** What the cells that were left out define; "*": anything. */
+  names?: string[];
 }
 
 /** What a cell's last run left; the server takes no more than these lengths. */
@@ -30,10 +32,11 @@ export interface IVariable {
   [detail: string]: unknown;
 }
 
-/** What a request tells of the kernel's namespace; `classes` lists the names of the variables' types. */
+/** What a request tells of the kernel's namespace; `classes` lists the names of the variables' types, `names` all that is there. */
 export interface IKernelFacts {
   variables: IVariable[];
   classes: Record<string, string[]>;
+  names: string[];
 }
 
 /** The body of POST `complete`. */

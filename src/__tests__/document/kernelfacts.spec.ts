@@ -28,7 +28,8 @@ const FACTS: IKernelFacts & { partial?: boolean } = {
     { name: 'größe', type: 'int', module: 'builtins' },
     { name: 'far', type: 'int', module: 'builtins' }
   ],
-  classes: { 'pandas.DataFrame': ["it's", 'a\\b'], 'x.Other': [] }
+  classes: { 'pandas.DataFrame': ["it's", 'a\\b'], 'x.Other': [] },
+  names: ['df', 'größe', 'far']
 };
 
 /** As Python's `repr` spells a text: with single quotes, what ends them and backslashes escaped. */
@@ -134,9 +135,14 @@ describe('KernelFacts', () => {
     await answer();
     expect(about()).toEqual({
       variables: FACTS.variables.slice(0, 2),
-      classes: { 'pandas.DataFrame': ["it's", 'a\\b'] }
+      classes: { 'pandas.DataFrame': ["it's", 'a\\b'] },
+      names: FACTS.names
     });
-    expect(about('nothing')).toEqual({});
+    expect(about('nothing')).toEqual({
+      variables: [],
+      classes: {},
+      names: FACTS.names
+    });
     expect(asked.length).toBe(1);
   });
 
@@ -153,7 +159,7 @@ describe('KernelFacts', () => {
     await rest();
     expect(asked.length).toBe(2);
     expect(about()).toHaveProperty('variables');
-    await answer({ variables: [], classes: {} });
+    await answer({ variables: [], classes: {}, names: [] });
     expect(about()).toEqual({});
   });
 

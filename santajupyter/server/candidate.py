@@ -1,0 +1,79 @@
+"""One candidate of an answer: what may be shown of it while it comes, and what is left of it in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from ..prompt import postprocess
+from ..prompt.check import Check
+from ..protocol import Item
+
+# The reason of an item that doesn't parse, or names what doesn't exist.
+BROKEN = "broken"
+
+
+class Candidate:
+    """``place`` None: all of it is shown as it is. ``check`` None: broken or not.
+
+    ``begun``: the beginning that was given. ``run``: calls a pure function beside the event loop.
+    """
+
+    def __init__(
+        self,
+        place: postprocess.Place | None,
+        check: Check | None,
+        run: Callable[..., Awaitable[Any]],
+        begun: str = "",
+    ) -> None:
+        self._place, self._check, self._run = place, check, run
+        self._stream = postprocess.Stream(place)
+        self._certain = self._stream.add(begun)
+        self.begun = self.shown = begun
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing that follows could be shown."""
+        return self._stream.finished
+
+    def add(self, delta: str) -> bool:
+        """The next piece of its text; whether more of it is certain by that."""
+        new = self._stream.add(delta)
+        self._certain += new
+        return bool(new)
+
+    async def show(self) -> str:
+        """What may be shown since the last time."""
+        before, text = self.shown, self._certain
+        if self._check:
+            text = await self._run(self._check.sure, text, len(before))
+        self.shown = max(before, text, key=len)
+        return self.shown[len(before) :]
+
+    async def end(self, item: Item, limit: float) -> Item:
+        """What is left of it, no less than is shown, and why that is nothing.
+
+        ``limit``: of probability; with one it may end anywhere.
+        """
+        place = self._place
+        if place is None:
+            return item
+        is_cut_off = item.finish_reason == "length"
+        text = self.begun + item.text
+        self._certain, reason = postprocess.cleaned(text, place, is_cut_off)
+        sound, problem = self._certain, None
+        if self._check:
+            is_whole = not (is_cut_off or limit or place.right.strip())
+            sound, problem = await self._run(self._check.sound, sound, is_whole)
+        if problem and not sound:
+            reason = BROKEN
+        elif not item.text:
+            reason = "unlikely" if limit else "nothing"
+        item = item.cut(max(sound, self.shown, key=len))
+        return replace(item, reason=reason if reason == BROKEN or not item.text else None)
+
+    async def beginning(self) -> str:
+        """As much as is sound of one that has ended and is broken, and no less than is shown."""
+        sure: str = await self._run(self._check.sure, self._certain, len(self.shown)) if self._check else ""
+        return sure

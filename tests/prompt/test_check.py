@@ -1,0 +1,273 @@
+"""Goldens of what is broken: ``║`` is the cursor, and what goes in there stands beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from santajupyter.prompt.check import Check, Problem
+from santajupyter.protocol import completion_request
+
+SHIPS = {
+    "name": "ships",
+    "type": "DataFrame",
+    "module": "pandas",
+    "columns": [["port", "str"], ["depth", "float64"]],
+    "complete": ["members", "columns"],
+}
+OPTIONS = {"name": "options", "type": "dict", "module": "builtins", "keys": ["a", "b"], "complete": ["keys"]}
+LOAD = {
+    "name": "load",
+    "type": "function",
+    "module": "__main__",
+    "signature": "(path, *, sep=…)",
+    "complete": ["signature"],
+}
+KERNEL = {
+    "variables": [SHIPS, OPTIONS, LOAD],
+    "classes": {"pandas.DataFrame": ["columns", "eval", "groupby", "head", "insert", "rename", "plot"]},
+}
+
+
+def check(source: str, *cells: str, **changes: Any) -> Check:
+    """Of a cell with the cursor, below the other cells, which have run."""
+    ran = [{"source": cell, "execution_count": n} for n, cell in enumerate(cells, 1)]
+    body = {
+        "cells": [*ran, {"source": source.replace("║", "")}],
+        "active": len(cells),
+        "offset": source.index("║"),
+    }
+    return Check(completion_request({**body, **changes}))
+
+
+def sound(source: str, text: str, *cells: str, ended: bool = True, **changes: Any) -> str:
+    return check(source, *cells, **changes).sound(text, ended)[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("x = sum(║)", "[1, 2]"),
+        ("x = sum(║", "[1, 2])"),
+        ("x = sum(║", "[1,"),
+        ("for i in ║", "range(3):"),
+        ("for i in ║", "range(3):\n    print(i)"),
+        ("for i in ║\n    print(i)", "range(3):"),
+        ("if 1:\n    pass\nel║", "se:\n    y = 1"),
+        ("if 1:\n    ║\nelse:\n    pass", "x = 2"),
+        ("try:\n    x = 1\n    ║", "y = x"),
+        ("try:\n    x = 1\n    y = ║\nexcept KeyError as error:\n    pass", "x"),
+        ("print(f'{║}')", "abs(3)"),
+        ("print(f'{║", "abs(3)}')"),
+        ("x = {\n    'a': 1,\n    ║\n}\ny = 3", "'b': 2,"),
+        ("def f(x):\n    '''║\n    '''\n    return x", "What (it) does."),
+        ("# ║", "anything (at all"),
+        ("║\nclass A: pass", "@staticmethod"),
+        ("║", "await print(1)"),
+        ("║", "%matplotlib inline"),
+        ("║", "!ls\nx = 1"),
+        ("║", "files = !ls\nfiles"),
+        ("%%time\nx = 1\n║", "x + 1"),
+    ],
+)
+def test_what_parses_is_sound(source: str, text: str) -> None:
+    assert sound(source, text) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("x = sum(║)", "1 2"),
+        ("x = ║", "1 +"),
+        ("for i in ║\n    print(i)", "range(3 4):"),
+        ("x = {\n    'a': 1,\n    ║\n}\ny = 3", "'b' 2,"),
+        ("║len([])", "print(1)"),
+        ("x = 1\n║", "return x"),
+        ("x = 1\n║", "break"),
+        ("x = 1\n║", "    y = 2"),
+        ("for i in ║", "3):"),
+    ],
+)
+def test_what_does_not_parse_is_broken(source: str, text: str) -> None:
+    assert sound(source, text) == ""
+
+
+def test_a_line_that_may_go_on_is_sound_as_a_beginning() -> None:
+    assert sound("x = ║", "1 +", ended=False) == "1 +"
+    assert sound("for i in ║", "range(", ended=False) == "range("
+    assert sound("x = ║", "1 + )", ended=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("x = (1 + \ny = ║", "1 2"),
+        ("def f(:\n    ║", "1 2"),
+        ("%time x = ║", "1 2"),
+        ("%%bash\n║", "ls ("),
+        ("%%sql result <<\n║", "SELECT * FROM ships"),
+    ],
+)
+def test_what_did_not_parse_before_is_not_judged(source: str, text: str) -> None:
+    assert sound(source, text) == text
+
+
+def test_other_languages_are_not_judged() -> None:
+    assert sound("x <- ║", "c(1, 2", language="r") == "c(1, 2"
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "cells"),
+    [
+        ("y = ║", "x", ["x = 1"]),
+        ("y = ║", "x", ["for x in [1]: pass"]),
+        ("y = ║", "x", ["if (x := 1): pass"]),
+        ("y = ║", "x", ["with open('a') as x: pass"]),
+        ("y = ║", "x", ["def f():\n    global x\n    x = 1"]),
+        ("y = ║", "x", ["x = 1\nthis is not Python"]),
+        ("y = ║", "spark.sql()", ["spark.table('a')"]),
+        ("y = ║", "anything", ["from numpy import *"]),
+        ("y = ║", "anything", ["%run other.py"]),
+        ("y = ║", "anything", ["exec(open('a.py').read())"]),
+        ("y = ║", "result", ["%%sql result <<\nSELECT 1"]),
+        ("y = ║", "_ + _3 if __name__ else display", []),
+        ("y = ║", "[i for i in range(3) if i]", []),
+        ("y = ║", "sorted([], key=lambda each: -each)", []),
+        ("║\nx = 1", "def f():\n    return x", []),
+        ("def f(a, *b, c=1, **d):\n    ║", "return a, b, c, d, f", []),
+        ("def f(n):\n    ║\n    return m", "m = n", []),
+        ("║", "import numpy as np\nnp.zeros(3)", []),
+        ("║", "class A:\n    n = 1\n    def m(self):\n        return A.n", []),
+        ("║", "for i in range(3):\n    print(i)\ni", []),
+        ("x = undefined\ny = ║", "undefined", []),
+    ],
+)
+def test_names_that_are_there(source: str, text: str, cells: list[str]) -> None:
+    assert sound(source, text, *cells) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "cells", "name"),
+    [
+        ("y = ║", "x", [], "x"),
+        ("x = ║", "x + 1", [], "x"),
+        ("y = ║", "local", ["def f():\n    local = 1"], "local"),
+        ("y = ║", "i", ["[i for i in range(3)]"], "i"),
+        ("y = ║", "x", ["# x = 1\nprint('x = 1')"], "x"),
+        ("y = [i for i in range(3)] + ║", "[i]", [], "i"),
+        ("def f(a):\n    ║", "return b", [], "b"),
+        ("║", "for i in range(3):\n    total += i", [], "total"),
+        ("║", "x + 1\nx = 1", [], "x"),
+    ],
+)
+def test_names_that_are_not(source: str, text: str, cells: list[str], name: str) -> None:
+    problem = check(source, *cells).sound(text, True)[1]
+    assert problem is not None and (problem.kind, problem.what) == ("name", name)
+
+
+def test_the_kernel_has_names_of_its_own() -> None:
+    assert sound("y = ║", "ships", **KERNEL) == "ships"
+    assert sound("y = ║", "hidden", names=["hidden"]) == "hidden"
+    assert sound("y = ║", "anything", names=["*"]) == "anything"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("ships[║]", '"port"'),
+        ("ships[║]", '["port", "depth"]'),
+        ("ships.║", "depth"),
+        ("ships.loc[0, ║]", '"port"'),
+        ("ships.groupby(║)", '"port"'),
+        ("options[║]", '"a"'),
+        ("load(║)", "'a.csv', sep=','"),
+        # What the code makes itself is there.
+        ('ships["new"] = 1\nships[║]', '"new"'),
+        ('ships.insert(0, "new", 1)\nships[║]', '"new"'),
+        ('ships.loc[:, "new"] = 1\nships.║', "new"),
+        ('options["new"] = 1\noptions[║]', '"new"'),
+        ("ships = other\nships[║]", '"new"'),
+        ('ships.eval("new = depth", inplace=True)\nships[║]', '"new"'),
+        ('ships.rename(columns={"port": "new"}, inplace=True)\nships[║]', '"new"'),
+        ("for c in 'ab':\n    ships[c + '_new'] = 1\nships[║]", '"a_new"'),
+        ("ships.columns = ['new', 'old']\nships[║]", '"new"'),
+        ("options.update(new=1)\noptions[║]", '"new"'),
+        ("def add(frame): frame['new'] = 1\nadd(ships)\nships[║]", '"new"'),
+        ("[ships for ships in ║", '"ab" if ships["new"]]'),
+        ("║", 'ships["new"] = ships["depth"] * 2\nships["new"]'),
+    ],
+)
+def test_what_objects_have(source: str, text: str) -> None:
+    assert sound(source, text, "add = other = 1", **KERNEL) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "name"),
+    [
+        ("ships[║]", '"flag"', "flag"),
+        ("ships[║]", '["port", "flag"]', "flag"),
+        ("ships.║", "flag", "flag"),
+        ("ships.loc[0, ║]", '"flag"', "flag"),
+        ("ships.groupby(║)", '"flag"', "flag"),
+        ("ships.plot(x=║)", '"flag"', "flag"),
+        ("ships[ships.depth > 1][║]", '"flag"', "flag"),
+        ("options[║]", '"flag"', "flag"),
+        ("load(║)", "'a.csv', flag=1", "flag"),
+        # What the line makes isn't there yet, what was taken away isn't any more.
+        ('ships["new"] = ships[║', '"new"] * 2', "new"),
+        ('del ships["port"]\nships[║]', '"port"', "port"),
+        ('x = ships.pop("port")\nships[║]', '"port"', "port"),
+    ],
+)
+def test_what_objects_have_not(source: str, text: str, name: str) -> None:
+    assert check(source, **KERNEL).sound(text, True) == ("", Problem("member", name, 0))
+
+
+def test_what_did_not_run_counts_by_its_own_text() -> None:
+    cells = [{"source": 'ships["new"] = 1'}, {"source": "ships[]"}]
+    body = {"cells": cells, "active": 1, "offset": 6, **KERNEL}
+    assert Check(completion_request(body)).sound('"new"', True)[0] == '"new"'
+    cells[0]["execution_count"] = 1  # type: ignore[assignment]
+    assert Check(completion_request(body)).sound('"new"', True)[0] == ""
+
+
+def test_a_key_that_is_being_written_may_become_one() -> None:
+    assert sound("ships[║]", '"po', ended=False, **KERNEL) == '"po'
+    assert sound("ships[║]", '"fl', ended=False, **KERNEL) == ""
+
+
+def test_what_the_user_wrote_himself_is_his_own_affair() -> None:
+    assert sound("ships['flag'] + ║", "ships['flag']", **KERNEL) == "ships['flag']"
+
+
+def test_a_block_ends_before_what_is_broken() -> None:
+    text = "range(3):\n    print(i)\n    y = undefined\nx = 2"
+    assert sound("for i in ║", text) == "range(3):\n    print(i)"
+    assert sound("x = 1║", "\nprint(x)\nprint(undefined)") == "\nprint(x)"
+
+
+def test_a_stream_shows_what_is_sound_by_now() -> None:
+    checked = check("total = ║", "prices = [1]")
+    assert checked.sure("sum(pri") == "sum("
+    assert checked.sure("sum(prices)") == "sum(prices)"
+    assert checked.sure("sum(undefined) + 1") == "sum("
+    assert checked.sure("sum(undefined) + 1", len("sum(un")) == "sum(un"
+
+
+@pytest.mark.parametrize("text", ["sum(prices)", "[p * 2 for p in prices]", 'f"{prices[0]:.2f}"'])
+def test_what_is_sound_is_so_at_each_beginning(text: str) -> None:
+    checked = check("total = ║", "prices = [1]")
+    shown = ""
+    for end in range(len(text) + 1):
+        sure = checked.sure(text[:end], len(shown))
+        assert sure.startswith(shown)
+        shown = sure
+    assert text.startswith(shown) and checked.sound(text, True)[0] == text
+
+
+@pytest.mark.parametrize("text", ["(" * 300, "x" * 10_000, "\\", "\x00", "'" * 7, "f'{" * 50, "\t\n \n\t"])
+def test_no_text_is_too_strange(text: str) -> None:
+    checked = check("x = ║")
+    assert text.startswith(checked.sound(text, True)[0])
+    assert text.startswith(checked.sure(text))
