@@ -395,7 +395,8 @@ class Status(ModelStatus):
 
     ``fallback`` is the one that stands in, while it does; ``memory`` is the serving process's, in bytes.
     ``blocks``: whether who asks for several lines gets them, now or when the model is ready. ``models``:
-    more of the ``allowed_models``.
+    more of the ``allowed_models``. ``emit_events``: whether the page is to tell Jupyter Server's event
+    logger what becomes of suggestions.
     """
 
     serving: str | None = None
@@ -407,6 +408,7 @@ class Status(ModelStatus):
     busy: int = 0
     memory: int | None = None
     stats: Counts = field(default_factory=Counts)
+    emit_events: bool = False
     version: str = ""
 
     def __post_init__(self) -> None:

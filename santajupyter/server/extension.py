@@ -15,6 +15,8 @@ from .handlers import routes
 from .service import CompletionService
 from .settings import Settings
 
+EVENT_SCHEMA = Path(__file__).with_name("suggestion-event.yaml")
+
 
 class SantaApp(ExtensionApp):
     """Serves code completions from a model on this host."""
@@ -121,6 +123,11 @@ class SantaApp(ExtensionApp):
     request_timeout = Float(
         Settings.request_timeout, min=0.1, help="The time limit of a request, in seconds."
     ).tag(config=True)
+    emit_events = Bool(
+        Settings.emit_events,
+        help="Whether pages tell Jupyter Server's event logger that a suggestion was shown, accepted or "
+        "dismissed: counts and times, no text; suggestion-event.yaml is their schema.",
+    ).tag(config=True)
     max_request_bytes = Int(
         4_000_000, min=1, help="The longest request body, in bytes; a longer one gets 413."
     ).tag(config=True)
@@ -130,6 +137,9 @@ class SantaApp(ExtensionApp):
         values: dict[str, Any] = {name: getattr(self, name) for name in names}
         values["allowed_models"] = tuple(self.allowed_models)
         self.service = CompletionService(Settings(**values), self.log, self._root())
+        if self.emit_events:
+            assert self.serverapp is not None
+            self.serverapp.event_logger.register_event_schema(EVENT_SCHEMA)
 
     def _root(self) -> Path | None:
         """Where the notebooks lie; None where the server keeps them elsewhere than in files."""

@@ -80,6 +80,7 @@ class CompletionService:
             "busy": len(self._tasks),
             "memory": memory(serving.pid) if serving else None,
             "stats": self._statistics.to_json(),
+            "emit_events": self._settings.emit_events,
             "version": __version__,
         }
 

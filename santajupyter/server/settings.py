@@ -29,3 +29,4 @@ class Settings:
     idle_unload: float = 0.0
     max_queue: int = 16
     request_timeout: float = 60.0
+    emit_events: bool = False
