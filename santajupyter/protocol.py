@@ -377,13 +377,16 @@ class Counts:
 
 @dataclass(frozen=True)
 class Offer:
-    """A model that may be loaded. ``blocks``: whether it writes more than the rest of a line.
+    """A model that may be loaded. ``name`` is for people, empty where it has no other than ``model``.
+
+    ``blocks``: whether it writes more than the rest of a line.
 
     ``download`` and ``memory`` are in bytes, about, null where that isn't known; what was downloaded
     before isn't again.
     """
 
     model: str
+    name: str = ""
     blocks: bool = True
     download: int | None = None
     memory: int | None = None

@@ -31,6 +31,7 @@ import { Completers } from './jupyterlab/internals';
 import { watchTab } from './jupyterlab/tab';
 import { watchTaps } from './jupyterlab/touch';
 import { SantaApi } from './server/api';
+import { SuggestionEvents } from './server/events';
 import { Monitor } from './server/monitor';
 import { Settings } from './settings';
 import { SantaProvider } from './suggest/provider';
@@ -45,7 +46,7 @@ import { showHint } from './ui/hint';
 import { addMenu } from './ui/menu';
 import { Notices } from './ui/notices';
 import { panelOpener } from './ui/panel';
-import { silenceSentence } from './ui/sentences';
+import { shortName, silenceSentence } from './ui/sentences';
 import { StatusItem } from './ui/status';
 import { addViewCommand } from './ui/view';
 
@@ -61,6 +62,7 @@ interface IBase {
 const IBase = new Token<IBase>('santajupyter:IBase');
 
 interface ISuggestions {
+  figures: Figures;
   ghosts: Ghosts;
   provider: SantaProvider;
   session: Session;
@@ -114,6 +116,10 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
   ): ISuggestions => {
     const completers = new Completers(factory);
     const ghosts = new Ghosts(completers);
+    const figures = new Figures();
+    ghosts.shown.connect((_, ghost) => figures.shown(ghost));
+    ghosts.accepted.connect((_, { text }) => figures.accepted(text));
+    ghosts.gone.connect((_, gone) => figures.gone(gone));
     const facts = new KernelFacts(settings);
     const session = new Session(api, settings, ghosts, monitor, facts);
     const provider = new SantaProvider(session, settings, completers);
@@ -147,6 +153,16 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
       }
     });
     if (factory) {
+      // JupyterLab's own key for this works only where it may complete: else it is ours, and says why nothing comes.
+      app.commands.addCommand('santajupyter:invoke', {
+        label: trans.__('Suggest Code at the Cursor'),
+        execute: () => {
+          const widget = here();
+          if (widget) {
+            provider.show(widget, true);
+          }
+        }
+      });
       addAcceptCommands(app, completers, ghosts, trans);
       suggestAtRests({
         shell: app.shell,
@@ -186,7 +202,7 @@ const suggestions: JupyterFrontEndPlugin<ISuggestions> = {
         }
       });
     }
-    return { ghosts, provider, session };
+    return { figures, ghosts, provider, session };
   }
 };
 
@@ -245,15 +261,10 @@ const status: JupyterFrontEndPlugin<IPanel> = {
     palette: ICommandPalette | null,
     notebooks: INotebookTracker | null
   ): IPanel => {
-    const figures = new Figures();
-    suggestions?.ghosts.shown.connect(() => figures.shown());
-    suggestions?.ghosts.accepted.connect((_, { text }) =>
-      figures.accepted(text)
-    );
     const openPanel = panelOpener({
       monitor,
       settings,
-      figures,
+      figures: suggestions?.figures ?? new Figures(),
       trans,
       focusDocument: documentFocus(app.shell)
     });
@@ -278,7 +289,7 @@ const status: JupyterFrontEndPlugin<IPanel> = {
       rank: 900,
       // Also where the window is narrow.
       priority: 1,
-      isActive: () => monitor.status !== null,
+      isActive: () => monitor.status !== null || monitor.isAway,
       activeStateChanged: monitor.stateChanged
     });
     return openPanel;
@@ -310,6 +321,24 @@ const commands: JupyterFrontEndPlugin<void> = {
       code,
       openPanel,
       trans
+    });
+  }
+};
+
+const events: JupyterFrontEndPlugin<void> = {
+  id: 'santajupyter:events',
+  description:
+    "Tells the server's event logger what becomes of suggestions, without text, if the server is set so.",
+  autoStart: true,
+  requires: [IBase, ISuggestions],
+  activate: (
+    app: JupyterFrontEnd,
+    { monitor }: IBase,
+    { figures }: ISuggestions
+  ): void => {
+    const events = new SuggestionEvents(app.serviceManager.events, monitor);
+    figures.happened.connect((_, outcome) => {
+      void events.tell(outcome, shortName(monitor.serving ?? ''));
     });
   }
 };
@@ -361,6 +390,7 @@ export default [
   kernelBridge,
   status,
   commands,
+  events,
   hint,
   accessibility
 ];

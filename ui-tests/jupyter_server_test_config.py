@@ -22,3 +22,4 @@ c.ServerApp.log_level = "ERROR"  # noqa: F821
 c.LabApp.log_level = "ERROR"  # noqa: F821
 c.SantaApp.model = BUILT_IN  # noqa: F821
 c.SantaApp.allowed_models = [BUILT_IN, SANTACODER, str(models / "twin"), str(models / "broken")]  # noqa: F821
+c.SantaApp.emit_events = True  # noqa: F821

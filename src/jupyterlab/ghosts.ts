@@ -4,6 +4,7 @@ import { type ISignal, Signal } from '@lumino/signaling';
 
 import type { IPlace } from '../document/types';
 import { placeIn } from '../document/context';
+import type { ICompletionRequest } from '../server/protocol';
 import {
   type Completer,
   type Completers,
@@ -16,12 +17,24 @@ import {
 } from './internals';
 import { beginning, type Part } from './parts';
 import { isPopupOpen, watchPopup } from './popup';
+import { type IGone, Screen } from './screen';
 
 /** What JupyterLab knows our provider by. */
 export const PROVIDER_ID = 'santajupyter:inline';
 
+/** How a suggestion was asked for. */
+export interface IAsked extends Pick<
+  ICompletionRequest,
+  'trigger' | 'mode' | 'language'
+> {
+  /** When, by `performance.now()`. */
+  at: number;
+}
+
 /** Where ghost text comes from: knows what is left of it at a place, null where it has no business. */
 export interface ISuggestion {
+  /** Null where nobody needs to know. */
+  readonly asked: IAsked | null;
   rest(place: IPlace): string | null;
   /** Goes along to a place that someone else's change has moved; false where it can't. */
   follow(place: IPlace): boolean;
@@ -48,8 +61,8 @@ export class Ghosts {
     _completers.made.connect((_, completer) => this._watch(completer));
   }
 
-  /** Emits the text of each of our suggestions when it is first on the screen; more may stream in. */
-  get shown(): ISignal<this, string> {
+  /** Emits each of our suggestions when it is first on the screen; more text may stream in. */
+  get shown(): ISignal<this, IGhostItem> {
     return this._shown;
   }
 
@@ -66,6 +79,11 @@ export class Ghosts {
   /** Emits when none of ours is shown in an editor, for whatever reason. */
   get ended(): ISignal<this, void> {
     return this._ended;
+  }
+
+  /** Emits a suggestion that is on the screen no more, with the text that there was last; "" if all of it was typed. */
+  get gone(): ISignal<unknown, IGone<IGhostItem>> {
+    return this._screen.gone;
   }
 
   /** Ends our ghost in an editor unless it fits the text there. */
@@ -134,7 +152,11 @@ export class Ghosts {
 
   private _watch(completer: Completer): void {
     // When typing moved the cursor, the completer hears of the text after that.
-    const tidySoon = () => setTimeout(() => tidy(completer), 0);
+    const tidySoon = () =>
+      setTimeout(() => {
+        tidy(completer);
+        this._see(completer);
+      }, 0);
     completer.cursorMoved.connect(tidySoon);
     completer.textChanged.connect(tidySoon);
     completer.textChanged.connect(() => mark(completer));
@@ -235,14 +257,23 @@ export class Ghosts {
     if (!ghost) {
       this._ended.emit();
     }
-    if (!editor || !ghost?.insertText) {
+    const seen = this._see(completer);
+    if (!editor || !seen) {
       return;
     }
     watchModes(editor, () => tidy(completer));
-    if (!this._seen.has(ghost.suggestion)) {
-      this._seen.add(ghost.suggestion);
-      this._shown.emit(ghost.insertText);
+    if (!this._seen.has(seen.suggestion)) {
+      this._seen.add(seen.suggestion);
+      this._shown.emit(seen);
     }
+  }
+
+  /** The ghost of ours that has text, if there is one; who tells what is on the screen hears of it. */
+  private _see(completer: Completer): IOurItem | null {
+    const ghost = ours(completer);
+    const seen = ghost?.insertText ? ghost : null;
+    this._screen.see(completer, seen);
+    return seen;
   }
 
   /** Gets other suggestions for where the cursor is. */
@@ -252,10 +283,11 @@ export class Ghosts {
   private _covered = new WeakSet<CodeEditor.IEditor>();
   private _ended = new Signal<this, void>(this);
   private _extended = new WeakSet<object>();
+  private _screen = new Screen<IGhostItem>();
   private _seen = new WeakSet<object>();
   /** How often the user went on past the last suggestion, where others are being asked for. */
   private _steps = new WeakMap<Completer, number>();
-  private _shown = new Signal<this, string>(this);
+  private _shown = new Signal<this, IGhostItem>(this);
   private _uncovered = new Signal<this, CodeEditor.IEditor>(this);
   private _watched = new WeakSet<CodeEditor.IEditor>();
 }

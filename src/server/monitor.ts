@@ -102,6 +102,11 @@ export class Monitor extends VDomModel implements IServerWatch {
     return this._absent;
   }
 
+  /** Whether the server is one with santajupyter, as far as known, but can't be reached. */
+  get isAway(): boolean {
+    return this._lost && !this._absent && this._status === null;
+  }
+
   mayAsk(automatic: boolean): boolean {
     if (this._absent) {
       this._lookAgain(automatic ? ABSENT_INTERVAL : BUSY_INTERVAL);

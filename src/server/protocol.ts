@@ -99,6 +99,8 @@ export interface IStatistics {
 /** A model that may be loaded; `download` and `memory` are bytes, about, as far as known. */
 export interface IOffer {
   model: string;
+  /** What people call it, "" where it has no other name; older servers don't say. */
+  name?: string;
   /** Whether it writes more than the rest of a line. */
   blocks: boolean;
   download: number | null;
@@ -117,6 +119,8 @@ export interface IStatus extends IModelStatus {
   /** Bytes of main memory that the serving model's process holds. */
   memory: number | null;
   stats: IStatistics;
+  /** Whether the server's event logger wants to know what becomes of suggestions; older servers don't say. */
+  emit_events?: boolean;
   version: string;
 }
 

@@ -8,6 +8,7 @@ import type { IServerWatch } from '../server/monitor';
 import type { ICompletion, ICompletionRequest } from '../server/protocol';
 import {
   activeEditor,
+  activeLanguage,
   indentUnit,
   notebookContext,
   requestAt,
@@ -16,6 +17,7 @@ import {
 } from '../document/context';
 import type { KernelFacts } from '../document/kernelfacts';
 import type { IPlace } from '../document/types';
+import type { IAsked } from '../jupyterlab/ghosts';
 import type { Settings } from '../settings';
 import { indentedAs, indentedRun } from './indentation';
 import { Pace } from './pace';
@@ -29,6 +31,15 @@ const SURE = 0.5;
 
 /** A command's text has this many tokens at most, or as many as the user allows while typing. */
 const ORDERED_TOKENS = 256;
+
+/** How a suggestion is asked for now. */
+export function askedNow({
+  trigger,
+  mode,
+  language
+}: Omit<IAsked, 'at'>): IAsked {
+  return { trigger, mode, language, at: performance.now() };
+}
 
 /** What the server is asked, and the replies that come of it. */
 export class Asking {
@@ -87,7 +98,7 @@ export class Asking {
   ask(body: ICompletionRequest, place: IPlace, widget: Widget): Reply {
     this._asked.emit(body);
     this._others.abort();
-    const reply = this._reply(place, widget, (signal, onText) =>
+    const reply = this._reply(body, place, widget, (signal, onText) =>
       this._watched(signal, () => this._api.complete(body, signal, onText))
     );
     void this._time(reply);
@@ -101,7 +112,7 @@ export class Asking {
   ahead(place: IPlace, widget: Widget): Reply {
     const request = requestAt(place, activeEditor(widget)?.model.mimeType);
     const body = { ...this.body(request, widget, true), prefetch: true };
-    return this._reply(place, widget, (signal, onText) =>
+    return this._reply(body, place, widget, (signal, onText) =>
       this._api.complete(body, signal, onText)
     );
   }
@@ -119,7 +130,12 @@ export class Asking {
     return new Reply(
       place,
       this.around(widget),
-      indentedRun(watched, place, indentUnit(widget))
+      indentedRun(watched, place, indentUnit(widget)),
+      askedNow({
+        trigger: 'invoke',
+        mode: 'block',
+        language: activeLanguage(widget)
+      })
     );
   }
 
@@ -148,6 +164,7 @@ export class Asking {
 
   /** The reply for a place that `complete` makes, which knows why where it says nothing. */
   private _reply(
+    body: ICompletionRequest,
     place: IPlace,
     widget: Widget,
     complete: (...args: Parameters<Run>) => Promise<ICompletion>
@@ -160,7 +177,8 @@ export class Asking {
     const reply: Reply = new Reply(
       place,
       this.around(widget),
-      indentedRun(run, place, indentUnit(widget))
+      indentedRun(run, place, indentUnit(widget)),
+      askedNow(body)
     );
     return reply;
   }

@@ -1,4 +1,5 @@
 import type { IPlace } from '../document/types';
+import type { IAsked } from '../jupyterlab/ghosts';
 import { cutAs, type INear, isFarSame, near } from './near';
 
 /** Makes the text; tells the text so far each time it grows, and stops at the signal. */
@@ -16,7 +17,8 @@ export class Reply {
   constructor(
     place: IPlace,
     readonly around: string,
-    run: Run
+    run: Run,
+    readonly asked: IAsked | null = null
   ) {
     this._place = near(place);
     this._line = lineAt(place);
@@ -32,8 +34,14 @@ export class Reply {
   }
 
   /** One that is there already. */
-  static of(text: string, place: IPlace, around: string): Reply {
-    const reply = new Reply(place, around, () => Promise.resolve(text));
+  static of(
+    text: string,
+    place: IPlace,
+    around: string,
+    asked: IAsked | null = null
+  ): Reply {
+    const run = () => Promise.resolve(text);
+    const reply = new Reply(place, around, run, asked);
     reply._text = text;
     reply._done = true;
     return reply;

@@ -11,6 +11,7 @@ import type { IServerWatch } from '../server/monitor';
 import type { ICompletionRequest } from '../server/protocol';
 import {
   activeEditor,
+  activeLanguage,
   currentPlace,
   currentRequest,
   requestPlace
@@ -27,7 +28,7 @@ import {
 import { isPopupOpen } from '../jupyterlab/popup';
 import type { Settings } from '../settings';
 import { Ahead } from './ahead';
-import { Asking } from './asking';
+import { Asking, askedNow } from './asking';
 import { Delivery, Superseded, Turn } from './delivery';
 import type { Pace } from './pace';
 import { Replies } from './replies';
@@ -149,18 +150,23 @@ export class Session {
   async others(widget: Widget): Promise<IGhostItem[]> {
     const request = currentRequest(widget);
     const place = currentPlace(widget);
-    const n = this._settings.choices.alternatives;
+    const { alternatives: n, mode } = this._settings.choices;
     if (!request || !place || this.isAsking || n === 0) {
       return [];
     }
     const around = this._asking.around(widget);
     const shown = this._known(widget, place);
+    const asked = askedNow({
+      trigger: 'invoke',
+      mode,
+      language: activeLanguage(widget)
+    });
     const texts = new Set(await this._asking.others(request, widget, n));
     shown.forEach(reply => texts.delete(reply.rest(place) ?? ''));
     texts.delete('');
     const others = [...texts].map(insertText => ({
       insertText,
-      suggestion: Reply.of(insertText, place, around)
+      suggestion: Reply.of(insertText, place, around, asked)
     }));
     this._replies.add(...shown, ...others.map(({ suggestion }) => suggestion));
     return samePlace(currentPlace(widget), place) ? others : [];

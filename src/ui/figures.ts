@@ -1,5 +1,9 @@
 import { type ISignal, Signal } from '@lumino/signaling';
 
+import type { IGhostItem } from '../jupyterlab/ghosts';
+import type { IGone } from '../jupyterlab/screen';
+import type { IOutcome } from '../server/events';
+
 /** Milliseconds that one bar of the chart stands for, and how many there are. */
 const SPAN = 5 * 60_000;
 const BARS = 12;
@@ -9,12 +13,17 @@ export interface ICount {
   accepted: number;
 }
 
-/** What became of suggestions since the page was opened; it is kept nowhere else and told to nobody. */
+/** What became of suggestions since the page was opened; its texts are kept nowhere else and told to nobody. */
 export class Figures {
   constructor(private readonly _now: () => number = Date.now) {}
 
   get changed(): ISignal<this, void> {
     return this._changed;
+  }
+
+  /** Emits what became of a suggestion, without its text, where it is known how it was asked for. */
+  get happened(): ISignal<this, IOutcome> {
+    return this._happened;
   }
 
   get total(): Readonly<ICount> {
@@ -35,9 +44,12 @@ export class Figures {
     );
   }
 
-  shown(): void {
+  shown(ghost: IGhostItem): void {
     this._taken = false;
     this._count('shown');
+    const { asked } = ghost.suggestion;
+    const waited = performance.now() - (asked?.at ?? 0);
+    this._tell('shown', ghost, ghost.insertText, waited);
   }
 
   /** A suggestion that is accepted in parts counts once, and its text is all of them. */
@@ -48,6 +60,37 @@ export class Figures {
     } else {
       this._taken = true;
       this._count('accepted');
+    }
+  }
+
+  /** A suggestion has gone: nothing more of it will be accepted, unless it comes back. */
+  gone({ ghost, milliseconds }: IGone<IGhostItem>): void {
+    const { suggestion, insertText } = ghost;
+    if (this._taken) {
+      this._tell('accepted', ghost, this._lastAccepted, milliseconds);
+    } else if (insertText && !this._dismissed.has(suggestion)) {
+      this._dismissed.add(suggestion);
+      this._tell('dismissed', ghost, insertText, milliseconds);
+    }
+    this._taken = false;
+  }
+
+  private _tell(
+    action: IOutcome['action'],
+    { suggestion: { asked } }: IGhostItem,
+    text: string,
+    milliseconds: number
+  ): void {
+    if (asked) {
+      this._happened.emit({
+        action,
+        trigger: asked.trigger,
+        mode: asked.mode,
+        language: asked.language,
+        characters: text.length,
+        lines: text.split('\n').length,
+        milliseconds: Math.round(milliseconds)
+      });
     }
   }
 
@@ -70,8 +113,10 @@ export class Figures {
   }
 
   private _changed = new Signal<this, void>(this);
+  private _dismissed = new WeakSet<object>();
+  private _happened = new Signal<this, IOutcome>(this);
   private _lastAccepted = '';
-  /** Whether any of the suggestion shown last was accepted. */
+  /** Whether any of the suggestion on the screen was accepted. */
   private _taken = false;
   private _spans = new Map<number, ICount>();
   private _total: ICount = { shown: 0, accepted: 0 };

@@ -33,6 +33,7 @@ const item = (insertText: string, suggestion?: ISuggestion) =>
 
 /** One that was made for an empty cell. */
 const saying = (text: string): ISuggestion => ({
+  asked: null,
   follow: () => true,
   rest: ({ prefix }: IPlace) =>
     text.startsWith(prefix) ? text.slice(prefix.length) : null
@@ -93,7 +94,7 @@ function setUp() {
   factory.factory({});
   const shown: string[] = [];
   const accepted: IAccepted[] = [];
-  ghosts.shown.connect((_, text) => shown.push(text));
+  ghosts.shown.connect((_, { insertText }) => shown.push(insertText));
   ghosts.accepted.connect((_, what) => accepted.push(what));
   const show = (...items: Item[]) => {
     model.completions = { items };
@@ -138,6 +139,37 @@ describe('Ghosts', () => {
       { text: 'one', part: 'word' },
       { text: ' two', part: 'whole' }
     ]);
+  });
+
+  it('tells that a suggestion has gone, where it does not come back at once', () => {
+    jest.useFakeTimers();
+    const { editor, ghosts, model, show } = setUp();
+    const gone: [string, number][] = [];
+    ghosts.gone.connect((_, { ghost, milliseconds }) =>
+      gone.push([ghost.insertText, milliseconds])
+    );
+    const suggestion = saying('one two');
+    const reset = () => {
+      model.reset();
+      model.suggestionsChanged.emit();
+    };
+    show(item('one two', suggestion));
+    jest.advanceTimersByTime(1000);
+    editor.text = 'one';
+    reset();
+    jest.advanceTimersByTime(100);
+    show(item(' two', suggestion));
+    jest.advanceTimersByTime(1000);
+    expect(gone).toEqual([]);
+    reset();
+    jest.advanceTimersByTime(1000);
+    expect(gone).toEqual([[' two', 2100]]);
+    editor.text = '';
+    show(item('three', saying('three')));
+    show(item('history'));
+    show(item('four', saying('four')));
+    expect(gone.slice(1)).toEqual([['three', 0]]);
+    jest.useRealTimers();
   });
 
   it('lets undo take back what was accepted, and only that', () => {

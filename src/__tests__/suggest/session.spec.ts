@@ -28,6 +28,7 @@ jest.mock('../../jupyterlab/internals', () => ({
 jest.mock('../../document/where', () => ({ whereIs: () => 'here' }));
 jest.mock('../../document/context', () => ({
   activeEditor: () => editor,
+  activeLanguage: () => 'python',
   currentPlace: () => editor.place,
   indentUnit: () => '    ',
   currentRequest: () => ({ text: editor.place.prefix, offset: 0 }),
