@@ -216,7 +216,7 @@ def _serving(answer: Mapping[str, Any]) -> dict[str, str]:
     latency = answer["stats"]["latency_ms"]
     if latency.get("p50") is not None:
         rows["latency"] = (
-            f"{latency['p50']:.0f} ms in the middle, 95 % within {latency['p95']:.0f} ms "
+            f"{latency['p50']:.0f} ms median, 95 % within {latency['p95']:.0f} ms "
             f"(the last {latency['n']} completions)"
         )
     return rows

@@ -10,7 +10,7 @@ from .settings import BUILT_IN, SANTACODER
 # Memory: of the model's process on a CPU, with some prompts in its cache; on a GPU that of the weights.
 KNOWN = {
     BUILT_IN: Offer(BUILT_IN, blocks=False, download=0, memory=300_000_000),
-    SANTACODER: Offer(SANTACODER, download=2_252_000_000, memory=1_600_000_000),
+    SANTACODER: Offer(SANTACODER, "SantaCoder", download=2_252_000_000, memory=1_600_000_000),
 }
 
 

@@ -4,7 +4,7 @@ import React from 'react';
 import type { Monitor } from '../server/monitor';
 import type { IOffer, IStatus } from '../server/protocol';
 import { licenceOf } from './notices';
-import { shortName } from './sentences';
+import { nameOf } from './sentences';
 
 const BUILT_IN = 'santa-mini';
 /** What only a model on the hub is called: owner/name. */
@@ -42,14 +42,15 @@ export function Larger({
   if (status.blocks !== false || !offer) {
     return null;
   }
-  const small = shortName(status.serving ?? status.model);
+  const small = nameOf(status, status.serving ?? status.model);
+  const larger = nameOf(status, offer.model);
   return (
     <section className="santa-Larger">
       <p>
         {trans.__(
           '%1 completes the rest of a line. For functions, documentation and code from comments there is %2.',
           small,
-          offer.model
+          larger
         )}
       </p>
       <Needs model={offer.model} status={status} trans={trans} />
@@ -57,7 +58,7 @@ export function Larger({
         className="jp-mod-styled jp-mod-accept"
         onClick={() => void monitor.load(offer.model)}
       >
-        {trans.__('Use %1', shortName(offer.model))}
+        {trans.__('Use %1', larger)}
       </button>
     </section>
   );

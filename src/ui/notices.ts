@@ -4,7 +4,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { type IStatus, ServerError } from '../server/protocol';
 import type { Settings } from '../settings';
 import { wasTold } from './told';
-import { statusSentence } from './sentences';
+import { nameOf, statusSentence } from './sentences';
 
 export interface ILicence {
   name: string;
@@ -96,7 +96,7 @@ export class Notices {
     Notification.info(
       this._trans.__(
         '%1 is under the %2 licence, which restricts some uses.',
-        status.model,
+        nameOf(status, status.model),
         licence.name
       ),
       {

@@ -11,9 +11,9 @@ import type { Monitor } from '../server/monitor';
 import { gigabytes, Larger, Licence, Needs } from './larger';
 import { licenceOf, SANTACODER } from './notices';
 import {
+  nameOf,
   otherServing,
   percent,
-  shortName,
   stateLabel,
   statusSentence
 } from './sentences';
@@ -56,13 +56,13 @@ class Panel extends Dialog<unknown> {
   constructor(parts: IPanelParts) {
     const { trans } = parts;
     super({
-      title: trans.__('SantaJupyter'),
+      title: trans.__('Code Completion Model'),
       body: ReactWidget.create(<Body {...parts} />),
       buttons: [Dialog.cancelButton({ label: trans.__('Close') })],
       focusNodeSelector: 'select'
     });
     this.addClass('santa-Panel');
-    this.node.ariaLabel = trans.__('SantaJupyter');
+    this.node.ariaLabel = trans.__('Code Completion Model');
   }
 
   /** Enter means what it means outside dialogs: there is nothing here to submit. */
@@ -92,7 +92,7 @@ function Body(parts: IPanelParts): JSX.Element {
       <Switches settings={settings} trans={trans} />
       {status && <Details status={status} trans={trans} />}
       <Suggestions figures={figures} trans={trans} />
-      <Origin model={status?.model ?? ''} figures={figures} trans={trans} />
+      <Origin status={status} figures={figures} trans={trans} />
     </div>
   );
 }
@@ -204,7 +204,7 @@ function Details({
   const { prompt_tokens, cached_tokens, latency_ms } = status.stats;
   const rows: [string, string | number | null | false][] = [
     [trans.__('State'), stateLabel(status, trans)],
-    [trans.__('Answers now'), otherServing(status)],
+    [trans.__('Answers now'), nameOf(status, otherServing(status))],
     [trans.__('Device'), status.device],
     [trans.__('Precision'), status.dtype],
     [trans.__('Context window'), status.window],
@@ -330,14 +330,16 @@ function Chart({
 
 /** Under what licence the model is, and how to find where a text may come from. */
 function Origin({
-  model,
+  status,
   figures,
   trans
 }: {
-  model: string;
+  status: IStatus | null;
   figures: Figures;
   trans: TranslationBundle;
 }): JSX.Element {
+  const model = status?.model ?? '';
+  const name = nameOf(status ?? {}, model);
   const licence = licenceOf(model);
   return (
     <section>
@@ -346,7 +348,7 @@ function Origin({
         <p>
           {trans.__(
             '%1 is under the %2 licence, which restricts some uses.',
-            shortName(model),
+            name,
             licence.name
           )}{' '}
           <a href={licence.terms} target="_blank" rel="noopener noreferrer">
@@ -355,7 +357,7 @@ function Origin({
         </p>
       ) : (
         <p>
-          {shortName(model)}: <Licence model={model} trans={trans} />
+          {name}: <Licence model={model} trans={trans} />
         </p>
       )}
       <p>

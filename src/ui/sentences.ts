@@ -5,14 +5,14 @@ import type { Silence } from '../suggest/silence';
 
 /** The status bar's text: `santa-mini (cpu)`, `santacoder: downloading 42 % (santa-mini answers)` */
 export function statusLabel(status: IStatus, trans: TranslationBundle): string {
-  const name = shortName(status.model);
+  const name = nameOf(status, status.model);
   if (status.state === 'ready') {
     return trans.__('%1 (%2)', name, status.device);
   }
   const label = trans.__('%1: %2', name, stateLabel(status, trans));
   const serving = otherServing(status);
   return serving
-    ? trans.__('%1 (%2 answers)', label, shortName(serving))
+    ? trans.__('%1 (%2 answers)', label, nameOf(status, serving))
     : label;
 }
 
@@ -27,8 +27,8 @@ export function statusSentence(
     return said;
   }
   return status.state === 'error'
-    ? trans.__('%1 %2 answers instead.', said, shortName(serving))
-    : trans.__('%1 %2 answers until then.', said, shortName(serving));
+    ? trans.__('%1 %2 answers instead.', said, nameOf(status, serving))
+    : trans.__('%1 %2 answers until then.', said, nameOf(status, serving));
 }
 
 /** The state in a word or two. */
@@ -57,6 +57,14 @@ export function percent(part: number, whole: number): number {
   return Math.floor((100 * part) / whole);
 }
 
+/** What people call a model: its own name, or the end of a hub id or folder. */
+export function nameOf(
+  { models }: Pick<IStatus, 'models'>,
+  model: string
+): string {
+  return ownName({ models }, model) || shortName(model);
+}
+
 /** The last part of a hub id or folder. */
 export function shortName(model: string): string {
   return (
@@ -73,7 +81,8 @@ export function otherServing({ model, serving }: IStatus): string {
 }
 
 function modelSentence(status: IStatus, trans: TranslationBundle): string {
-  const { model, progress } = status;
+  const { progress } = status;
+  const model = ownName(status, status.model) || status.model;
   switch (status.state) {
     case 'unloaded':
       return trans.__('%1 is not loaded; it loads on first use.', model);
@@ -92,6 +101,13 @@ function modelSentence(status: IStatus, trans: TranslationBundle): string {
     case 'error':
       return trans.__("%1 can't be used: %2.", model, status.error ?? '');
   }
+}
+
+function ownName(
+  { models }: Pick<IStatus, 'models'>,
+  model: string
+): string | undefined {
+  return models?.find(offer => offer.model === model)?.name;
 }
 
 /** Whole minutes until then, a begun one counts. */

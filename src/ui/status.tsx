@@ -30,20 +30,24 @@ export class StatusItem extends VDomRenderer<Monitor> {
 
   protected override render(): JSX.Element | null {
     const status = this.model?.status;
-    if (!status) {
+    if (!status && !this.model?.isAway) {
       return null;
     }
     this._renewSoon();
-    const isWaiting = status.state === 'loading' || this.model?.isThinking;
+    const isWaiting = status?.state === 'loading' || this.model?.isThinking;
     const standing = standingLabel(this._standing, this._trans);
-    const label = statusLabel(status, this._trans);
+    const label = status
+      ? statusLabel(status, this._trans)
+      : this._trans.__('SantaJupyter: server away');
     const title = [
       standingSentence(this._standing, this._trans),
-      statusSentence(status, this._trans)
-    ].join('\n');
+      status && statusSentence(status, this._trans)
+    ]
+      .filter(Boolean)
+      .join('\n');
     return (
       <button
-        className={`santa-StatusItem-content santa-mod-${status.state}`}
+        className={`santa-StatusItem-content santa-mod-${status?.state ?? 'away'}`}
         aria-haspopup="menu"
         title={title}
         // The focus stays in the editor, and the ghost with it.
@@ -58,7 +62,7 @@ export class StatusItem extends VDomRenderer<Monitor> {
         <TextItem
           source={standing ? this._trans.__('%1, %2', label, standing) : label}
         />
-        {status.progress?.total ? (
+        {status?.progress?.total ? (
           <progress
             aria-label={stateLabel(status, this._trans)}
             value={status.progress.done}

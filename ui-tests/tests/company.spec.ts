@@ -269,8 +269,11 @@ test('who asks and gets nothing is told why', async ({ page }) => {
   await expect.poll(() => asked(page)).toBeGreaterThan(0);
   await page.keyboard.press('Alt+\\');
   await expect(hint).toHaveText('Nothing likely enough to suggest.');
-  await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('Shift+Home');
   await expect(hint).toHaveText('');
+  await page.keyboard.press('Alt+\\');
+  await expect(hint).toHaveText('Nothing is suggested while text is selected.');
+  await page.keyboard.press('ArrowLeft');
   await execute(page, 'santajupyter:toggle-notebook');
   await page.keyboard.press('Alt+\\');
   await expect(hint).toHaveText('Off in this notebook.');

@@ -136,7 +136,10 @@ lab.describe('in one JupyterLab', () => {
     await page.context().setOffline(true);
     await page.keyboard.type('; and so on and so forth', { delay: 100 });
     expect(count()).toBeLessThan(FEW);
+    const item = page.locator('.santa-StatusItem');
+    await expect(item).toHaveText('SantaJupyter: server away');
     await page.context().setOffline(false);
+    await expect(item).toHaveText(/^santa-mini/);
     await expectComesBack(page);
   });
 });

@@ -80,11 +80,12 @@ describe('Monitor', () => {
     const server = setUp();
     await pass(1);
     server.error = new ServerError(403, '', 'Forbidden');
+    expect(monitor.isAway).toBe(false);
     await pass(10_000);
-    expect(monitor.mayAsk(true)).toBe(false);
+    expect([monitor.isAway, monitor.mayAsk(true)]).toEqual([true, false]);
     server.error = null;
     await pass(60_000);
-    expect(monitor.mayAsk(true)).toBe(true);
+    expect([monitor.isAway, monitor.mayAsk(true)]).toEqual([false, true]);
   });
 
   it('asks less and less often where each request fails', async () => {
@@ -118,7 +119,8 @@ describe('Monitor', () => {
     const server = setUp();
     server.error = new ServerError(404, '', 'Not Found');
     await pass(1);
-    expect([monitor.isAbsent, monitor.mayAsk(false)]).toEqual([true, false]);
+    expect([monitor.isAbsent, monitor.isAway]).toEqual([true, false]);
+    expect(monitor.mayAsk(false)).toBe(false);
     server.looks = 0;
     for (let key = 0; key < 600; key++) {
       expect(monitor.mayAsk(true)).toBe(false);

@@ -22,10 +22,22 @@ const download = {
   progress: { phase: 'downloading', done: 949e6, total: 2.252e9, unit: 'B' }
 } as IStatus;
 
+const named = {
+  model: 'bigcode/gpt_bigcode-santacoder',
+  name: 'SantaCoder',
+  blocks: true,
+  download: null,
+  memory: null
+};
+
 describe('the state in words', () => {
   it.each<[Partial<IStatus>, string]>([
     [status, 'gpt_bigcode-santacoder (cuda)'],
     [download, 'gpt_bigcode-santacoder: downloading 42 % (santa-mini answers)'],
+    [
+      { ...download, models: [named] },
+      'SantaCoder: downloading 42 % (santa-mini answers)'
+    ],
     [
       { ...download, progress: null, serving: null },
       'gpt_bigcode-santacoder: downloading'
@@ -44,6 +56,7 @@ describe('the state in words', () => {
 
   it.each<[Partial<IStatus>, string]>([
     [status, 'bigcode/gpt_bigcode-santacoder is ready on cuda.'],
+    [{ ...status, models: [named] }, 'SantaCoder is ready on cuda.'],
     [
       download,
       'Downloading bigcode/gpt_bigcode-santacoder (2.25 GB). santa-mini answers until then.'
