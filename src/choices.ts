@@ -91,6 +91,7 @@ const CLOSED: Partial<IChoices> = {
 
 type Plugin = ISettingRegistry.IPlugin;
 type Validator = ISettingRegistry['validator'];
+type Schema = ISettingRegistry.ISchema;
 type Properties = NonNullable<ISettingRegistry.ISchema['properties']>;
 
 /** The choices in settings that were loaded; other keys are nothing to us. */
@@ -138,6 +139,37 @@ export function mended(
     ignored: [...new Set([...defaults.ignored, ...own.ignored])]
   };
 }
+
+/** Gives the text in the user's language, by the context in which a catalogue has it. */
+export type Translate = (context: string, text: string) => string;
+
+/** The schema in the user's language. JupyterLab's server asks only language packs for settings, not extensions. */
+export function translated(schema: Schema, translate: Translate): Schema {
+  const inContext = <T extends Titled>(context: string, part: T): T => ({
+    ...part,
+    ...(part.title && { title: translate(context, part.title) }),
+    ...(part.description && {
+      description: translate(context, part.description)
+    })
+  });
+  const properties = Object.entries(schema.properties ?? {}).map(
+    ([key, property]) => {
+      const { oneOf } = property as { oneOf?: Titled[] };
+      const kinds = oneOf?.map(kind => inContext('schema', kind));
+      return [
+        key,
+        { ...inContext('settings', property), ...(kinds && { oneOf: kinds }) }
+      ] as const;
+    }
+  );
+  return {
+    ...inContext('schema', schema),
+    properties: Object.fromEntries(properties)
+  };
+}
+
+/** An interface would be no JSON to TypeScript. */
+type Titled = { title?: string; description?: string };
 
 /** Stands for all keys where the text is no JSON. */
 const WHOLE_FILE = '*';

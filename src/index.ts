@@ -87,7 +87,9 @@ const base: JupyterFrontEndPlugin<IBase> = {
   ): IBase => {
     const trans = (translator ?? nullTranslator).load('santajupyter');
     const api = new SantaApi(app.serviceManager.serverSettings);
-    const settings = new Settings(PLUGIN_ID, registry);
+    const settings = new Settings(PLUGIN_ID, registry, (context, text) =>
+      trans.pgettext(context, text)
+    );
     const notices = new Notices(trans);
     // What is told earlier pops up nowhere.
     void app.restored.then(() => {

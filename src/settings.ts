@@ -4,7 +4,14 @@ import type { JSONValue } from '@lumino/coreutils';
 import { type ISignal, Signal } from '@lumino/signaling';
 import picomatch from 'picomatch/posix';
 
-import { chosen, DEFAULTS, type IChoices, mended } from './choices';
+import {
+  chosen,
+  DEFAULTS,
+  type IChoices,
+  mended,
+  type Translate,
+  translated
+} from './choices';
 
 export type { IChoices } from './choices';
 
@@ -53,7 +60,8 @@ export const OFF_TAG = 'no-completions';
 export class Settings {
   constructor(
     private readonly _pluginId: string,
-    private readonly _registry: ISettingRegistry | null
+    private readonly _registry: ISettingRegistry | null,
+    private readonly _translate: Translate = (_, text) => text
   ) {
     _registry?.transform(_pluginId, {
       fetch: plugin => this._mended(plugin, _registry.validator)
@@ -230,7 +238,8 @@ export class Settings {
   ): ISettingRegistry.IPlugin {
     const result = mended(plugin, validator);
     this._ignored = result.ignored;
-    return result.plugin;
+    const schema = translated(result.plugin.schema, this._translate);
+    return { ...result.plugin, schema };
   }
 
   private _choose(choices: IChoices): void {

@@ -1,4 +1,7 @@
-import { SettingRegistry } from '@jupyterlab/settingregistry';
+import {
+  type ISettingRegistry,
+  SettingRegistry
+} from '@jupyterlab/settingregistry';
 
 import SCHEMA from '../../schema/plugin.json';
 import { DEFAULTS } from '../choices';
@@ -61,6 +64,30 @@ function place(where: Partial<IWhere> = {}): IWhere {
     ...where
   };
 }
+
+it('shows the settings in the language of the page, with the values as they are', async () => {
+  const registry = registryOf('{"mode": "line"}');
+  const settings = new Settings(
+    ID,
+    registry,
+    (context, text) => `${context}: ${text}`
+  );
+  await settings.ready;
+  const { schema } = registry.plugins[ID] as ISettingRegistry.IPlugin;
+  expect(schema.title).toBe('schema: SantaJupyter');
+  const { mode, delay } = schema.properties ?? {};
+  expect(mode).toMatchObject({
+    title: 'settings: Length of a suggestion',
+    description: expect.stringMatching(/^settings: A line/),
+    oneOf: [
+      { const: 'auto', title: 'schema: Auto' },
+      { const: 'line', title: 'schema: Line' },
+      { const: 'block', title: 'schema: Block' }
+    ]
+  });
+  expect(delay.title).toBe('settings: Delay while typing (milliseconds)');
+  expect(settings.choices).toEqual({ ...DEFAULTS, mode: 'line' });
+});
 
 describe('Settings', () => {
   it('leave out languages, however they are spelt', async () => {
