@@ -35,8 +35,13 @@ export class SuggestionEvents {
     });
   }
 
-  /** After a refusal nothing more is sent. */
-  async tell(outcome: IOutcome, model: string): Promise<void> {
+  /** One after another: after a refusal nothing more is sent. */
+  tell(outcome: IOutcome, model: string): Promise<void> {
+    this._told = this._told.then(() => this._send(outcome, model));
+    return this._told;
+  }
+
+  private async _send(outcome: IOutcome, model: string): Promise<void> {
     if (!this._monitor.status?.emit_events || this._isRefused) {
       return;
     }
@@ -49,6 +54,7 @@ export class SuggestionEvents {
   }
 
   private _isRefused = false;
+  private _told = Promise.resolve();
 }
 
 /** A name as the schema takes it. */

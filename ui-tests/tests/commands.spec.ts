@@ -37,7 +37,7 @@ test('with the built-in model they say what they need, and lead to it', async ({
     await execute(page, command);
   }
   await page.getByRole('button', { name: 'Choose a Model' }).first().click();
-  const panel = page.getByRole('dialog', { name: 'SantaJupyter' });
+  const panel = page.getByRole('dialog', { name: 'Code Completion Model' });
   await expect(panel.getByRole('button', { name: /^Use / })).toBeVisible();
   expect(count()).toBe(0);
 });

@@ -331,7 +331,7 @@ async function openPanel(page: IJupyterLabPageFixture): Promise<void> {
 }
 
 function panel(page: IJupyterLabPageFixture): Locator {
-  return page.getByRole('dialog', { name: 'SantaJupyter' });
+  return page.getByRole('dialog', { name: 'Code Completion Model' });
 }
 
 function picker(page: IJupyterLabPageFixture): Locator {
