@@ -138,7 +138,7 @@ class SantaApp(ExtensionApp):
         values["allowed_models"] = tuple(self.allowed_models)
         self.service = CompletionService(Settings(**values), self.log, self._root())
         if self.emit_events:
-            assert self.serverapp is not None
+            assert self.serverapp is not None and self.serverapp.event_logger is not None
             self.serverapp.event_logger.register_event_schema(EVENT_SCHEMA)
 
     def _root(self) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 from santajupyter.evaluation import fresh

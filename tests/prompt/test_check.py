@@ -24,7 +24,7 @@ LOAD = {
     "signature": "(path, *, sep=…)",
     "complete": ["signature"],
 }
-KERNEL = {
+KERNEL: dict[str, Any] = {
     "variables": [SHIPS, OPTIONS, LOAD],
     "classes": {"pandas.DataFrame": ["columns", "eval", "groupby", "head", "insert", "rename", "plot"]},
 }

@@ -295,7 +295,7 @@ describe('Ghosts', () => {
     const { editor, model, show } = setUp();
     const cm = {
       state: { vim: { insertMode: true } },
-      on: jest.fn<void, [string, () => void]>()
+      on: jest.fn<unknown, [string, () => void]>()
     };
     Object.assign(editor.editor, { cm });
     show(item('one', saying('one')));
