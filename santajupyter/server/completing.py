@@ -117,7 +117,7 @@ class Completing:
 
     async def _run(self, asked: _Asked, on_delta: OnDelta | None) -> Completion:
         answer = await self._answer(asked, on_delta)
-        items = await self._items(answer)
+        items = await self._items(asked, answer)
         # To look at others would take too long for many, and their pieces wouldn't be those of the text.
         may_ask = len(items) == 1 and not asked.sampling.logprobs and not asked.prefetch
         if may_ask and items[0].reason == BROKEN:
@@ -136,10 +136,7 @@ class Completing:
             engine = await self._engines.available(asked.primary_only)
             limit = self._min_probability(engine, asked) if asked.automatic else 0.0
             call = asked.of(engine.process, limit)
-            candidates = [
-                Candidate(asked.place, asked.check, self._prompts.run, asked.begun)
-                for _ in range(asked.sampling.n)
-            ]
+            candidates = [self._candidate(asked) for _ in range(asked.sampling.n)]
             try:
                 queue_ms, done = await _followed(call, candidates, on_delta, begun)
             except EngineUnavailable as error:
@@ -148,9 +145,17 @@ class Completing:
             else:
                 return _Answer(engine, limit, candidates, queue_ms, done)
 
-    async def _items(self, answer: _Answer) -> tuple[Item, ...]:
-        pairs = zip(answer.candidates, answer.done.items, strict=True)
-        return tuple([await candidate.end(item, answer.limit) for candidate, item in pairs])
+    async def _items(self, asked: _Asked, answer: _Answer) -> tuple[Item, ...]:
+        items = []
+        for index, item in enumerate(answer.done.items):
+            # Of names to choose from there are more than were asked for; nothing of those is shown before.
+            shown = index < len(answer.candidates)
+            candidate = answer.candidates[index] if shown else self._candidate(asked)
+            items.append(await candidate.end(item, answer.limit))
+        return tuple(items)
+
+    def _candidate(self, asked: _Asked) -> Candidate:
+        return Candidate(asked.place, asked.check, self._prompts.run, asked.begun)
 
     async def _other(self, asked: _Asked, answer: _Answer) -> Item | None:
         """The likeliest of some others that begin as the broken candidate, as far as that is sound."""
@@ -160,7 +165,7 @@ class Completing:
             asked.sampling, n=OTHERS, temperature=OTHERS_TEMPERATURE, top_p=1.0, seed=0, search=False
         )
         others = replace(asked, document=document, sampling=sampling, choice=None, begun=begun)
-        items = await self._items(await self._answer(others, None))
+        items = await self._items(others, await self._answer(others, None))
         sound = [i for i in items if i.reason is None and i.text[len(begun) :].strip()]
         return max(sound, key=lambda item: item.logprob, default=None)
 
