@@ -2,6 +2,7 @@ import fs from 'fs';
 import os from 'os';
 import path from 'path';
 
+import { TranslationManager } from '@jupyterlab/translation';
 import ts from 'typescript';
 
 /** What stands between a context and a text in a catalogue's keys. */
@@ -120,8 +121,27 @@ describe.each(fs.readdirSync(LOCALES))('the catalogue %s', locale => {
   ) as Record<string, string[]> & { '': Node };
   const plurals = Number(/nplurals=(\d)/.exec(String(head.plural_forms))?.[1]);
 
-  it('is for this locale', () => {
-    expect(head).toMatchObject({ domain: 'santajupyter', language: locale });
+  it('is what JupyterLab takes for this locale', async () => {
+    const data = { santajupyter: { '': head, ...catalogue } };
+    const manager = new TranslationManager('', undefined, undefined, {
+      fetch: () => Promise.resolve({ data, message: '' })
+    } as never);
+    await manager.fetch(locale);
+    const trans = manager.load('santajupyter');
+    for (const [key, translated] of Object.entries(catalogue)) {
+      const [text, context] = key.split(DELIMITER).reverse();
+      const forms = translated.map((_, n) =>
+        translated.length > 1
+          ? trans.dcnpgettext('', '', text, text, 1 + n, '%2')
+          : context
+            ? trans._p(context, text, '%1', '%2')
+            : trans.gettext(text, '%1', '%2')
+      );
+      const filled = translated.map((form, n) =>
+        translated.length > 1 ? form.replaceAll('%1', `${1 + n}`) : form
+      );
+      expect(forms).toEqual(filled);
+    }
   });
 
   it('has every text, and no other', () => {
