@@ -136,6 +136,8 @@ async function clear(page: IJupyterLabPageFixture): Promise<void> {
   for (const other of context.pages().slice(1)) {
     await other.close();
   }
+  // The other one had the focus.
+  await page.bringToFront();
   await context.setOffline(false);
   await context.clearPermissions();
   await context.unrouteAll({ behavior: 'ignoreErrors' });

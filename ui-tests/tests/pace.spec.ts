@@ -10,8 +10,7 @@ import {
   ghostText,
   isPrefetch,
   loadModel,
-  openCell,
-  source
+  openCell
 } from './helpers';
 
 const SETTINGS = '@jupyterlab/apputils-extension:settings';
@@ -89,21 +88,13 @@ test('nothing is asked before an input method is done', async ({ page }) => {
   await expectCalmAfter(page, requests, ["name = 'x' # ", "name = 'x' # 日本"]);
 });
 
-test('nothing is asked for a selection or several cursors', async ({
-  page
-}) => {
+test('nothing is asked for a selection', async ({ page }) => {
   await page.keyboard.insertText('aa\naa\naa');
   await page.waitForTimeout(CALM);
   const requests = listSources(page);
   await page.keyboard.press('Shift+Home');
   await page.keyboard.press(INVOKE);
   await expectCalmAfter(page, requests, []);
-  await page.keyboard.press('End');
-  await page.keyboard.press('ControlOrMeta+Alt+ArrowUp');
-  await page.keyboard.type('b');
-  await page.keyboard.press(INVOKE);
-  await expectCalmAfter(page, requests, []);
-  expect(await source(page)).toBe('aa\naab\naab');
 });
 
 test('the request before is ended before the next is sent', async ({
