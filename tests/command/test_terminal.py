@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -32,17 +33,22 @@ class Terminal:
         environment = {name: value for name, value in os.environ.items() if name not in names}
         folders = {"IPYTHONDIR": str(folder), "JUPYTER_RUNTIME_DIR": str(folder)}
         arguments = ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"]
-        self._child = pexpect.spawn(
-            sys.executable,
-            arguments,
-            env={**environment, **folders, "PYTHONPATH": str(Path(__file__).parents[2]), **variables},
-            encoding="utf-8",
-            timeout=60,
-            dimensions=(50, 200),
-        )
+        self._child = self._started(arguments, {**environment, **folders, **variables})
         self._prompts = 1
-        self._child.expect_exact("In [1]: ")
         self.run("%load_ext santajupyter")
+
+    @staticmethod
+    def _started(arguments: list[str], variables: dict[str, str]) -> Any:
+        """IPython at its first prompt. On a busy machine it was seen to end before that, without a word."""
+        variables["PYTHONPATH"] = str(Path(__file__).parents[2])
+        for _ in range(2):
+            child = pexpect.spawn(
+                sys.executable, arguments, env=variables, encoding="utf-8", timeout=60, dimensions=(50, 200)
+            )
+            if child.expect_exact(["In [1]: ", pexpect.EOF]) == 0:
+                return child
+            child.close()
+        raise AssertionError(f"IPython ended: status {child.exitstatus}, signal {child.signalstatus}")
 
     def run(self, code: str) -> str:
         """What stands between this input and the next prompt."""
