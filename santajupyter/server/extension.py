@@ -89,8 +89,8 @@ class SantaApp(ExtensionApp):
     ).tag(config=True)
     kernel_names = Bool(
         Settings.kernel_names,
-        help="Keep completions to the columns, attributes and parameters that the kernel knows, where it "
-        "knows all of them, and to the files beside the notebook where code reads one.",
+        help="Where the kernel knows all columns, keys, attributes or parameters that can come next, or "
+        "where code reads a file, begin completions with one of those that are there.",
     ).tag(config=True)
     check = Bool(
         Settings.check,
