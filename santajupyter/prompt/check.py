@@ -20,12 +20,16 @@ from ..protocol import Cell, CompletionRequest
 from .cursor import Cursor
 from .languages import language_of
 from .names import Remembered, bound, imported, used
-from .pythoncode import UNPARSED, borders, compiled, parsed
+from .pythoncode import AT_ONCE, UNPARSED, borders, compiled, parsed
 from .scopes import ALWAYS, ANY, Names, read
 from .uses import Facts
 
 # Longer statements of the top level aren't judged: the parser takes 1 to 2 ms for 1,000 characters.
-MAX_JUDGED = 6000
+MAX_JUDGED = 4000
+# Longer cells aren't read at all: a regular expression keeps others waiting for as long as it searches.
+MAX_READ = 100_000
+# So many characters of the notebook are read for one name, or for what hasn't run: it takes 7 us for each.
+MAX_LOOKED_THROUGH = 100_000
 # So many words of a text that goes on are taken back to where it is sound; else none of it is.
 MAX_BACK = 8
 # So many ways to finish a statement are tried, with so many of the brackets at the cursor closed there.
@@ -51,7 +55,7 @@ BODIES = (("",), ("", " pass"), ("", ":", ": pass"))
 COMPOUND = frozenset(["async", "class", "def", "for", "if", "match", "try", "while", "with", *BEFORE])
 FIRST_WORD = re.compile(r"\s*(@|\w+)")
 # At the end of a text that goes on: a word and what it is an attribute of, or a number.
-GROWING = re.compile(r"[\w.]+\Z")
+GROWING = re.compile(r"(?<![\w.])[\w.]+\Z")
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 # A string that isn't closed ends with its line, or in three quotes with the code.
 TOKEN = re.compile(
@@ -63,7 +67,7 @@ TOKEN = re.compile(
 )
 # Lines that IPython reads, not Python.
 MAGIC = re.compile(r"^([ \t]*)(?:[%!][^\n]*|[\w.]+\?\??[ \t]*|\?[^\n]*)$", re.MULTILINE)
-ASSIGNED_MAGIC = re.compile(r"^([ \t]*[\w, .]+=[ \t]*)[%!][^\n]*$", re.MULTILINE)
+ASSIGNED_MAGIC = re.compile(r"^([ \t]*[\w,.][\w, .]*=[ \t]*)[%!][^\n]*$", re.MULTILINE)
 # Those that bring names from elsewhere.
 BRINGS_NAMES = re.compile(r"^[ \t]*%(?:load|pylab|run|store)\b", re.MULTILINE)
 MAY_BRING_NAMES = re.compile(r"import[ \t(]*\*|\b(?:exec|globals|locals|vars)\b|^[ \t]*%", re.MULTILINE)
@@ -87,8 +91,12 @@ class Check:
         self._request = request
         self._cells, self._active = request.cells, request.active
         cell = request.cells[request.active]
-        is_python = request.language == "python" and language_of(cell, "python") == "python"
-        self._place = _place(Cursor.at(cell.source, request.offset)) if is_python else None
+        is_judged = (
+            len(cell.source) <= MAX_READ
+            and request.language == "python"
+            and language_of(cell, "python") == "python"
+        )
+        self._place = _place(Cursor.at(cell.source, request.offset)) if is_judged else None
 
     def sound(self, text: str, ended: bool) -> tuple[str, Problem | None]:
         """The text up to its first statement that is broken, and what is wrong there.
@@ -168,14 +176,23 @@ class Check:
         request = self._request
         facts = Facts(request.variables, request.classes)
         above = self._place.above if self._place else ""
-        for code in [*_unrun(self._cells[: self._active]), above] if facts else ():
-            _follow(facts, code)
+        unrun = [*_unrun(self._cells[: self._active]), above] if facts else []
+        left = sum(map(len, unrun))
+        for code in unrun:
+            _follow(facts, code, left > MAX_LOOKED_THROUGH)
+            left -= len(code)
         return facts
 
     def _exists(self, name: str) -> bool:
         if name in self._told or NUMBERED.fullmatch(name) or self._is_open:
             return True
-        return any(name in names(code) for code, names in self._code if name in code)
+        left = MAX_LOOKED_THROUGH
+        for code, names in self._code:
+            if name in code:
+                left -= len(code)
+                if left < 0 or name in names(code):
+                    return True
+        return False
 
     @cached_property
     def _told(self) -> frozenset[str]:
@@ -195,7 +212,9 @@ class Check:
     def _is_open(self) -> bool:
         """Whether there may be names that nobody can tell."""
         return ANY in self._request.names or any(
-            ANY in given(code) for code, _ in self._code if MAY_BRING_NAMES.search(code)
+            ANY in given(code)
+            for code, _ in self._code
+            if len(code) > MAX_READ or MAY_BRING_NAMES.search(code)
         )
 
 
@@ -423,6 +442,9 @@ def mentioned(code: str) -> frozenset[str]:
 
 
 def _told(code: str, with_missing: bool) -> Iterator[str]:
+    if len(code) > MAX_READ:
+        yield ANY
+        return
     if BRINGS_NAMES.search(code):
         yield ANY
     for match in MAGIC.finditer(code):
@@ -430,7 +452,7 @@ def _told(code: str, with_missing: bool) -> Iterator[str]:
     if language_of(Cell(code), "python") != "python":
         return
     plain = masked(code)
-    whole = _names(plain)
+    whole = _names(plain) if len(plain) <= AT_ONCE else None
     # Where one statement is unfinished the others still say what they do.
     pieces = [plain] if whole else [plain[a:b] for a, b in pairwise([0, *borders(plain), len(plain)])]
     for piece in pieces:
@@ -456,14 +478,20 @@ def _unrun(above: Sequence[Cell]) -> Iterator[str]:
             yield cell.source
 
 
-def _follow(facts: Facts, code: str) -> None:
-    if BRINGS_NAMES.search(code):
+def _follow(facts: Facts, code: str, is_far: bool) -> None:
+    """``is_far``: there is so much that only the variables that it names are taken to be changed."""
+    if len(code) > MAX_READ or BRINGS_NAMES.search(code):
         facts.forget()
+    if not facts or not facts.may_change(words := {match[0] for match in WORD.finditer(code)}):
+        return
     facts.forget(word for match in MAGIC.finditer(code) for word in WORD.findall(match[0]))
     try:
-        facts.ran(compiled(masked(code)))
+        if is_far or len(code) > AT_ONCE:
+            facts.forget(words)
+        else:
+            facts.ran(compiled(masked(code)))
     except UNPARSED:
-        facts.forget(WORD.findall(code))
+        facts.forget(words)
 
 
 def _parses(code: str) -> bool:

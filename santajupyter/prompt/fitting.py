@@ -54,21 +54,21 @@ LEFT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
     (re.compile(pattern), fit)
     for pattern, fit in (
         (r"~\s*[\w.]+\[[\"']\Z", FLAGS),
-        (r"(\*\*|//|[*/%])\s*\(?\s*[\w.]+\[[\"']\Z", NUMBERS),
-        (r"\b(np|math|stats)\.\w+\([^\"']*[\w.]+\[[\"']\Z", NUMBERS),
-        (r"\b(round|abs|sum|float|polyfit|corrcoef|hist|boxplot|linregress)\([^()]*[\w.]+\[[\"']\Z", NUMBERS),
+        (r"(\*\*|//|[*/%])\s*(\(\s*)?[\w.]+\[[\"']\Z", NUMBERS),
+        (r"\b(np|math|stats)\.\w+\([^\"']{0,200}[\w.]\[[\"']\Z", NUMBERS),
+        (r"\b(round|abs|sum|float|polyfit|corrcoef|hist|boxplot|linregress)\([^()]*[\w.]\[[\"']\Z", NUMBERS),
         (r"\b(plot|scatter|bar)\([^()]*,\s*[\w.]+\[[\"']\Z", NUMBERS),
         (r"\bplot\([\w.]+\[[\"']\Z", {**ORDERED, TIME: -SOME}),
         (r"\bscatter\([\w.]+\[[\"']\Z", ORDERED),
         (r"\bto_datetime\([\w.]+\[[\"']\Z", {NUMBER: RARE, FLAG: NO}),
         (r"\bto_numeric\([\w.]+\[[\"']\Z", {TIME: NO, FLAG: NO, NUMBER: SOME}),
         (r"\.groupby\([^()]*\)\[\[?[\"']\Z", NUMBERS),
-        (r"\.(rolling|resample)\(.*\)\[[\"']\Z", NUMBERS),
+        (r"\.(rolling|resample)\(.{0,200}\)\[[\"']\Z", NUMBERS),
         (r"^\s*y\s*=\s*[\w.]+\[[\"']\Z", {TIME: RARE, TEXT: SOME}),
     )
 )
 # A mask is a column of flags, or goes on with a comparison.
-MASK = re.compile(r"(\w+)(?:\.loc)?\[~?\1\[[\"']\Z")
+MASK = re.compile(r"(?<!\w)(\w+)(?:\.loc)?\[~?\1\[[\"']\Z")
 MASK_ENDS = re.compile(r"\W{0,2}\](\]|,)")
 SECOND_OF_TWO = re.compile(r"\[[\"']([^\"']+)[\"']\]\s*(?:-|[!=]=|[<>]=?)\s*\w+\[[\"']\Z")
 FIRST_OF_TWO = re.compile(r"[\"']?\]\s*(?:-|[!=]=|[<>]=?)\s*\w+\[[\"']([^\"']+)[\"']\]")
@@ -161,7 +161,6 @@ IDS = frozenset(["id", "year", "code", "zip", "no", "number", "index", "lat", "l
 TIME_PARTS = frozenset(["hour", "day", "weekday", "week", "month", "quarter", "year", "date"])
 GROUPING = re.compile(r"\.(?:value_counts|unique|nunique|mode)\b")
 TOTALS = re.compile(r"[\"']?\]?\)?\.(?:sum|mean|median|std|var|max|min|hist|quantile)\b|[\"']\s*:\s*[\"']")
-FRACTION = re.compile(r"\W{0,3}\s*[<>]=?\s*-?\d+\.\d")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -81,6 +82,10 @@ class Facts:
         reader = _Reader(self._known)
         reader.visit_all(tree.body)
         return reader.wrong
+
+    def may_change(self, words: AbstractSet[str]) -> bool:
+        """Whether code with these words can do anything to what is known."""
+        return not words.isdisjoint(self._known) or not words.isdisjoint(CHANGES_ALL)
 
     def may_become(self, use: Use) -> bool:
         """Whether there is a key that begins with the one that was asked for."""

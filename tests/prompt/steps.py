@@ -150,6 +150,8 @@ class Matcher:
         text = self._text
         if place is sre.AT_BEGINNING:
             return at == 0 or (bool(self._flags & re.MULTILINE) and text[at - 1] == "\n")
+        if place is sre.AT_BEGINNING_STRING:
+            return at == 0
         if place is sre.AT_END:
             return (
                 at == len(text)

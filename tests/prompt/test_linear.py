@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from santajupyter import prompt
+from santajupyter.prompt.check import MAX_READ, Check
 from santajupyter.prompt.cursor import REACH_ABOVE, REACH_BELOW, excerpt
 from santajupyter.prompt.doccomments import slot_around
 from santajupyter.prompt.document import Document, document
@@ -20,30 +23,41 @@ from santajupyter.prompt.explain import locate_pieces
 from santajupyter.prompt.facts import facts
 from santajupyter.prompt.names import REMEMBERED, bound, defined, imported, looped, used
 from santajupyter.prompt.postprocess import RULES, Place, Stream, clean, place
-from santajupyter.protocol import Cell, Variable
+from santajupyter.protocol import Cell, CompletionRequest, Variable
 
 from .steps import Matcher, lines_of
-
-ROOM = "cursor doccomments document explain facts files fim languages modules names postprocess pythoncode"
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
     """Every regular expression of the room, whoever adds one."""
-    for module in ROOM.split():
-        for name, value in vars(import_module(f"santajupyter.prompt.{module}")).items():
-            found = value.items() if isinstance(value, dict) else [("", value)]
-            for key, pattern in found:
-                if isinstance(pattern, re.Pattern):
-                    yield f"{module}.{name}{key and f'[{key}]'}", pattern
+    for _, module, _ in iter_modules(prompt.__path__):
+        for name, value in vars(import_module(f"{prompt.__name__}.{module}")).items():
+            for key, pattern in _within(value):
+                yield f"{module}.{name}{key}", pattern
+
+
+def _within(value: object, key: str = "") -> Iterator[tuple[str, re.Pattern[str]]]:
+    if isinstance(value, re.Pattern):
+        yield key, value
+    elif isinstance(value, dict | tuple):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _within(inner, f"{key}[{name}]")
 
 
 PATTERNS = dict(patterns())
 # Looked for at one place only.
 ANCHORED = (
+    "check.FIRST_WORD",
+    "choices.ASSIGNED",
+    "choices.PLAIN",
     "doccomments.BODIES",
     "doccomments.DECLARATIONS",
     "doccomments.MAGIC",
     "fim.WORD",
+    "fitting.DTYPES",
+    "fitting.RIGHT",
+    "fitting.TARGET",
+    "fitting.TOTALS",
     "languages._MAGIC",
 )
 # Ends of texts that stop a pattern just before its end.
@@ -244,6 +258,34 @@ def test_no_more_is_looked_at_than_a_window_may_hold(unit: str) -> None:
     found = document(where)
     assert found.prefix.endswith(source[: len(source) // 2][-REACH_ABOVE // 2 :])
     assert found.suffix.startswith(source[len(source) // 2 :][: REACH_BELOW // 2])
+
+
+UNRUN = "import numpy as np\n\n\ndef mean(values):\n    return sum(values) / len(values)\n\n\n"
+
+
+@pytest.mark.parametrize("size", [900, 9_000, 90_000, 900_000])
+def test_a_check_reads_a_limited_part_of_the_notebook(size: int) -> None:
+    """However long its cells are; what isn't read may have any names, and may change any variable."""
+    source = UNRUN * (size // len(UNRUN)) + f"x = {size}\n"
+    cells = (*(Cell(f"{source}#{n}") for n in range(1_000_000 // size)), Cell("mea"))
+    request = CompletionRequest(cells, len(cells) - 1, 3, variables=(Variable("values", "DataFrame"),))
+
+    def work() -> None:
+        check = Check(request)
+        is_read = size <= MAX_READ
+        assert check.sure("n(values, nowhere)") == ("n(values, " if is_read else "n(values, nowhere)")
+        check.sound("n(np.values)", True)
+
+    assert lines_of(work) < 2_000_000
+
+
+@pytest.mark.parametrize("unit", ["(", "x", "1, ", "x = 1\n", "\n", "import (\n"])
+def test_a_check_in_a_cell_of_any_length(unit: str) -> None:
+    def work() -> None:
+        check = Check(CompletionRequest((Cell(unit * (3_000_000 // len(unit))),), 0, 1_000_000))
+        check.sound("x", True)
+
+    assert lines_of(work) < 1000
 
 
 def test_what_is_left_out_stays_so_from_key_to_key() -> None:
