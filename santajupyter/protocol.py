@@ -74,6 +74,7 @@ class Variable(Struct, frozen=True, gc=False):
     dtype: ListedName = ""
     columns: tuple[tuple[ListedName, ListedName], ...] = ()
     keys: tuple[ListedName, ...] = ()
+    levels: tuple[ListedName, ...] = ()
     signature: str = ""
     members: tuple[ListedName, ...] = ()
     complete: frozenset[ListedName] = frozenset()
@@ -81,7 +82,7 @@ class Variable(Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise ValueError("name: must be a Python name")
-        for member in ("columns", "keys", "members"):
+        for member in ("columns", "keys", "levels", "members"):
             if len(getattr(self, member)) > MAX_LISTED:
                 force_setattr(self, member, getattr(self, member)[:MAX_LISTED])
                 force_setattr(self, "complete", self.complete - {member})

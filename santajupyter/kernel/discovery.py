@@ -22,6 +22,7 @@ PROBE_TIMEOUT = 2.0
 START = (
     "start one with `santajupyter serve`, or do without: `%santa load --here` in a kernel, or option `--here`"
 )
+NOWHERE = "No Jupyter server runs on this host (a kernel's may be another than JupyterLab's)"
 CHOOSE = "set SANTAJUPYTER_URL and SANTAJUPYTER_TOKEN to the one to use"
 
 
@@ -48,7 +49,7 @@ def find_server() -> Server:
     if url := _hub_url():
         return Server(url, os.environ.get("JUPYTERHUB_API_TOKEN", ""))
     if not own:
-        raise SantaError(f"No Jupyter server runs here: {START}.")
+        raise SantaError(f"{NOWHERE}: {START}.")
     urls = ", ".join(info.url for info in own)
     raise SantaError(
         f"Several Jupyter servers run here and none of them started this kernel: {CHOOSE} ({urls})."

@@ -273,6 +273,9 @@ def _pandas(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) 
     _columns(labels, lambda at: _dtype_of(blocks[numbers[at]].values), fact, used_names)
     if "columns" not in fact["complete"]:
         fact["complete"] = []
+    levels = [name for name in index.names if _shown(name)] if _plain(index) else []
+    if levels:
+        fact["levels"] = levels
 
 
 DETAILS: Any = {

@@ -40,6 +40,7 @@ COMPOUND = frozenset(
     ["async", "class", "def", "elif", "else", "except", "finally", "for", "if", "try", "while", "with"]
 )
 KEYWORDS = frozenset(kwlist)
+COMPARISONS = frozenset(["<", "<=", "==", "!=", ">", ">=", "in"])
 CLOSERS = {")": "(", "]": "[", "}": "{"}
 
 # Methods that return some rows of a frame, or groups of them, with the same columns.
@@ -86,6 +87,8 @@ BY_COLUMN = frozenset(
     ]
 )
 GROUPED = frozenset(["groupby", "group_by", "resample", "rolling"])
+# Those that take a level of the index as well.
+BY_LEVEL = frozenset(["by", "groupby", "sort_values"])
 SECOND = frozenset(["nlargest", "nsmallest"])
 # Those whose first argument is a dict with columns as its keys.
 BY_DICT = frozenset(["agg", "aggregate", "astype", "fillna", "transform"])
@@ -147,11 +150,15 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True)
 class Known:
-    """All there are: ``keys`` with their dtypes, ``attributes``, ``arguments``; None: that isn't known."""
+    """All there are: ``keys`` with their dtypes, ``attributes``, ``arguments``; None: that isn't known.
+
+    ``levels``: the names in a frame's index.
+    """
 
     keys: Mapping[str, str] | None = None
     attributes: Sequence[str] | None = None
     arguments: Sequence[str] | None = None
+    levels: Sequence[str] = ()
     is_frame: bool = False
     grouped: bool = False
 
@@ -209,7 +216,7 @@ def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Known:
     if "signature" in variable.complete and "**" not in variable.signature:
         named = variable.signature.strip("()").rpartition("/")[2].split(", ")
         arguments = [part.partition("=")[0] for part in named if part and part[0] != "*"]
-    return Known(keys, attributes, arguments, variable.type == "DataFrame")
+    return Known(keys, attributes, arguments, variable.levels, variable.type == "DataFrame")
 
 
 def _spelt(rest: str, quote: str) -> str:
@@ -305,14 +312,21 @@ def _follow(statement: Sequence[Token], known: dict[str, Known]) -> None:
         known.pop(first, None)
         if value is not None:
             known[first] = value
-    elif len(targets) == 4 and texts[1] == "[" and (plain := PLAIN.match(texts[2])) and first in known:
-        before = known[first]
-        if before.keys is not None:
-            known[first] = replace(before, keys={**before.keys, plain[2]: ""})
-    else:
+    elif texts[at - 1] == "]" and first in known:
+        _store(texts[:at], known)
+    elif "[" not in texts[:at] and "." not in texts[:at]:
         for token in targets:
-            if token.kind == "name" and "[" not in texts[:at] and "." not in texts[:at]:
-                known.pop(token.text, None)
+            known.pop(token.text, None)
+
+
+def _store(target: Sequence[str], known: dict[str, Known]) -> None:
+    """``df["new"]``, ``df.loc[rows, "new"]`` or ``df[rows]`` is assigned to."""
+    name, before, plain = target[0], known[target[0]], PLAIN.match(target[-2])
+    plain = plain if target[-3] in ("[", ",") else None
+    if plain and before.keys is not None:
+        known[name] = replace(before, keys={**before.keys, plain[2]: ""})
+    elif not plain and target[1] == "[" and COMPARISONS.isdisjoint(target):
+        known.pop(name)  # nobody can tell which column
 
 
 @dataclass
@@ -392,7 +406,8 @@ class _Reader:
             return None
         keys = taken.known.keys
         others = [plain[2] for n, t in enumerate(self.tokens) if n != at and (plain := PLAIN.match(t.text))]
-        return [*keys], Spot(taken.kind, begun, quote, keys, tuple(others), self._made())
+        names = [*keys, *taken.known.levels] if taken.kind in BY_LEVEL else [*keys]
+        return names, Spot(taken.kind, begun, quote, keys, tuple(others), self._made())
 
     def _in_query(self, call: int, text: str) -> tuple[Sequence[str], Spot] | None:
         frame, found = self._owner(call), CONDITION.search(text)
@@ -401,7 +416,7 @@ class _Reader:
         quote, begun = found[1], found[2]
         keys = {name: dtype for name, dtype in frame.keys.items() if name.isidentifier() or quote}
         named = tuple(re.findall(r"\w+", text))
-        return [*keys], Spot("query", begun, quote, dtypes=keys, named=named)
+        return [*keys, *frame.levels], Spot("query", begun, quote, dtypes=keys, named=named)
 
     def _made(self) -> str:
         """The column that the statement assigns to."""

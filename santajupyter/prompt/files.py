@@ -1,4 +1,4 @@
-"""The data files beside a notebook, as its code would name them.
+"""The data files beside a notebook, as its code would name them, for as long as it works in its folder.
 
 Only names are read; none outside the server's root, none hidden.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from .cursor import Cursor
+from .cursor import Excerpt
 from .modules import is_inside, may_be_read, notebook_folder
 from .names import READER
 
@@ -20,16 +20,22 @@ MAX_FILES = 200
 # Code is no data.
 LEFT_OUT = (".ipynb", ".py", ".pyc")
 _READS = re.compile(rf"\b{READER}\(")
+# A kernel that went elsewhere reads by other paths; IPython takes ``cd data`` for ``%cd data``.
+_MOVES = re.compile(r"\bf?chdir\(|^[ \t]*%?(?:cd|pushd|popd)(?:[ \t]+[^\s=(]|[ \t]*$)", re.MULTILINE)
 _BEGUN = re.compile(r"""["']([^"'\n]*/)[^"'/\n]*\Z""")
 
 
-def data_files(root: Path, path: str, cursor: Cursor) -> list[str]:
+def data_files(root: Path, path: str, where: Excerpt) -> list[str]:
     """Paths from the folder of the notebook at ``path``, which is relative to ``root``, with ``/``.
 
     Those of the files in that folder and one level further down, and of those in the folder that the string
-    left of the cursor has begun with. None where the cursor's cell reads no file. No error is raised.
+    left of the cursor has begun with. None where the cursor's cell reads no file, and where the notebook
+    changes the kernel's folder. No error is raised.
     """
+    cursor = where.cursor
     if not (_READS.search(cursor.left) or _READS.search(cursor.right)):
+        return []
+    if any(_MOVES.search(cell.source) for cell in where.cells if cell.type == "code"):
         return []
     begun = _BEGUN.search(cursor.line_left)
     try:

@@ -110,6 +110,7 @@ def _copied(known: _Known) -> _Known:
 
 def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> _Known:
     known = _Known(is_frame=variable.type == "DataFrame")
+    known.levels = frozenset(variable.levels)
     known.is_fixed = variable.type == "module" or variable.module.partition(".")[0] in FIXED
     inherited: Sequence[str] | None = classes.get(f"{variable.module}.{variable.type}")
     if variable.type in ("module", "class"):

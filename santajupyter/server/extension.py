@@ -142,11 +142,12 @@ class SantaApp(ExtensionApp):
             self.serverapp.event_logger.register_event_schema(EVENT_SCHEMA)
 
     def _root(self) -> Path | None:
-        """Where the notebooks lie; None where the server keeps them elsewhere than in files."""
+        """Where the notebooks lie; None where they are no files here, or their kernels are elsewhere."""
         assert self.serverapp is not None
         manager = self.serverapp.contents_manager
-        is_local = isinstance(manager, FileContentsManager) and manager.root_dir
-        return Path(manager.root_dir) if is_local else None
+        if self.serverapp.gateway_config.gateway_enabled or not isinstance(manager, FileContentsManager):
+            return None
+        return Path(manager.root_dir) if manager.root_dir else None
 
     def initialize_handlers(self) -> None:
         assert self.serverapp is not None

@@ -155,7 +155,7 @@ def _read(root: Path, path: str, where: Excerpt) -> Project:
     others = (cell.source for n, cell in enumerate(where.cells) if cell.type == "code" and n != where.active)
     # The line that is being typed imports nothing yet.
     own = where.cursor.above, where.cursor.below
-    return Project(modules.signatures(root, path, [*others, *own]), data_files(root, path, where.cursor))
+    return Project(modules.signatures(root, path, [*others, *own]), data_files(root, path, where))
 
 
 def _do(future: Future[Project], read: Callable[..., Project], *args: object) -> None:

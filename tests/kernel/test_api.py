@@ -429,7 +429,7 @@ def test_text_that_was_shown_does_not_come_again() -> None:
 class TestFindingTheServer:
     def test_none(self) -> None:
         with pytest.raises(
-            SantaError, match="No Jupyter server runs here: start one with `santajupyter serve`"
+            SantaError, match=r"No Jupyter server runs on this host .*: start one with `santajupyter serve`"
         ):
             discovery.find_server()
 

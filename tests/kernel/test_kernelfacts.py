@@ -86,6 +86,7 @@ own['mine'] = pd.Series(Own([1]), copy=False)
 Own.loud = True
 wide = pd.DataFrame(np.zeros((2, 10_000)), columns=[f'c{i}' for i in range(10_000)])
 two = pd.DataFrame(np.zeros((1, 2)), columns=pd.MultiIndex.from_tuples([('a', 'b'), ('a', 'c')]))
+nested = own.set_index(pd.MultiIndex.from_tuples([('secret', 1)], names=['port', None]))
 age = df['age']
 x = np.zeros((3, 4), np.float32)
 """
@@ -198,6 +199,7 @@ def test_pandas(kernel: Kernel) -> None:
     assert facts["own"]["columns"] == [["plain", "int64"], ["mine", ""]]
     assert "columns" not in facts["bad"]
     assert "columns" not in facts["two"]
+    assert facts["nested"]["levels"] == ["port"] and "levels" not in facts["df"]
     assert (facts["age"]["shape"], facts["age"]["dtype"]) == ([1], "int64")
     assert (facts["x"]["shape"], facts["x"]["dtype"]) == ([3, 4], "float32")
     assert "members" in facts["np"]["complete"]

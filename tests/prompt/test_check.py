@@ -14,6 +14,7 @@ SHIPS = {
     "type": "DataFrame",
     "module": "pandas",
     "columns": [["port", "str"], ["depth", "float64"]],
+    "levels": ["voyage"],
     "complete": ["members", "columns"],
 }
 OPTIONS = {"name": "options", "type": "dict", "module": "builtins", "keys": ["a", "b"], "complete": ["keys"]}
@@ -180,6 +181,7 @@ def test_the_kernel_has_names_of_its_own() -> None:
         ("ships.║", "depth"),
         ("ships.loc[0, ║]", '"port"'),
         ("ships.groupby(║)", '"port"'),
+        ("ships.groupby(║)", '"voyage"'),
         ("options[║]", '"a"'),
         ("load(║)", "'a.csv', sep=','"),
         # What the code makes itself is there.

@@ -7,6 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from santajupyter.prompt.choices import Choice, choice
 from santajupyter.prompt.cursor import excerpt
@@ -99,6 +100,8 @@ def test_columns(code: str) -> None:
         ("smooth(x, window=3, ║", ["data", "center"]),
         ("smooth(x, ║=3)", ["data", "window", "center"]),
         ('df["new"] = 1\nx = df["ne║', ["w"]),
+        ('df.loc[df["crew"] > 3, "new"] = 1\nx = df["ne║', ["w"]),
+        ('df[df["crew"] > 3] = 0\nx = df["c║', ["rew"]),
         ('df[["flag", "late"]]["║"]', ["flag", "late"]),
         ('pd.read_csv("║")', ["a.csv", "raw/b.csv"]),
         ('open("a║', [".csv"]),
@@ -125,6 +128,8 @@ def test_names(code: str, names: list[str]) -> None:
         'df = load()\ndf["║',
         'df.rename(columns=str.upper, inplace=True)\ndf["║',
         'df.columns = names\ndf["║',
+        'for name in names:\n    df[name + "_z"] = 0\ndf["║',
+        'df[f"{name}_z"] = 0\ndf["║',
         'def f(df):\n    return 1\nother["║',
         'f = lambda df: df["║',
         'df["flag"]["║',
@@ -141,6 +146,13 @@ def test_names(code: str, names: list[str]) -> None:
 )
 def test_there_is_no_opinion(code: str) -> None:
     assert at(code) is None
+
+
+@pytest.mark.parametrize("code", ['df.groupby("po║")', 'df.sort_values(by="po║")', 'df.query("po║")'])
+def test_a_level_of_the_index(code: str) -> None:
+    indexed = structs.replace(DF, levels=("port",))
+    found = choice([indexed], {}, excerpt([Cell(code.replace("║", ""))], 0, code.index("║")))
+    assert found and found.rests == ("rt",)
 
 
 def test_of_very_many_those_that_are_told_exist() -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from santajupyter.prompt.cursor import Cursor
+from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.facts import files_line
 from santajupyter.prompt.files import MAX_FILES, data_files
+from santajupyter.protocol import Cell
 
 
 @pytest.fixture
@@ -35,8 +36,8 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def read(root: Path, code: str, path: str = "work/book.ipynb") -> list[str]:
-    return data_files(root, path, Cursor(code, ""))
+def read(root: Path, code: str, path: str = "work/book.ipynb", before: Sequence[str] = ()) -> list[str]:
+    return data_files(root, path, excerpt([*map(Cell, before), Cell(code)], len(before), len(code)))
 
 
 @pytest.mark.parametrize("code", ["open(", "x = pd.read_csv('", "np.load(a)\n"])
@@ -47,6 +48,18 @@ def test_files_beside_the_notebook_and_a_level_down(root: Path, code: str) -> No
 @pytest.mark.parametrize("code", ["", "reopen(", "opened", "load_dataset('x')"])
 def test_code_that_reads_no_file_has_none(root: Path, code: str) -> None:
     assert read(root, code) == []
+
+
+@pytest.mark.parametrize(
+    "move", ["%cd data", "cd data", "cd", "x = 1\n%pushd data", "import os\nos.chdir('data')", "chdir(x)"]
+)
+def test_where_the_kernel_went_elsewhere_nothing_is_known(root: Path, move: str) -> None:
+    assert read(root, "open(", before=[move]) == read(root, f"{move}\nopen(") == []
+
+
+@pytest.mark.parametrize("code", ["cd = 3", "cd (1)", "cd.x", "df.cd", "abcd 1", "!cd data", "# %cd data"])
+def test_what_only_looks_like_that(root: Path, code: str) -> None:
+    assert read(root, "open(", before=[code])
 
 
 def test_the_folder_that_was_begun_with(root: Path) -> None:

@@ -71,6 +71,13 @@ def connect(jp_serverapp: Any, jp_base_url: str, http_server_port: Any, jp_fetch
     return connected
 
 
+def test_with_kernels_elsewhere_no_file_is_known(jp_serverapp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    extension = jp_serverapp.extension_manager.extension_points["santajupyter"].app
+    assert extension._root() is not None
+    monkeypatch.setattr(jp_serverapp.gateway_config, "url", "http://127.0.0.1:1")
+    assert extension._root() is None
+
+
 @pytest.fixture
 def service(jp_serverapp: Any) -> Any:
     return jp_serverapp.extension_manager.extension_points["santajupyter"].app.service
