@@ -81,8 +81,7 @@ class _Hub(BaseHTTPRequestHandler):
             self.answer(file.read_bytes(), own)
         else:
             self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            for name, value in {"Content-Length": "0", **self.more}.items():
+            for name, value in {"X-Error-Code": "RepoNotFound", "Content-Length": "0", **self.more}.items():
                 self.send_header(name, value)
             self.end_headers()
 

@@ -23,7 +23,11 @@ from huggingface_hub import (
     hf_hub_url,
     snapshot_download,
 )
-from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # its HTTP library's
+from huggingface_hub.errors import (  # type: ignore[attr-defined]
+    GatedRepoError,
+    HTTPError,  # its HTTP library's
+    RepositoryNotFoundError,
+)
 from huggingface_hub.utils import (  # type: ignore[attr-defined]
     build_hf_headers,
     disable_progress_bars,
@@ -88,8 +92,17 @@ def download(model: str, revision: str, on_progress: Progress) -> Path:
         on_progress(total, total)
         return Path(folder)
     except HUB_ERRORS as error:
-        reason = printable(first_line(error.__cause__ or error))
+        reason = _reason(error.__cause__ or error, model)
         raise ModelUnavailable(f"it can't be downloaded from the hub: {reason}") from error
+
+
+def _reason(error: BaseException, model: str) -> str:
+    if isinstance(error, GatedRepoError):
+        return f"accept its terms at {constants.ENDPOINT}/{model}, and set HF_TOKEN to a token of yours"
+    said = getattr(error, "server_message", None)
+    if isinstance(error, RepositoryNotFoundError):
+        said = "there is no such model, or none that may be seen without a token (HF_TOKEN)"
+    return printable(f"{first_line(error)} {said or ''}".rstrip())
 
 
 def _snapshot(model: str, revision: str, patterns: list[str], dry_run: bool = False) -> Any:

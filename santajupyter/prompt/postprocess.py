@@ -28,6 +28,8 @@ TOKEN_BEGINNINGS = frozenset(token[:end] for token in SPECIAL_TOKENS for end in 
 LONGEST_BEGINNING = max(map(len, TOKEN_BEGINNINGS))
 # Characters above and below the cursor that are looked at, and of its line left and right.
 REACH = 2000
+FENCE = "```"
+COMMENT = re.compile(r"(?:^|\s)#")
 # A shorter beginning of what stands right of the cursor may stand there by chance.
 OVERLAP = 3
 # A compound statement's colon or a brace; not a bracket, whose call mostly ends on its own line.
@@ -59,7 +61,7 @@ class Place:
     """Where the completion lands: the line ``left`` and ``right`` of the cursor, what stands ``above`` and
 
     ``below``, and whether it may run over more than one line (``block``), of one ``statement`` alone. Each
-    text has at most REACH characters. ``indent``: columns before the cursor's line.
+    text has at most REACH characters. ``indent``: columns before the cursor's line. ``is_code``: no prose.
     """
 
     left: str
@@ -69,6 +71,7 @@ class Place:
     block: bool
     indent: int = 0
     statement: bool = False
+    is_code: bool = True
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -79,6 +82,11 @@ class Place:
     def opened(self) -> bool:
         """Whether the cursor's line opens a block."""
         return bool(self.left.strip()) and bool(OPENS_BLOCK.search(self.left))
+
+    @cached_property
+    def in_text(self) -> bool:
+        """Whether the cursor is in a string in three quotes."""
+        return len(TRIPLE_QUOTE.findall(self.above + "\n" + self.left)) % 2 == 1
 
     @cached_property
     def line_above(self) -> str:
@@ -98,7 +106,7 @@ class Place:
         return _scan([self.right, *_paragraph(self.below.split("\n"))], self.before.quote)
 
 
-def place(document: Document, mode: str = "auto", trigger: str = "automatic") -> Place:
+def place(document: Document, mode: str = "auto", trigger: str = "automatic", is_code: bool = True) -> Place:
     """Resolve the mode: in mid-line a line; at a line's end a block where the context opens one.
 
     An empty line that only continues a block is offered one line; an explicit ``invoke`` a block, or on a
@@ -113,7 +121,8 @@ def place(document: Document, mode: str = "auto", trigger: str = "automatic") ->
         opener = left if left.strip() else above.rstrip().rpartition("\n")[2]
         block = not right.strip() and (trigger == "invoke" or bool(OPENS_BLOCK.search(opener)))
     statement = block and mode == "auto" and bool(left.strip())
-    return Place(left, right, above, below, block, _indent(prefix[start : start + REACH]), statement)
+    indent = _indent(prefix[start : start + REACH])
+    return Place(left, right, above, below, block, indent, statement, is_code)
 
 
 class Stream:
@@ -208,6 +217,37 @@ def _special_token(text: str, place: Place, ended: bool) -> str:
     return text[: next((start for start in starts if text[start:] in TOKEN_BEGINNINGS), len(text))]
 
 
+def _fence(text: str, place: Place, ended: bool) -> str:
+    """In code a Markdown fence says that the code is over, and prose comes next."""
+    start = 0
+    for line in text.split("\n") if place.is_code else ():
+        begun = line.strip()
+        may_be_one = not ended and start + len(line) == len(text) and bool(begun) and FENCE.startswith(begun)
+        if (begun.startswith(FENCE) or may_be_one) and (start or not place.left.strip()):
+            return text[:start].rstrip("\n")
+        start += len(line) + 1
+    return text
+
+
+def _closes_around(text: str, place: Place, ended: bool) -> str:
+    """A string that has just begun isn't the place to close the bracket around it."""
+    is_empty = place.left[-1:] in QUOTES and place.left[-2:-1] in ("(", "[") and place.before.quote
+    return "" if is_empty and text.lstrip()[:1] in CLOSERS else text
+
+
+def _comment_after_code(text: str, place: Place, ended: bool) -> str:
+    """One line of code that was to be completed is complete without words on it."""
+    if place.block or not place.is_code or place.in_text:
+        return text
+    line, start, quote = place.left + text, 0, ""
+    for match in COMMENT.finditer(line):
+        quote, start = _brackets(line[start : match.start()], quote)[1], match.start()
+        if not quote:
+            is_new = start >= len(place.left) and line[:start].strip()
+            return line[len(place.left) : start].rstrip() if is_new else text
+    return text
+
+
 def _end_of_line(text: str, place: Place, ended: bool) -> str:
     return text if place.block else text.partition("\n")[0]
 
@@ -231,6 +271,8 @@ class _Block:
         """Whether this next line is the first that doesn't belong to the block."""
         if not self._lines or not line.strip():
             return False
+        if self._place.is_code and line.lstrip().startswith(FENCE):
+            return True
         indent, base = _indent(line), self._place.indent
         stays = bool(CONTINUES_STATEMENT.match(line.lstrip()))
         new_paragraph = base == 0 and (self._deeper or (self._blank and self._said))
@@ -271,7 +313,7 @@ class _Statement:
     def __init__(self, place: Place) -> None:
         self._left = place.left
         self._opened = place.before.opened
-        self._in_text = len(TRIPLE_QUOTE.findall(place.left)) % 2 == 1
+        self._in_text = place.in_text
         self._opens_block = place.opened
         self.kept = 0
         self.is_over = False
@@ -516,7 +558,10 @@ def _indent(line: str) -> int:
 
 RULES: tuple[Callable[[str, Place, bool], str], ...] = (
     _special_token,
+    _fence,
+    _closes_around,
     _end_of_line,
+    _comment_after_code,
     _end_of_block,
     _end_of_statement,
     _ends_at_below,

@@ -138,7 +138,9 @@ class Prompts:
         if self._kernel_names and request.language == "python":
             names = choice(request.variables, request.classes, where, project.files)
         check = Check(request) if self._check else None
-        return Prompt(text, postprocess.place(text, request.mode, request.trigger), names, check)
+        is_code = request.cells[request.active].type == "code"
+        place = postprocess.place(text, request.mode, request.trigger, is_code)
+        return Prompt(text, place, names, check)
 
 
 def _document(request: CompletionRequest, where: Excerpt, project: Project) -> Document:

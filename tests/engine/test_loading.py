@@ -130,6 +130,25 @@ def test_a_hub_writes_to_its_cache_alone(
     assert not [path for path in tmp_path.rglob("*") if path.stat().st_size > 400 and path.is_file()]
 
 
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({}, "there is no such model"),
+        ({"X-Error-Code": "GatedRepo"}, "accept its terms at {endpoint}/me/other, and set HF_TOKEN"),
+        ({"X-Error-Code": "", "X-Error-Message": "Gone \x1b]0;title\x07\x9b2J away"}, "Gone"),
+    ],
+)
+def test_what_a_hub_says(
+    headers: dict[str, str], reason: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a sentence, and none of it reaches a terminal as it is."""
+    with hub_with(tiny, headers=headers) as endpoint:
+        use(endpoint, tmp_path, monkeypatch)
+        with pytest.raises(ModelUnavailable) as caught:
+            locate("me/other", "", nothing)
+    assert reason.format(endpoint=endpoint) in str(caught.value) and str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("silent", ["/api/models", "/tree/", "model.safetensors", "config.json"])
 def test_a_hub_that_never_answers(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str

@@ -34,6 +34,24 @@ GOLDEN = [
     ("x = ║ + total", "n + tot", "x = ├n┤ + total"),
     ("f(h(║), y)", "g(x)", "f(h(├g(x)┤), y)"),
     ("n = ║  # count", "len(x)  # count", "n = ├len(x)┤  # count"),
+    # a line of code is complete without a comment
+    ("print('Hi')║", "  # says hi", "print('Hi')├┤"),
+    ("x = ║", "1  # one", "x = ├1┤"),
+    ("x = ║", "'a #1'  # one", "x = ├'a #1'┤"),
+    ("x = 1  # see ║", "issue #3", "x = 1  # see ├issue #3┤"),
+    ("# see ║", "issue #3", "# see ├issue #3┤"),
+    ("║", "# one", "├# one┤"),
+    ('"""Text\nsee ║', "issue #3", "see ├issue #3┤"),
+    ("s = 'a║", " #1'", "s = 'a├ #1'┤"),
+    # a fence ends the code
+    ("x = 1║", "\n```\n\nThis sets x.", "x = 1├┤"),
+    ("for x in y:\n    ║", "print(x)\n```\nIt prints.", "├print(x)┤"),
+    ("def f():\n    ║", "```python\nreturn 1", "├┤"),
+    ("s = ║", "```x```", "s = ├```x```┤"),
+    # a string that has just begun closes no bracket
+    ('x = ships["║', "] = 1", 'x = ships["├┤'),
+    ("f('║')", ") + 1", "f('├┤')"),
+    ('f("a" + "║', ")", 'f("a" + "├)┤'),
     # what is closed already isn't closed twice
     ("print(║)", "x) + 1", "print(├x┤)"),
     ("f(g(║)", "x))", "f(g(├x)┤)"),
@@ -267,6 +285,11 @@ def test_a_line_that_begins_well_stays_up_to_where_it_repeats_itself() -> None:
 )
 def test_no_special_token_is_shown(before: str, token: str, after: str) -> None:
     assert token not in clean(before + token + after, place(Document("", ""), "block"))
+
+
+def test_a_stream_stops_at_a_fence() -> None:
+    spot = place(Document("", ""), "block")
+    assert finished("print(x)\n```", spot) and not finished("print(x)\n``", spot)
 
 
 @pytest.mark.parametrize(("where", "raw", "shown"), GOLDEN)
