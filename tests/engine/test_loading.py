@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -149,18 +150,27 @@ def test_what_a_hub_says(
     assert reason.format(endpoint=endpoint) in str(caught.value) and str(caught.value).isprintable()
 
 
+@pytest.fixture(scope="module")
+def silent_hubs() -> Iterator[ExitStack]:
+    """Those that the hub's library still tries in the background when a test is over.
+
+    Where one is gone the library closes the connections of all.
+    """
+    with ExitStack() as hubs:
+        yield hubs
+
+
 @pytest.mark.parametrize("silent", ["/api/models", "/tree/", "model.safetensors", "config.json"])
 def test_a_hub_that_never_answers(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str, silent_hubs: ExitStack
 ) -> None:
     """An error soon, and the next try is as good as the first."""
     monkeypatch.setattr("santajupyter.engine.hub.SILENCE", 0.2)
     monkeypatch.setattr("santajupyter.engine.hub.POLL", 0.01)
     monkeypatch.setattr("santajupyter.engine.hub.LIMIT", 3)
-    with hub_with(tiny, silent=silent) as endpoint:
-        use(endpoint, tmp_path, monkeypatch)
-        with pytest.raises(ModelUnavailable, match="can't be downloaded"):
-            locate("me/tiny", "", nothing)
+    use(silent_hubs.enter_context(hub_with(tiny, silent=silent)), tmp_path, monkeypatch)
+    with pytest.raises(ModelUnavailable, match="can't be downloaded"):
+        locate("me/tiny", "", nothing)
     with hub_with(tiny) as endpoint:
         use(endpoint, tmp_path, monkeypatch)
         assert locate("me/tiny", "", nothing)
