@@ -27,6 +27,7 @@ export interface IChoices {
   excluded: string[];
   outputs: boolean;
   kernelFacts: boolean;
+  kernelValues: boolean;
   announce: boolean;
 }
 
@@ -73,6 +74,7 @@ export const DEFAULTS: IChoices = {
   ],
   outputs: false,
   kernelFacts: true,
+  kernelValues: false,
   announce: true
 };
 
@@ -86,7 +88,8 @@ const CLOSED: Partial<IChoices> = {
   markdown: false,
   plainText: false,
   outputs: false,
-  kernelFacts: false
+  kernelFacts: false,
+  kernelValues: false
 };
 
 type Plugin = ISettingRegistry.IPlugin;

@@ -1,4 +1,7 @@
-"""What a Python kernel's namespace holds: names, types, shapes, columns, signatures; never a value.
+"""What a Python kernel's namespace holds: names, types, shapes, columns, signatures.
+
+No value, unless they are asked for: then the texts of columns that hold few different ones, one text of
+other columns, and a dict's short values.
 
 The frontend (kernelfacts.ts) sends this file's text to the kernel, where ``read`` runs in a namespace of
 its own. It needs Python 3.8 and the standard library, and never runs what a user's class, or any class
@@ -27,6 +30,10 @@ MAX_MEMBERS = 2000
 MAX_OWN = 200
 MAX_NAME = 200
 MAX_NAMES = 5000
+# Of each column so many rows are looked at for its values, and no longer texts are told.
+MAX_ROWS = 2000
+MAX_VALUES = 20
+MAX_VALUE = 40
 # IPython puts these there.
 HIDDEN = ("In", "Out", "exit", "get_ipython", "open", "quit")
 # Their modules' __getattr__ only serves what __all__ names, or what is deprecated.
@@ -41,13 +48,13 @@ _mro_of = type.__dict__["__mro__"].__get__
 _module_dict = vars(types.ModuleType)["__dict__"].__get__
 
 
-def read(namespace: dict[str, Any], used_names: list[str]) -> str:
+def read(namespace: dict[str, Any], used_names: list[str], values: int = 0) -> str:
     """JSON: ``variables``, those named in ``used_names`` first, then the newest; ``classes``: their names;
 
     ``names``: of all that is there, "*" for more than can be told.
 
     ``used_names`` are also the columns that are listed however many a dataframe has. A list of names is all
-    there are where ``complete`` names it.
+    there are where ``complete`` names it. ``values``: 1 for values, as Python writes them, 0 for none.
     """
     deadline = time.perf_counter() + SECONDS
     facts: list[dict[str, Any]] = []
@@ -64,6 +71,8 @@ def read(namespace: dict[str, Any], used_names: list[str]) -> str:
         seen.add(name)
         with contextlib.suppress(Exception):
             fact, known = describe(namespace[name], used_names, classes)
+            if values and (found := _values(namespace[name], fact)):
+                fact["values"] = found
             more = len(json.dumps([fact, [names for _, names, _ in known.values()]]))
             if size + more <= CHARACTERS:
                 size += more
@@ -87,11 +96,11 @@ def _is_history(name: str) -> bool:
     return name[:1] == "_" and (name.strip("_")[:1] in ("", "i") or name[1:].isdigit())
 
 
-def read_if_used(namespace: dict[str, Any], used_names: list[str]) -> str:
+def read_if_used(namespace: dict[str, Any], used_names: list[str], values: int = 0) -> str:
     """As ``read`` where a cell has run in this IPython; nothing where none has, or that isn't known."""
     inputs = namespace.get("In")
     has_run = type(inputs) is list and len(inputs) > 1
-    return read(namespace if has_run else {}, used_names)
+    return read(namespace if has_run else {}, used_names, values)
 
 
 def describe(
@@ -285,6 +294,42 @@ DETAILS: Any = {
     "polars": _polars,
     "torch": _torch,
 }
+
+
+def _values(value: Any, fact: dict[str, Any]) -> list[list[Any]]:
+    """Pairs of a column or key and its values."""
+    kind, found = type(value), []
+    if kind is dict:
+        found = [[key, [value[key]]] for key in fact["keys"] if _is_short(value[key])]
+    elif "columns" in fact["complete"] and _is(kind, "pandas", "DataFrame"):
+        manager = object.__getattribute__(value, "_mgr")
+        for at, name in enumerate(value.columns[:MAX_COLUMNS].tolist()):
+            array = manager.blocks[manager.blknos[at]].values
+            if _root(type(array)) == "numpy":
+                array = array[manager.blklocs[at]]
+            if _root(type(array)) in ("numpy", "pandas") and array.dtype.kind == "O":
+                found.append([name, _told(array[:MAX_ROWS].tolist())])
+    elif "columns" in fact["complete"] and _is(kind, "polars", "DataFrame"):
+        for name, dtype in fact["columns"]:
+            if dtype in ("String", "Categorical", "Enum"):
+                found.append([name, _told(value.get_column(name).head(MAX_ROWS).to_list())])
+    return [[name, [repr(one) for one in told]] for name, told in found if told]
+
+
+def _told(cells: list[Any]) -> list[str]:
+    """The different texts where these are few, else the first one; none where there are other values."""
+    texts = [cell for cell in cells if type(cell) is str]
+    if not texts or any(type(cell) not in (str, float, type(None)) for cell in cells):
+        return []
+    different = [*dict.fromkeys(texts)]
+    told = different if len(different) <= min(MAX_VALUES, len(texts) / 2) else different[:1]
+    return told if all(map(_is_short, told)) else []
+
+
+def _is_short(value: Any) -> bool:
+    if type(value) is str:
+        return len(value) <= MAX_VALUE and value.isprintable()
+    return type(value) in (bool, float) or (type(value) is int and abs(value) < 10**15)
 
 
 def _columns(labels: list[Any], dtype: Any, fact: dict[str, Any], used_names: list[str]) -> None:

@@ -6,6 +6,7 @@ the columns of ``df``, and of ``df = load()`` nothing is known any more.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -152,13 +153,14 @@ class Token(NamedTuple):
 class Known:
     """All there are: ``keys`` with their dtypes, ``attributes``, ``arguments``; None: that isn't known.
 
-    ``levels``: the names in a frame's index.
+    ``levels``: the names in a frame's index; ``values``: texts that some columns hold.
     """
 
     keys: Mapping[str, str] | None = None
     attributes: Sequence[str] | None = None
     arguments: Sequence[str] | None = None
     levels: Sequence[str] = ()
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     is_frame: bool = False
     grouped: bool = False
 
@@ -216,7 +218,17 @@ def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Known:
     if "signature" in variable.complete and "**" not in variable.signature:
         named = variable.signature.strip("()").rpartition("/")[2].split(", ")
         arguments = [part.partition("=")[0] for part in named if part and part[0] != "*"]
-    return Known(keys, attributes, arguments, variable.levels, variable.type == "DataFrame")
+    values = {name: [text for value in values if (text := _text(value))] for name, values in variable.values}
+    return Known(keys, attributes, arguments, variable.levels, values, variable.type == "DataFrame")
+
+
+def _text(value: str) -> str:
+    """The text that Python would read from it; "" where that is no text."""
+    try:
+        found = ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def _spelt(rest: str, quote: str) -> str:
@@ -401,6 +413,8 @@ class _Reader:
             return (self.files, Spot(kind, begun, quote)) if self.files else None
         if method in ("query", "eval") and before == "(":
             return self._in_query(call, begun)
+        if values := self._values(at):
+            return values, Spot("value", begun, quote)
         taken = self._taker(at)
         if taken is None or taken.known.keys is None or (call == 1 and ASSIGNED.match(self.right)):
             return None
@@ -408,6 +422,25 @@ class _Reader:
         others = [plain[2] for n, t in enumerate(self.tokens) if n != at and (plain := PLAIN.match(t.text))]
         names = [*keys, *taken.known.levels] if taken.kind in BY_LEVEL else [*keys]
         return names, Spot(taken.kind, begun, quote, keys, tuple(others), self._made())
+
+    def _values(self, at: int) -> Sequence[str]:
+        """The texts of the column that the one at ``at`` is compared with."""
+        last = at - 2 if self.text(at - 1) in ("==", "!=") else -1
+        call = self._inside[at] - 1 if self.text(self._inside[at]) == "[" else self._inside[at]
+        if self.text(call) == "(" and self.text(call - 1) in ("isin", "is_in", "eq", "ne"):
+            last = call - 3
+        if (
+            self.text(last) == "]"
+            and self.text(last - 2) == "["
+            and (plain := PLAIN.match(self.text(last - 1)))
+        ):
+            known, name = self.resolve(last - 3), plain[2]
+        elif self.text(last - 1) == ".":
+            known, name = self.resolve(last - 2), self.text(last)
+        else:
+            return ()
+        values = known.values.get(name, ()) if known and known.is_frame else ()
+        return values if len(values) > 1 else ()
 
     def _in_query(self, call: int, text: str) -> tuple[Sequence[str], Spot] | None:
         frame, found = self._owner(call), CONDITION.search(text)

@@ -1,11 +1,12 @@
 """What the kernel's names stand for -> compact comments for the model.
 
-``df: DataFrame 891x12 (age float64, sex str, …)``, ``load(path, sep=…)``. What the names come from is
-other people's text too: it is cut, and nothing in it can end the comment.
+``df: DataFrame 891x12 (age float64, sex str, …)``, ``load(path, sep=…)``, ``df["sex"]: 'female', 'male'``.
+What the names come from is other people's text too: it is cut, and nothing in it can end the comment.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -42,8 +43,18 @@ def facts(variables: Sequence[Variable], where: Excerpt) -> tuple[str, ...]:
     said = frozenset(chain.from_iterable(map(DEFINED.findall, near)))
     said = said.union(*(imported(cell.source) for cell in cells if cell.type == "code"))
     known = {variable.name: variable for variable in variables}
-    lines = (line(known[name]) for name in names if name in known and name not in said)
+    code = "\n".join(near)
+    told = [known[name] for name in names if name in known and name not in said]
+    lines = chain.from_iterable((line(variable), *_values(variable, code)) for variable in told)
     return tuple(filter(None, lines))[-MAX_FACTS:]
+
+
+def _values(variable: Variable, near: str) -> Iterator[str]:
+    """A line for each column or key that is named, with its values."""
+    for name, values in variable.values:
+        if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", near):
+            shown = f"{variable.name}[{json.dumps(_printable(name), ensure_ascii=False)}]"
+            yield f"{shown}: {_listed(values, MAX_LENGTH)}"
 
 
 def _ending(text: str) -> str:
@@ -93,8 +104,13 @@ def _details(variable: Variable) -> Iterable[str]:
     return variable.keys or variable.members
 
 
-def _bracketed(details: Sequence[str], room: int) -> str:
+def _bracketed(details: Iterable[str], room: int) -> str:
     """`` (a, b, …)``, as many as fit."""
+    listed = _listed(details, room)
+    return f" ({listed})" if listed else ""
+
+
+def _listed(details: Iterable[str], room: int) -> str:
     kept: list[str] = []
     for detail in details:
         shown = _printable(detail)[:MAX_DETAIL]
@@ -103,7 +119,7 @@ def _bracketed(details: Sequence[str], room: int) -> str:
             kept.append("…")
             break
         kept.append(shown)
-    return f" ({', '.join(kept)})" if kept else ""
+    return ", ".join(kept)
 
 
 def _printable(text: str) -> str:

@@ -165,7 +165,7 @@ TOTALS = re.compile(r"[\"']?\]?\)?\.(?:sum|mean|median|std|var|max|min|hist|quan
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a name stands: its ``kind`` (attribute, argument, file, query, key, loc, agg, or what takes it),
+    """Where a name stands: its ``kind`` (attribute, argument, file, query, value, key, loc, agg or a taker),
 
     what of it is ``begun``, the string's ``quote``, the ``dtypes`` of the columns, what is ``named`` in the
     statement and ``made`` by it, and the line ``left`` and ``right`` of it with what is said ``above``.

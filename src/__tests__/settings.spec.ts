@@ -174,7 +174,8 @@ describe('Settings', () => {
       markdown: false,
       plainText: false,
       outputs: false,
-      kernelFacts: false
+      kernelFacts: false,
+      kernelValues: false
     });
   });
 

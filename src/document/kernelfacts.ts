@@ -41,7 +41,12 @@ export class KernelFacts {
   about(widget: Widget, context: INotebookContext): Partial<IKernelFacts> {
     const { variables, classes, names } = this._watch(widget)?.known ?? NOTHING;
     const words = new Set(namesIn(nearby(context)));
-    const near = variables.filter(variable => words.has(variable.name));
+    const { kernelValues } = this._settings.choices;
+    const near = variables
+      .filter(variable => words.has(variable.name))
+      .map(({ values, ...rest }) =>
+        kernelValues ? { ...rest, values } : rest
+      );
     if (near.length === 0 && names.length === 0) {
       return {};
     }
@@ -75,7 +80,8 @@ export class KernelFacts {
     if (!watch) {
       const isOn = () => this._settings.choices.kernelFacts;
       const mayHaveRun = kernel.status === 'busy' || hasCounts(widget);
-      watch = new KernelWatch(kernel, isOn, mayHaveRun);
+      const mayTellValues = () => this._settings.choices.kernelValues;
+      watch = new KernelWatch(kernel, isOn, mayTellValues, mayHaveRun);
       this._watches.set(kernel, watch);
     }
     watch.lookFrom(widget);
@@ -95,6 +101,7 @@ class KernelWatch {
   constructor(
     private readonly _kernel: Kernel.IKernelConnection,
     private readonly _isOn: () => boolean,
+    private readonly _mayTellValues: () => boolean,
     mayHaveRun: boolean
   ) {
     this._isStale = mayHaveRun;
@@ -135,6 +142,9 @@ class KernelWatch {
 
   /** Reads soon if something ran since the last time. */
   refresh(): void {
+    if (this.readings > 0 && this._withValues !== this._mayTellValues()) {
+      this._isStale = true;
+    }
     if (this._isStale && !this._reading && this._kernel.status === 'idle') {
       this._reading = new PromiseDelegate();
       window.setTimeout(() => void this._read(), CALM);
@@ -167,7 +177,9 @@ class KernelWatch {
           const names = this._names();
           this._told = new Set(names);
           const reader = this._hasRun ? 'read' : 'read_if_used';
-          this.known = await ask(this._kernel, reader, names);
+          this._withValues = this._mayTellValues();
+          const values = this._withValues ? 1 : 0;
+          this.known = await ask(this._kernel, reader, names, values);
           this.readings++;
         }
       }
@@ -187,6 +199,8 @@ class KernelWatch {
   /** Whether there was a run that wasn't read yet. */
   private _isStale: boolean;
   private _reading: PromiseDelegate<void> | null = null;
+  /** Whether the last reading was one of values too. */
+  private _withValues = false;
   /** The names that were asked for last. */
   private _told = new Set<string>();
   private _widget: Widget | null = null;
@@ -195,13 +209,14 @@ class KernelWatch {
 async function ask(
   kernel: Kernel.IKernelConnection,
   reader: string,
-  words: string[]
+  words: string[],
+  values: 0 | 1
 ): Promise<IReading> {
   const future = kernel.requestExecute({
     code: '',
     silent: true,
     store_history: false,
-    user_expressions: { facts: expression(reader, words) },
+    user_expressions: { facts: expression(reader, words, values) },
     allow_stdin: false,
     stop_on_error: false
   });
@@ -221,10 +236,10 @@ async function ask(
  * runs the file in a dictionary that nothing else sees; `reader`, a function of
  * it, then gets the user's namespace. Strings and lists in JSON are Python's as well.
  */
-function expression(reader: string, words: string[]): string {
+function expression(reader: string, words: string[], values: 0 | 1): string {
   return `(lambda own: (
     (lambda: 0).__globals__["__builtins__"].exec(${JSON.stringify(SOURCE)}, own),
-    own[${JSON.stringify(reader)}]((lambda: 0).__globals__, ${JSON.stringify(words)})
+    own[${JSON.stringify(reader)}]((lambda: 0).__globals__, ${JSON.stringify(words)}, ${JSON.stringify(values)})
   )[1])({})`;
 }
 

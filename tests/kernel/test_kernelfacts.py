@@ -92,13 +92,13 @@ x = np.zeros((3, 4), np.float32)
 """
 
 
-def expression(wanted: list[str], reader: str = "read") -> str:
+def expression(wanted: list[str], reader: str = "read", values: int = 0) -> str:
     """What kernelfacts.ts has the kernel evaluate, taken from there."""
     typescript = (SRC / "document" / "kernelfacts.ts").read_text("utf-8")
     found = re.search(r"return `(\(lambda own: .*?\}\))`;", typescript, re.DOTALL)
     assert found
-    values = iter([json.dumps(SOURCE), json.dumps(reader), json.dumps(wanted)])
-    return re.sub(r"\$\{JSON\.stringify\(\w+\)\}", lambda _: next(values), found[1])
+    told = iter(map(json.dumps, [SOURCE, reader, wanted, values]))
+    return re.sub(r"\$\{JSON\.stringify\(\w+\)\}", lambda _: next(told), found[1])
 
 
 class Kernel:
@@ -122,10 +122,13 @@ class Kernel:
         reply, _ = self.run("", silent=True, user_expressions={"value": code})
         return ast.literal_eval(reply["user_expressions"]["value"]["data"]["text/plain"])
 
-    def facts(self, *wanted: str) -> dict[str, Any]:
+    def facts(self, *wanted: str, values: int = 0) -> dict[str, Any]:
         """The variables by name; nothing may be published on the way."""
         reply, published = self.run(
-            "", silent=True, store_history=False, user_expressions={"facts": expression(list(wanted))}
+            "",
+            silent=True,
+            store_history=False,
+            user_expressions={"facts": expression(list(wanted), values=values)},
         )
         assert published == []
         answer = reply["user_expressions"]["facts"]
@@ -205,6 +208,40 @@ def test_pandas(kernel: Kernel) -> None:
     assert "members" in facts["np"]["complete"]
     assert {"linspace", "random"} <= set(facts["np"]["members"])
     assert "secret" not in json.dumps(facts)
+
+
+VALUES = """
+import pandas as pd, polars as pl
+df = pd.DataFrame({
+    'state': ['open', 'shut', None, 'open'] * 9,
+    'kind': pd.Categorical(['new', 'old'] * 18),
+    'day': [f'2024-01-{n}' for n in range(36)],
+    'note': ['x' * 99] * 36,
+    'mixed': [1, 'a'] * 18,
+    'size': range(36),
+})
+df['own'] = pd.Series([type('Odd', (str,), {'__repr__': lambda self: 1 / 0})('odd')] * 36, dtype=object)
+pf = pl.DataFrame({'flag': ['NO', 'SE'] * 4, 'n': range(8)})
+options = {'mode': 'train', 'lr': 0.1, 'key': 'x' * 99, 'deep': {'a': 'b'}, 'n': 3, 'on': True}
+"""
+
+
+def test_values_only_where_they_are_asked_for(kernel: Kernel) -> None:
+    kernel.define(VALUES)
+    assert "values" not in json.dumps(kernel.facts())
+    facts = kernel.facts(values=1)
+    assert facts["df"]["values"] == [
+        ["state", ["'open'", "'shut'"]],
+        ["kind", ["'new'", "'old'"]],
+        ["day", ["'2024-01-0'"]],
+    ]
+    assert facts["pf"]["values"] == [["flag", ["'NO'", "'SE'"]]]
+    assert facts["options"]["values"] == [
+        ["mode", ["'train'"]],
+        ["lr", ["0.1"]],
+        ["n", ["3"]],
+        ["on", ["True"]],
+    ]
 
 
 def test_polars_and_torch(kernel: Kernel) -> None:

@@ -155,6 +155,29 @@ def test_a_level_of_the_index(code: str) -> None:
     assert found and found.rests == ("rt",)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        'df[df["flag"] == "N║"]',
+        "late = df[df.flag != 'N║",
+        'df.loc[df["flag"] == "N║',
+        'df[df["flag"].isin(["SE", "N║"])]',
+        'df[(df["crew"] > 3) & (df["flag"].eq("N║',
+        'few = df[df["crew"] > 3]\nfew[few["flag"] == "N║',
+    ],
+)
+def test_a_value_that_exists(code: str) -> None:
+    told = structs.replace(DF, values=(("flag", ("'NO'", "'SE'", "'it\\'s'")), ("crew", ("1", "2"))))
+    found = choice([told], {}, excerpt([Cell(code.replace("║", ""))], 0, code.index("║")))
+    assert found and found.rests == ("O",)
+
+
+@pytest.mark.parametrize("code", ['df[df["crew"] == "║', 'df["flag"] = "║', 'print(df["flag"], "║', '"║'])
+def test_no_value_where_none_is_known_or_compared(code: str) -> None:
+    told = structs.replace(DF, values=(("flag", ("'NO'", "'SE'")), ("crew", ("1", "2"))))
+    assert choice([told], {}, excerpt([Cell(code.replace("║", ""))], 0, code.index("║"))) is None
+
+
 def test_of_very_many_those_that_are_told_exist() -> None:
     some = Variable("df", "DataFrame", "pandas", columns=COLUMNS[:2])
     found = choice([some], {}, excerpt([Cell('df["')], 0, 4))

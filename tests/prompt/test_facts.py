@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.facts import MAX_FACTS, MAX_LENGTH, line
@@ -55,6 +56,13 @@ def test_only_what_the_code_around_names() -> None:
         "load(path, sep=…)",
     )
     assert facts([N], [Cell("n", "markdown")], 0, 0) == ()
+
+
+def test_values_of_the_columns_that_are_named() -> None:
+    values = (("sex", ("'f'", "'m'")), ("home town", ("'Rome'",)), ("age", ("1",)))
+    df = structs.replace(DF, values=values)
+    told = facts([df], [Cell("df['home town']\ndf[df.sex == ")], 0, 31)
+    assert told == (line(DF), "df[\"sex\"]: 'f', 'm'", "df[\"home town\"]: 'Rome'")
 
 
 def test_the_lines_stay_the_same_from_key_to_key() -> None:

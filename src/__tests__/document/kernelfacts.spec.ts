@@ -67,7 +67,7 @@ function setUp(language = 'python') {
     return view;
   };
   const widget = open(CODE);
-  const settings = { choices: { kernelFacts: true } };
+  const settings = { choices: { kernelFacts: true, kernelValues: false } };
   const facts = new KernelFacts(settings as never);
   const about = (code = 'df.größe = 1') => facts.about(widget, at(code));
   const become = (status: string) => {
@@ -249,7 +249,7 @@ describe('KernelFacts', () => {
     ran();
     await rest();
     await answer();
-    expect(asked[2].facts).toContain(', [])');
+    expect(asked[2].facts).toContain(', [], 0)');
   });
 
   it('reads names where the user comes to rest, if there are more than were read', async () => {
@@ -298,5 +298,26 @@ describe('KernelFacts', () => {
     off.ran();
     await rest();
     expect(off.asked.length).toBe(1);
+  });
+
+  it('has values only while the user lets them be read', async () => {
+    const { about, answer, asked, settings } = setUp();
+    const values = [['sex', ["'f'", "'m'"]]];
+    const told = { ...FACTS, variables: [{ ...FACTS.variables[0], values }] };
+    const code = 'df["sex"] == ';
+    about(code);
+    await rest();
+    await answer();
+    expect(asked[0].facts).toMatch(/, 0\)/);
+    settings.choices.kernelValues = true;
+    about(code);
+    await rest();
+    await answer(told);
+    expect(asked[1].facts).toMatch(/, 1\)/);
+    expect(about(code).variables).toEqual(told.variables);
+    settings.choices.kernelValues = false;
+    expect(JSON.stringify(about(code))).not.toContain('values');
+    await rest();
+    expect(asked.length).toBe(3);
   });
 });
