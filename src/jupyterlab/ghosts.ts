@@ -105,9 +105,15 @@ export class Ghosts {
     }
   }
 
-  /** The text of the ghost in an editor, "" where there is none. */
+  /** The text of the ghost in an editor, whoever's it is; "" where there is none. */
   text(editor: CodeEditor.IEditor | null): string {
     return this._completers.of(editor).find(fits)?.current?.insertText ?? '';
+  }
+
+  /** Our ghost in an editor, null where there is none. */
+  in(editor: CodeEditor.IEditor | null): IGhostItem | null {
+    const completer = this._completers.of(editor).find(fits);
+    return completer ? ours(completer) : null;
   }
 
   /**
@@ -157,14 +163,17 @@ export class Ghosts {
         tidy(completer);
         this._see(completer);
       }, 0);
+    const forget = () => this._hidden.delete(completer);
+    completer.cursorMoved.connect(forget);
+    completer.textChanged.connect(forget);
     completer.cursorMoved.connect(tidySoon);
     completer.textChanged.connect(tidySoon);
     completer.textChanged.connect(() => mark(completer));
     completer.itemsChanged.connect(() => this._look(completer));
     completer.keeping = () => ours(completer) !== null;
-    // The editor may have to take the change in yet.
+    // The editor takes the change in before this.
     completer.othersChanged.connect(() =>
-      setTimeout(() => follow(completer), 0)
+      queueMicrotask(() => this._follow(completer))
     );
     completer.accepting = accept => this._accept(completer, accept);
     completer.cycling = (cycle, direction) =>
@@ -187,6 +196,29 @@ export class Ghosts {
     if (text) {
       this._accepted.emit({ text, part: 'whole' });
     }
+  }
+
+  /**
+   * Keeps our ghost at the cursor where someone else changed other lines. Where they
+   * changed this one it is gone until the line is what it was.
+   */
+  private _follow(completer: Completer): void {
+    const { current, editor } = completer;
+    const items = current ? completer.items : this._hidden.get(completer);
+    if (!items || !editor?.hasFocus() || (current && !isOurs(current))) {
+      tidy(completer);
+      return;
+    }
+    const place = placeIn(editor);
+    const follows = items
+      .filter(isOurs)
+      .map(({ suggestion }) => place !== null && suggestion.follow(place));
+    if (follows[0]) {
+      completer.show(items);
+    } else {
+      this._hidden.set(completer, items);
+    }
+    tidy(completer);
   }
 
   /** Going on from the last suggestion asks for others first. */
@@ -283,6 +315,8 @@ export class Ghosts {
   private _covered = new WeakSet<CodeEditor.IEditor>();
   private _ended = new Signal<this, void>(this);
   private _extended = new WeakSet<object>();
+  /** What others' changes of its line have taken away, until the user does something. */
+  private _hidden = new WeakMap<Completer, readonly Item[]>();
   private _screen = new Screen<IGhostItem>();
   private _seen = new WeakSet<object>();
   /** How often the user went on past the last suggestion, where others are being asked for. */
@@ -304,24 +338,16 @@ function like({ provider }: Item, item: IGhostItem): Item {
 
 /** The ghost that the completer shows, if it is ours. */
 function ours({ current }: Completer): IOurItem | null {
-  return current?.provider?.identifier === PROVIDER_ID
-    ? (current as IOurItem)
-    : null;
+  return current && isOurs(current) ? current : null;
+}
+
+function isOurs(item: Item): item is IOurItem {
+  return item.provider?.identifier === PROVIDER_ID;
 }
 
 /** Tells key bindings and styles whose the ghost is. */
 function mark(completer: Completer): void {
   completer.mark(ours(completer) !== null);
-}
-
-/** Keeps our ghost at the cursor where someone else changed other lines, and ends it where they changed this one. */
-function follow(completer: Completer): void {
-  const ghost = ours(completer);
-  const place = completer.editor && placeIn(completer.editor);
-  if (ghost && place && ghost.suggestion.follow(place)) {
-    completer.moveToCursor();
-  }
-  tidy(completer);
 }
 
 function tidy(completer: Completer): void {

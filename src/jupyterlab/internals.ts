@@ -93,7 +93,7 @@ export class Completer {
       if (!this.keeping()) {
         run();
       }
-      this._othersChanged.emit();
+      this._othersChanged.emit(change);
     });
     wrap<[object]>(model, `${MODEL}.handleSelectionChange`, run => {
       if (!(isOthersChange(this.editor) && this.keeping())) {
@@ -126,8 +126,8 @@ export class Completer {
     return this._textChanged;
   }
 
-  /** Emits when someone or something else changed the editor's text. */
-  get othersChanged(): ISignal<this, void> {
+  /** Emits how someone or something else changed the editor's text, which the editor may have to take in yet. */
+  get othersChanged(): ISignal<this, TextChange> {
     return this._othersChanged;
   }
 
@@ -185,8 +185,8 @@ export class Completer {
   }
 
   /**
-   * Asks one provider alone, as JupyterLab asks all of them, and shows what it says
-   * if the cursor still stands there.
+   * Asks one provider alone, as JupyterLab asks all of them, and shows what it says,
+   * which has to be for where the cursor is by then.
    */
   async ask(
     provider: IInlineCompletionProvider,
@@ -198,30 +198,24 @@ export class Completer {
     if (!editor || !model) {
       return;
     }
-    const cursor = editor.getCursorPosition();
     const text = editor.model.sharedModel.getSource();
+    const offset = editor.getOffsetAt(editor.getCursorPosition());
     const request = {
       text,
-      offset: Text.jsIndexToCharIndex(editor.getOffsetAt(cursor), text),
+      offset: Text.jsIndexToCharIndex(offset, text),
       mimeType: editor.model.mimeType
     };
     const answer = attempt('ProviderReconciliator', () =>
       reconciliatorFor(provider, widget, editor).fetchInline(request, trigger)
     );
     const list = await answer?.[0];
-    const now = editor.getCursorPosition();
-    if (
-      !list?.items?.length ||
-      this.editor !== editor ||
-      !editor.hasFocus() ||
-      editor.model.sharedModel.getSource() !== text ||
-      now.line !== cursor.line ||
-      now.column !== cursor.column
-    ) {
+    if (!list?.items?.length || this.editor !== editor || !editor.hasFocus()) {
       return;
     }
     attempt(`${MODEL}.setCompletions`, () => {
-      const isThere = this.items.some(item => item.provider === provider);
+      const isThere = this.items.some(
+        item => item.provider?.identifier === provider.identifier
+      );
       if (isThere && this.isActive) {
         return;
       }
@@ -229,7 +223,7 @@ export class Completer {
         // Another provider was there first.
         model.appendCompletions(list);
       } else {
-        model.cursor = cursor;
+        model.cursor = editor.getCursorPosition();
         model.setCompletions(list);
       }
     });
@@ -245,14 +239,14 @@ export class Completer {
     attempt(`${MODEL}.reset`, () => this._completer.model?.reset());
   }
 
-  /** Shows what there is where the cursor is now. */
-  moveToCursor(): void {
+  /** Shows suggestions where the cursor is now. */
+  show(items: readonly Item[]): void {
     const { editor } = this;
     const { model } = this._completer;
     attempt(`${MODEL}.setCompletions`, () => {
-      if (editor && model?.completions) {
+      if (editor && model) {
         model.cursor = editor.getCursorPosition();
-        model.setCompletions(model.completions);
+        model.setCompletions({ items: [...items] });
       }
     });
   }
@@ -283,7 +277,7 @@ export class Completer {
 
   private _cursorMoved = new Signal<this, void>(this);
   private _itemsChanged = new Signal<this, void>(this);
-  private _othersChanged = new Signal<this, void>(this);
+  private _othersChanged = new Signal<this, TextChange>(this);
   private _textChanged = new Signal<this, TextChange>(this);
 }
 

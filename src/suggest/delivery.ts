@@ -1,21 +1,11 @@
 import type { IInlineCompletionItem } from '@jupyterlab/completer';
 import { UUID } from '@lumino/coreutils';
-import type { Widget } from '@lumino/widgets';
 
 import { activeEditor, currentPlace } from '../document/context';
 import type { Ghosts, IGhostItem } from '../jupyterlab/ghosts';
 import { isCommanding } from '../jupyterlab/internals';
 import type { Reply } from './reply';
-
-/** One call for suggestions, until the next one. */
-export class Turn {
-  constructor(readonly widget: Widget) {}
-
-  isOver = false;
-}
-
-/** Rejects a call that has no answer any more; JupyterLab keeps what it shows. */
-export class Superseded extends Error {}
+import { Superseded, type Turn } from './turn';
 
 /** Hands replies to JupyterLab while they still grow: the first text as an item, the rest as a stream. */
 export class Delivery {

@@ -12,7 +12,7 @@ import type { Widget } from '@lumino/widgets';
 import { activeEditor } from '../document/context';
 import { santaIcon } from '../icon';
 import { PROVIDER_ID } from '../jupyterlab/ghosts';
-import type { Completers } from '../jupyterlab/internals';
+import type { Completers, TextChange } from '../jupyterlab/internals';
 import type { Settings } from '../settings';
 import type { Session } from './session';
 
@@ -55,14 +55,34 @@ export class SantaProvider implements IInlineCompletionProvider {
     return { items: await this._session.suggest(request, widget, trigger) };
   }
 
+  /**
+   * Someone else changed the text there: JupyterLab drops what it waits for then, so
+   * what the user waits for is waited for here.
+   */
+  othersChanged(widget: Widget, change: TextChange): void {
+    this._session.shift(widget, change);
+    // The editor takes the change in before this.
+    queueMicrotask(() => {
+      if (this._session.follow(widget)) {
+        const waiting: IInlineCompletionProvider = {
+          name: this.name,
+          identifier: this.identifier,
+          icon: this.icon,
+          schema: this.schema,
+          fetch: async () => ({ items: await this._session.again() }),
+          stream: token => this.stream(token)
+        };
+        this._ask(waiting, widget, InlineCompletionTriggerKind.Invoke);
+      }
+    });
+  }
+
   /** Shows what we, and no other provider, have to say where the cursor is; `isAsked`: the user wants it. */
   show(widget: Widget, isAsked: boolean): void {
     const trigger = isAsked
       ? InlineCompletionTriggerKind.Invoke
       : InlineCompletionTriggerKind.Automatic;
-    for (const completer of this._completers.of(activeEditor(widget))) {
-      void completer.ask(this, widget, trigger);
-    }
+    this._ask(this, widget, trigger);
   }
 
   /** The whole text to show, each time more of it is there. */
@@ -71,6 +91,16 @@ export class SantaProvider implements IInlineCompletionProvider {
   ): AsyncGenerator<{ response: IInlineCompletionItem }> {
     for await (const response of this._session.stream(token)) {
       yield { response };
+    }
+  }
+
+  private _ask(
+    provider: IInlineCompletionProvider,
+    widget: Widget,
+    trigger: InlineCompletionTriggerKind
+  ): void {
+    for (const completer of this._completers.of(activeEditor(widget))) {
+      void completer.ask(provider, widget, trigger);
     }
   }
 }

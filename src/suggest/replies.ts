@@ -21,6 +21,15 @@ export class Replies {
     return found;
   }
 
+  /** Those on whose way a place is go along to where others' changes of the text moved it. */
+  follow(from: IPlace, to: IPlace): void {
+    for (const reply of this._replies.filter(isUsable)) {
+      if (reply.rest(from) !== null) {
+        reply.follow(to);
+      }
+    }
+  }
+
   /** Puts these first, in their order. */
   add(...replies: Reply[]): void {
     const all = [...new Set([...replies, ...this._replies])];

@@ -175,7 +175,7 @@ export class Reply {
 }
 
 /** The line that the cursor is in, with where it stands. */
-function lineAt({ prefix, suffix }: IPlace): string {
+export function lineAt({ prefix, suffix }: IPlace): string {
   const left = prefix.slice(prefix.lastIndexOf('\n') + 1);
   const end = suffix.indexOf('\n');
   return `${left}\n${end < 0 ? suffix : suffix.slice(0, end)}`;

@@ -44,13 +44,19 @@ export function suggestAtRests({
       provider.show(widget, false);
     }
   };
-  completers.made.connect((_, completer) =>
+  completers.made.connect((_, completer) => {
     completer.textChanged.connect(() => {
       if (completer.editor?.hasFocus()) {
         session.pace.typed(performance.now());
       }
-    })
-  );
+    });
+    completer.othersChanged.connect((_, change) => {
+      const widget = here();
+      if (widget && activeEditor(widget) === completer.editor) {
+        provider.othersChanged(widget, change);
+      }
+    });
+  });
   watchBlankLines(completers, {
     isWanted: () => {
       const widget = here();

@@ -23,17 +23,19 @@ import type { Ghosts, IGhostItem } from '../jupyterlab/ghosts';
 import {
   isCommanding,
   isComposing,
-  isOthersChange
+  isOthersChange,
+  type TextChange
 } from '../jupyterlab/internals';
 import { isPopupOpen } from '../jupyterlab/popup';
 import type { Settings } from '../settings';
 import { Ahead } from './ahead';
 import { Asking, askedNow } from './asking';
-import { Delivery, Superseded, Turn } from './delivery';
+import { Delivery } from './delivery';
 import type { Pace } from './pace';
 import { Replies } from './replies';
 import { Reply, type Run } from './reply';
 import { type Silence, whyNothing, whyNowhere } from './silence';
+import { Superseded, Turn } from './turn';
 
 /** Milliseconds between two looks whether an input method is done: not each one tells. */
 const GLANCE = 50;
@@ -87,18 +89,52 @@ export class Session {
     widget: Widget,
     trigger: ICompletionRequest['trigger']
   ): Promise<IGhostItem[]> {
-    const items =
-      trigger === 'automatic'
-        ? await this._whileTyping(request, widget)
-        : await this._whenAsked(request, widget);
     const editor = activeEditor(widget);
-    const isKept = items.length > 0 && editor && this._ghosts.isCovered(editor);
-    return isKept ? [] : items;
+    const isAutomatic = trigger === 'automatic';
+    if (isAutomatic && !this._isTypedIn(editor)) {
+      return [];
+    }
+    if (isAutomatic && isOthersChange(editor)) {
+      throw new Superseded();
+    }
+    const turn = this._begin(widget, requestPlace(widget, request));
+    return turn.finds(
+      isAutomatic ? this._whileTyping(turn) : this._whenAsked(turn)
+    );
+  }
+
+  /** Someone else changes the text there, which the editor may have to take in yet. */
+  shift(widget: Widget, change: TextChange): void {
+    if (this._turn?.widget === widget) {
+      this._turn.shift(change);
+    }
+  }
+
+  /** Moves what is asked to where that change moved the cursor; whether the user waits for it. */
+  follow(widget: Widget): boolean {
+    const turn = this._turn;
+    const place = currentPlace(widget);
+    if (turn?.widget !== widget || !turn.isWaitedFor || !place) {
+      return false;
+    }
+    const from = turn.place;
+    if (turn.follow(place)) {
+      this._replies.follow(from, place);
+    }
+    return true;
+  }
+
+  /** What the user waits for, for a later call. */
+  async again(): Promise<IGhostItem[]> {
+    if (!this._turn) {
+      throw new Superseded();
+    }
+    return this._turn.again();
   }
 
   /** Ends what is asked and shown of ours there. */
   end(widget: Widget): void {
-    this._begin(widget);
+    this._endTurn();
     this._current?.abort();
     this._ahead.end();
     this._ghosts.end(activeEditor(widget));
@@ -161,15 +197,23 @@ export class Session {
       mode,
       language: activeLanguage(widget)
     });
+    const rests = shown.map(reply => reply.rest(place));
     const texts = new Set(await this._asking.others(request, widget, n));
-    shown.forEach(reply => texts.delete(reply.rest(place) ?? ''));
+    const now = currentPlace(widget);
+    // Others' changes of the text move what is shown.
+    const isStill = (reply: Reply, at: number) =>
+      now !== null && reply.rest(now) === rests[at];
+    if (!now || !(samePlace(now, place) || shown.some(isStill))) {
+      return [];
+    }
+    rests.forEach(rest => texts.delete(rest ?? ''));
     texts.delete('');
     const others = [...texts].map(insertText => ({
       insertText,
-      suggestion: Reply.of(insertText, place, around, asked)
+      suggestion: Reply.of(insertText, now, around, asked)
     }));
     this._replies.add(...shown, ...others.map(({ suggestion }) => suggestion));
-    return samePlace(currentPlace(widget), place) ? others : [];
+    return others;
   }
 
   /** Whether the user may ask for something there, or typing may. */
@@ -205,36 +249,24 @@ export class Session {
     return this._delivery.stream(token);
   }
 
-  private async _whileTyping(
-    request: CompletionHandler.IRequest,
-    widget: Widget
-  ): Promise<IGhostItem[]> {
-    const editor = activeEditor(widget);
-    if (!isWrittenIn(editor)) {
-      // The user types into another view of the document, or gives commands.
-      return [];
-    }
-    if (this._settings.choices.holdToShow && !this.isHeld) {
-      return [];
-    }
-    if (isOthersChange(editor)) {
-      return this._goOn(widget);
-    }
-    const turn = this._begin(widget);
-    if (this._isOff(widget)) {
+  /** Whether typing may suggest something: not where the user types into another view of the document, or gives commands. */
+  private _isTypedIn(editor: CodeEditor.IEditor | null): boolean {
+    const { holdToShow } = this._settings.choices;
+    return isWrittenIn(editor) && (this.isHeld || !holdToShow);
+  }
+
+  private async _whileTyping(turn: Turn): Promise<IGhostItem[]> {
+    if (this._isOff(turn.widget)) {
       this._current?.abort();
       return [];
     }
-    return this._answer(request, turn, true);
+    return this._answer(turn, true);
   }
 
-  private async _whenAsked(
-    request: CompletionHandler.IRequest,
-    widget: Widget
-  ): Promise<IGhostItem[]> {
-    const turn = this._begin(widget);
+  private async _whenAsked(turn: Turn): Promise<IGhostItem[]> {
+    const { widget } = turn;
     try {
-      const items = await this._answer(request, turn, false);
+      const items = await this._answer(turn, false);
       this._answered.emit(
         items.length === 0
           ? (this.why(widget) ?? whyNothing(this._current))
@@ -252,17 +284,12 @@ export class Session {
     }
   }
 
-  private async _answer(
-    request: CompletionHandler.IRequest,
-    turn: Turn,
-    automatic: boolean
-  ): Promise<IGhostItem[]> {
-    const place = requestPlace(turn.widget, request);
+  private async _answer(turn: Turn, automatic: boolean): Promise<IGhostItem[]> {
     // JupyterLab may call in the middle of the editor's update.
     await Promise.resolve();
     const editor = activeEditor(turn.widget);
     this._ghosts.tidy(editor);
-    const items = await this._find(request, turn, automatic, place);
+    const items = await this._find(turn, automatic);
     const suggestion = items[0]?.suggestion;
     if (suggestion instanceof Reply) {
       void this._lookAhead(suggestion, turn);
@@ -271,20 +298,18 @@ export class Session {
       // JupyterLab takes the empty list only after this returns.
       setTimeout(() => this._ghosts.tidy(editor), 0);
     }
-    return items;
+    return items.length > 0 && editor && this._ghosts.isCovered(editor)
+      ? []
+      : items;
   }
 
-  private async _find(
-    request: CompletionHandler.IRequest,
-    turn: Turn,
-    automatic: boolean,
-    place: IPlace
-  ): Promise<IGhostItem[]> {
+  private async _find(turn: Turn, automatic: boolean): Promise<IGhostItem[]> {
     const { widget } = turn;
     while (!turn.isOver && isComposing(activeEditor(widget))) {
       await sleep(GLANCE);
     }
     // 1. What is known.
+    const { place } = turn;
     const known = this._known(widget, place);
     if (this._current && !known.includes(this._current)) {
       this._current.abort();
@@ -307,13 +332,28 @@ export class Session {
     if (automatic && !known.some(reply => reply.isTaken(place))) {
       await sleep(this._settings.choices.delay || this.pace.wait);
     }
-    if (turn.isOver || !samePlace(currentPlace(widget), place)) {
+    // 4. The server.
+    return this._ask(turn, automatic);
+  }
+
+  /** What the server says; it is asked again where someone else changed the line meanwhile. */
+  private async _ask(turn: Turn, automatic: boolean): Promise<IGhostItem[]> {
+    const { widget } = turn;
+    const request = currentRequest(widget);
+    const place = currentPlace(widget);
+    if (!request || !place || !turn.goesTo(place)) {
       throw new Superseded();
     }
-    // 4. The server.
     const body = this._asking.body(request, widget, automatic);
     const reply = this._take(this._asking.ask(body, place, widget));
-    return this._delivery.items([reply], turn);
+    try {
+      return await this._delivery.items([reply], turn);
+    } catch (error) {
+      if (samePlace(currentPlace(widget), turn.place)) {
+        throw error;
+      }
+      return this._ask(turn, automatic);
+    }
   }
 
   /** Asks for what follows a suggestion that the user looks at for a moment, to have it when he accepts. */
@@ -328,7 +368,7 @@ export class Session {
     if (
       !turn.isOver &&
       rest &&
-      this._ghosts.text(activeEditor(widget)) === rest &&
+      this._ghosts.in(activeEditor(widget))?.insertText === rest &&
       !this.isAsking &&
       this.mayAsk(widget, true)
     ) {
@@ -348,27 +388,16 @@ export class Session {
     }, 0);
   }
 
-  /** Someone else changed the text: what the user was to get still comes, and nothing else. */
-  private async _goOn(widget: Widget): Promise<IGhostItem[]> {
-    const reply = this._current;
-    // The editor takes the change in after this.
-    await sleep(0);
-    const place = currentPlace(widget);
-    if (!reply || reply.isAborted || !place || reply !== this._current) {
-      throw new Superseded();
-    }
-    if (!reply.follow(place)) {
-      throw new Superseded();
-    }
-    return this._delivery.items([reply], this._begin(widget));
+  /** The turn of a call, which ends the one before. */
+  private _begin(widget: Widget, place: IPlace): Turn {
+    this._endTurn();
+    return (this._turn = new Turn(widget, place));
   }
 
-  /** The turn of a call, which ends the one before. */
-  private _begin(widget: Widget): Turn {
+  private _endTurn(): void {
     if (this._turn) {
       this._turn.isOver = true;
     }
-    return (this._turn = new Turn(widget));
   }
 
   private _take(reply: Reply): Reply {
@@ -385,14 +414,16 @@ export class Session {
   /** The replies on whose way the place is, the newest first. */
   private _known(widget: Widget, place: IPlace): Reply[] {
     this._forget();
-    return this._replies.at(place, this._asking.around(widget));
+    const known = this._replies.at(place, this._asking.around(widget));
+    // What the user sees he may type, whatever happens in other cells.
+    const seen = this._ghosts.in(activeEditor(widget))?.suggestion;
+    const isOn = seen instanceof Reply && seen.rest(place) !== null;
+    return isOn && !known.includes(seen) ? [seen, ...known] : known;
   }
 
   /** What was said and is shown was made as the user wants it no more. */
   private _forgetAll(): void {
-    if (this._turn) {
-      this._turn.isOver = true;
-    }
+    this._endTurn();
     this._current?.abort();
     this._ahead.end();
     this._replies.clear();

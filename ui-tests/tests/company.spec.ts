@@ -240,6 +240,26 @@ test.describe('what someone else types', () => {
       .toBe('import os\na = 1\ntotal = sum(values)');
   });
 
+  for (const [where, text, line, ghost] of [
+    ['in a line', 'a = 1\ntotal = ', 'total = ', 'sum(values)'],
+    ['on a blank line', 'a = 1\n', '1\n', 'total = 0']
+  ]) {
+    test(`elsewhere in the cell leaves what I wait for ${where}`, async ({
+      page
+    }) => {
+      await useEngine(page, { script: [[line, ghost]], delay: 1_000 });
+      await openCell(page);
+      await page.keyboard.insertText(text);
+      await expect.poll(() => asked(page)).toBeGreaterThan(0);
+      const before = await asked(page);
+      await writeAsSomeoneElse(page, 0, 0, 'import os\n');
+      await expectGhost(page, ghost);
+      expect(await asked(page)).toBe(before);
+      await page.keyboard.press('Tab');
+      await expect.poll(() => source(page)).toBe(`import os\n${text}${ghost}`);
+    });
+  }
+
   test('in my line ends my ghost', async ({ page }) => {
     await useEngine(page, { script: [['total = ', 'sum(values)']] });
     await openCell(page);

@@ -46,6 +46,7 @@ function setUp() {
     text: '',
     host: document.createElement('div'),
     focus: jest.fn(),
+    hasFocus: () => true,
     getCursorPosition: () => ({ line: 0, column: editor.text.length }),
     model: { sharedModel: { undoManager: { stopCapturing } } },
     editor: {
@@ -56,11 +57,14 @@ function setUp() {
     }
   };
   const model = {
+    setCompletions: (list: { items: Item[] }) => {
+      model.completions = list;
+    },
     suggestionsChanged: new Signal<object, void>({}),
     completions: null as { items: Item[] } | null,
     cursor: { line: 0, column: 0 },
     handleSelectionChange: () => undefined,
-    handleTextChange: jest.fn(),
+    handleTextChange: jest.fn<undefined, [object]>(),
     notifyProgress: () => undefined,
     reset: jest.fn(() => {
       model.completions = null;
@@ -227,6 +231,58 @@ describe('Ghosts', () => {
     show(item('', saying('')));
     ghosts.tidy(editor as never);
     expect(model.reset).toHaveBeenCalled();
+  });
+
+  describe('where someone else changes the text', () => {
+    /** A ghost, what becomes of it, and how the text is changed. */
+    function others() {
+      const all = setUp();
+      const doc = { on: jest.fn() };
+      const shared = all.editor.model.sharedModel as object;
+      Object.assign(shared, { ysource: { doc } });
+      const suggestions = [saying('one'), saying('two')];
+      const follow = suggestions.map(suggestion =>
+        jest.spyOn(suggestion, 'follow')
+      );
+      all.show(...suggestions.map(suggestion => item('one', suggestion)));
+      const { model } = all.completer;
+      model.handleTextChange({});
+      const change = async (text: string, isSameLine: boolean) => {
+        all.editor.text = text;
+        follow.forEach(mock => mock.mockReturnValue(isSameLine));
+        doc.on.mock.calls[0][1]({ origin: null });
+        model.handleTextChange({});
+        await settled();
+      };
+      return { ...all, change, follow };
+    }
+
+    it('takes all its suggestions along', async () => {
+      const { change, follow, model } = others();
+      await change('', true);
+      follow.forEach(mock => expect(mock).toHaveBeenCalledTimes(1));
+      expect(model.reset).not.toHaveBeenCalled();
+    });
+
+    it('is gone while the line is another one', async () => {
+      const { change, completer, model } = others();
+      await change('w', false);
+      expect(completer.current).toBeNull();
+      await change('', true);
+      expect(completer.current?.insertText).toBe('one');
+      await change('w', false);
+      model.handleTextChange({});
+      await settled();
+      await change('', true);
+      expect(completer.current).toBeNull();
+    });
+
+    it('does not bring back what was dismissed', async () => {
+      const { change, completer, editor, ghosts } = others();
+      ghosts.dismiss(editor as never);
+      await change('', true);
+      expect(completer.current).toBeNull();
+    });
   });
 
   it('asks for others past the last one, once', async () => {

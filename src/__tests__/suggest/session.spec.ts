@@ -12,6 +12,7 @@ const editor = {
   place: { editor: 'e', prefix: '', suffix: '' } as IPlace,
   around: 'other cells',
   ghost: '',
+  seen: null as object | null,
   focus: true,
   composing: false,
   byOthers: false,
@@ -84,7 +85,7 @@ function setUp() {
     end: jest.fn(),
     isCovered: jest.fn(() => false),
     ended: new Signal<object, void>(owner),
-    text: () => editor.ghost
+    in: () => ({ insertText: editor.ghost, suggestion: editor.seen })
   };
   const watch = {
     serving: 'santa-mini',
@@ -439,6 +440,159 @@ describe('Session', () => {
       expect(asked.length).toBe(0);
     }
   );
+
+  describe('where someone else changes the text', () => {
+    const widget = { id: 'w' } as Widget;
+
+    /** The text around `|`, the cursor. */
+    const placeOf = (text: string): IPlace => {
+      const [prefix, suffix] = text.split('|');
+      return { editor: 'e', prefix, suffix };
+    };
+
+    /** What the user waits for: the call, and the one that JupyterLab makes of it then. */
+    function wait(session: Session, text: string, trigger = 'automatic') {
+      editor.place = placeOf(text);
+      const request = { text, offset: 0 };
+      return session.suggest(request, widget, trigger as 'automatic');
+    }
+
+    /** As JupyterLab does it when another user changes the text. */
+    async function change(session: Session, text: string, at: number) {
+      const { prefix, suffix } = editor.place;
+      const next = placeOf(text);
+      const length =
+        (next.prefix + next.suffix).length - (prefix + suffix).length;
+      const part =
+        length < 0 ? { delete: -length } : { insert: '+'.repeat(length) };
+      session.shift(widget, { sourceChange: [{ retain: at }, part] });
+      editor.byOthers = true;
+      const call = session.suggest({ text, offset: 0 }, widget, 'automatic');
+      await expect(call).rejects.toThrow();
+      editor.byOthers = false;
+      editor.place = next;
+      return session.follow(widget);
+    }
+
+    afterEach(() => {
+      editor.place = { editor: 'e', prefix: '', suffix: '' };
+    });
+
+    it.each([
+      ['a line comes above', 'a\nx = |', 'a\nbc\nx = |', 2],
+      ['a line goes above', 'a\nbc\nx = |', 'a\nx = |', 2],
+      ['a line comes below', 'x = |\n', 'x = |\nb\n', 5],
+      ['a line comes above a blank one', 'a\n|', 'a\nbc\n|', 1],
+      ['all above goes', 'abc\nx = |', 'x = |', 0]
+    ])('shows what was asked when %s', async (_, from, to, at) => {
+      for (const trigger of ['automatic', 'invoke']) {
+        const { asked, session } = setUp();
+        const first = wait(session, from, trigger);
+        await pause();
+        expect(await change(session, to, at)).toBe(true);
+        const again = session.again();
+        asked[0].end('1');
+        await expect(first).rejects.toThrow();
+        expect(await again).toMatchObject([{ insertText: '1' }]);
+        expect(asked.length).toBe(1);
+      }
+    });
+
+    it('asks yet where it was about to, for the text as it is by then', async () => {
+      const { asked, session, settings } = setUp();
+      settings.choices.delay = 20;
+      void wait(session, 'x = |').catch(() => undefined);
+      expect(await change(session, 'ab\nx = |', 0)).toBe(true);
+      const again = session.again();
+      while (asked.length === 0) {
+        await pause();
+      }
+      expect(asked[0].body.cells).toMatchObject([{ source: 'ab\nx = ' }]);
+      asked[0].end('1');
+      expect(await again).toMatchObject([{ insertText: '1' }]);
+    });
+
+    it.each([['the user has gone elsewhere', '|\n\n', 'a\n\n\n|', 0, '\n\n|']])(
+      'shows nothing where %s',
+      async (_, from, to, at, gone) => {
+        const { asked, session } = setUp();
+        void wait(session, from).catch(() => undefined);
+        await pause();
+        editor.place = gone.length < to.length ? placeOf(gone) : editor.place;
+        await change(session, to, at);
+        const again = session.again();
+        asked[0].end('1');
+        await expect(again).rejects.toThrow();
+      }
+    );
+
+    it('asks once more where the line is another one by then', async () => {
+      const { asked, session } = setUp();
+      void wait(session, 'x = |').catch(() => undefined);
+      await pause();
+      await change(session, 'yx = |', 0);
+      const again = session.again();
+      asked[0].end('1');
+      await pause();
+      expect(asked[1].body.cells).toMatchObject([{ source: 'yx = ' }]);
+      asked[1].end('2');
+      expect(await again).toMatchObject([{ insertText: '2' }]);
+    });
+
+    it('shows it still where the line is what it was in the end', async () => {
+      const { asked, session } = setUp();
+      void wait(session, 'x = |').catch(() => undefined);
+      await pause();
+      await change(session, 'yx = |', 0);
+      await change(session, 'y\nx = |', 1);
+      const again = session.again();
+      asked[0].end('1');
+      expect(await again).toMatchObject([{ insertText: '1' }]);
+      expect(asked.length).toBe(1);
+    });
+
+    it('goes on with what the user sees while other cells change', async () => {
+      const { asked, session } = setUp();
+      const list = wait(session, 'x = |');
+      await pause();
+      asked[0].end('123');
+      editor.seen = (await list)[0].suggestion;
+      editor.around = 'another cell';
+      expect(await wait(session, 'x = 1|')).toMatchObject([
+        { insertText: '23' }
+      ]);
+      editor.seen = null;
+      editor.around = 'other cells';
+      expect(asked.length).toBe(1);
+    });
+
+    it('brings nothing back that was shown and dismissed', async () => {
+      const { asked, session } = setUp();
+      const list = wait(session, 'x = |');
+      await pause();
+      asked[0].end('1');
+      await list;
+      expect(await change(session, 'a\nx = |', 0)).toBe(false);
+      await expect(session.again()).rejects.toThrow();
+    });
+
+    it('has other texts for where the cursor is by then', async () => {
+      const { asked, candidates, session } = setUp();
+      const list = wait(session, 'x = |');
+      await pause();
+      asked[0].end('1');
+      const [{ suggestion }] = await list;
+      let say: (texts: string[]) => void = () => undefined;
+      candidates.mockReturnValueOnce(new Promise(resolve => (say = resolve)));
+      const others = session.others(widget);
+      await change(session, 'a\nx = |', 0);
+      suggestion.follow(editor.place);
+      say(['1', '2']);
+      const [other] = await others;
+      expect(other.insertText).toBe('2');
+      expect(other.suggestion.rest(editor.place)).toBe('2');
+    });
+  });
 
   it('says why nothing is shown where the user asked', async () => {
     const { asked, session, settings, watch } = setUp();
