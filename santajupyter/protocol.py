@@ -464,6 +464,8 @@ class TextChoice:
 
 @dataclass(frozen=True)
 class CachedTokens:
+    """How many of the prompt's tokens needed no computing."""
+
     cached_tokens: int
 
 
@@ -491,6 +493,8 @@ class TextCompletion:
 
 @dataclass(frozen=True)
 class Model:
+    """What GET v1/models says of a model."""
+
     id: str
     object: str = "model"
     owned_by: str = "santajupyter"

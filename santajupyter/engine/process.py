@@ -98,11 +98,13 @@ class Call:
                 yield event
 
     def finish(self) -> None:
+        """End the generation; what is there becomes the answer."""
         if self._open and not self._finishing:
             self._finishing = True
             self._process.send(wire.Finish(self._number))
 
     def receive(self, event: wire.FromWorker | EngineUnavailable) -> None:
+        """What the process says of this call."""
         self._events.put_nowait(event)
 
 
@@ -155,10 +157,12 @@ class EngineProcess:
 
     @property
     def pid(self) -> int:
+        """The process's id."""
         return self._process.pid
 
     @property
     def busy(self) -> bool:
+        """Whether a call isn't answered yet."""
         return bool(self._calls)
 
     def complete(
@@ -187,6 +191,7 @@ class EngineProcess:
         return self._call(lambda number: wire.Explain(number, document, sampling, False, pieces))
 
     def send(self, message: wire.Load | wire.Cancel | wire.Finish) -> None:
+        """Write in a thread; a message that the process no longer reads is dropped."""
         self._outbox.put(message)
 
     def cancel(self, number: int) -> None:

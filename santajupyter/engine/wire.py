@@ -73,6 +73,8 @@ class Explain(_Request):
 
 
 class Cancel(_ToWorker):
+    """Give up a request; answered by Cancelled."""
+
     id: int
 
 
@@ -140,6 +142,8 @@ class Done(_FromWorker):
 
 
 class Explained(_FromWorker):
+    """``prompt``: the fields that POST explain answers with, but for the model's."""
+
     id: int
     prompt: dict[str, Any]
 
@@ -152,6 +156,8 @@ class Failed(_FromWorker):
 
 
 class Cancelled(_FromWorker):
+    """Nothing more comes of the request."""
+
     id: int
 
 

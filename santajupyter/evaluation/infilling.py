@@ -50,6 +50,7 @@ class Task:
     entry_point: str
 
     def program(self, middle: str) -> str:
+        """What is run: it fails by an exception unless the text passes."""
         return f"{self.prompt}{middle}\n{self.suffix}\n\n{self.test}\n\ncheck({self.entry_point})\n"
 
 
@@ -121,6 +122,7 @@ async def ask(service: CompletionService, task: Task) -> str:
 
 
 async def ask_bare(service: CompletionService, task: Task) -> str:
+    """The line as the model writes it, without any rule."""
     request = _Line(task.prompt, task.suffix, max_tokens=MAX_NEW_TOKENS, stop="\n")
     return (await service.complete_text(request, _ignore)).items[0].text.partition("\n")[0]
 

@@ -56,6 +56,7 @@ class Result:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Result:
+        """A line of ``--out``."""
         return cls(**{**fields, "place": Place(**fields["place"])})
 
 
@@ -76,6 +77,7 @@ def no_order(request: CompletionRequest) -> CompletionRequest:
 
 
 def no_outputs(request: CompletionRequest) -> CompletionRequest:
+    """Without what cells showed."""
     return _each_cell_without(request, "outputs")
 
 

@@ -59,6 +59,7 @@ class Picks:
     is_being_made: bool = False
 
     def keep(self, texts: list[str]) -> None:
+        """They are made, and may be picked."""
         self.texts, self.is_being_made = texts, False
 
 

@@ -144,6 +144,8 @@ class Choice:
 
 
 class Token(NamedTuple):
+    """A piece of Python; ``kind``: the group of TOKEN, ``start``: characters from the code's beginning."""
+
     kind: str
     text: str
     start: int

@@ -44,10 +44,12 @@ class Cursor:
 
     @cached_property
     def line_left(self) -> str:
+        """The cursor's line up to the cursor."""
         return self.left[len(self.above) :]
 
     @cached_property
     def line_right(self) -> str:
+        """The cursor's line from the cursor on."""
         return self.right[: len(self.right) - len(self.below)]
 
     @cached_property

@@ -62,6 +62,7 @@ class Family:
 
     @property
     def sentinels(self) -> tuple[str, ...]:
+        """The tokens that stand between the parts of a prompt."""
         return (self.prefix, self.suffix, self.middle)
 
 
@@ -175,6 +176,7 @@ class CodeTokenizer:
         return whole[len(decode(self._decode_anchor, skip_special_tokens=False)) :]
 
     def id(self, token: str) -> int | None:
+        """The special token's id, None where the vocabulary lacks it."""
         found: int | None = self._tokenizer.token_to_id(token)
         return found
 
@@ -183,6 +185,7 @@ class CodeTokenizer:
         return str(self._tokenizer.id_to_token(token_id))
 
     def ids_of(self, tokens: Sequence[str]) -> frozenset[int]:
+        """The ids of those that the vocabulary has."""
         return frozenset(found for token in tokens if (found := self.id(token)) is not None)
 
     def beginning_with(self, text: str) -> list[str]:

@@ -90,10 +90,12 @@ class Place:
 
     @cached_property
     def line_above(self) -> str:
+        """The last line above that says something."""
         return self.above.rstrip().rpartition("\n")[2].strip()
 
     @cached_property
     def line_below(self) -> str:
+        """The first line below that says something."""
         return next((line.strip() for line in self.below.split("\n") if line.strip()), "")
 
     @cached_property
@@ -103,6 +105,7 @@ class Place:
 
     @cached_property
     def after(self) -> _Scan:
+        """The brackets and quotes from the cursor to the paragraph's end."""
         return _scan([self.right, *_paragraph(self.below.split("\n"))], self.before.quote)
 
 

@@ -258,6 +258,7 @@ def _declared(body: Iterable[ast.stmt]) -> set[str]:
 
 
 def imported_as(alias: ast.alias) -> str:
+    """The name that an import gives a meaning."""
     return alias.asname or alias.name.partition(".")[0]
 
 
@@ -272,6 +273,7 @@ def _all(args: ast.arguments) -> Iterator[ast.arg]:
 
 
 def parameters(args: ast.arguments) -> Iterator[str]:
+    """The names of all parameters, ``*args`` and ``**kwargs`` among them."""
     return (arg.arg for arg in _all(args))
 
 

@@ -65,6 +65,7 @@ class Use(NamedTuple):
 
     @property
     def what(self) -> tuple[str, str, str]:
+        """The use wherever it stands."""
         return self[:3]
 
 
@@ -98,6 +99,7 @@ class Facts:
             self._known.pop(name, None)
 
     def copy(self) -> Facts:
+        """What is known, to follow other code with."""
         other = Facts((), {})
         other._known = {name: _copied(known) for name, known in self._known.items()}
         return other

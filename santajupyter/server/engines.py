@@ -61,10 +61,12 @@ class Engine:
 
     @property
     def pid(self) -> int | None:
+        """The process's id, None where there is no process."""
         return self._process.pid if self._process else None
 
     @property
     def busy(self) -> bool:
+        """Whether the process has a request that isn't answered yet."""
         return bool(self._process and self._process.busy)
 
     @property

@@ -62,6 +62,7 @@ class Statistics:
             self.latencies.append(milliseconds)
 
     def to_json(self) -> dict[str, Any]:
+        """As ``stats`` of GET status; latencies as percentiles, in milliseconds."""
         counts = {name: value for name, value in vars(self).items() if name != "latencies"}
         return {**counts, "latency_ms": _percentiles(self.latencies)}
 
