@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ..protocol import Cell, CompletionRequest
 from .cursor import Cursor
+from .imports import statement, use
 from .languages import language_of
 from .names import Remembered, bound, imported, used
 from .pythoncode import AT_ONCE, UNPARSED, borders, compiled, parsed
@@ -131,6 +132,22 @@ class Check:
             text = shorter if shorter.strip() else _settled(text.rstrip()[:-1])
         return whole[:least]
 
+    def imports(self, text: str) -> tuple[str, ...]:
+        """What has to be imported for the names that the text uses, those of the cursor's line among them."""
+        place = self._place
+        if place is None or not text.strip() or not place.has_room(text):
+            return ()
+        tree = place.tree(text, False)
+        if isinstance(tree, int):
+            return ()
+        last = text.count("\n")
+        found = [
+            self._import(name, tree, text)
+            for name, line in read(tree).missing.items()
+            if 0 <= line - place.lines <= last and not self._exists(name, False)
+        ]
+        return tuple(dict.fromkeys(filter(None, found)))
+
     def _problem(self, text: str, ended: bool) -> Problem | None:
         place, before = self._place, self._before
         if place is None or before is None or not place.has_room(text):
@@ -145,7 +162,7 @@ class Check:
         missing = read(tree).missing
         new = [(line - place.lines, name) for name, line in missing.items() if name not in before.missing]
         for line, name in sorted(new):
-            if not self._exists(name):
+            if not self._exists(name) and not self._import(name, tree, "" if ended else text):
                 return Problem("name", name, min(max(0, line), last))
         facts = self._facts.copy()
         wrong = [use for use in facts.ran(tree) if use.what not in before.wrong]
@@ -183,16 +200,22 @@ class Check:
             left -= len(code)
         return facts
 
-    def _exists(self, name: str) -> bool:
+    def _exists(self, name: str, later: bool = True) -> bool:
+        """``later``: what cells below that were not run make is there too."""
         if name in self._told or NUMBERED.fullmatch(name) or self._is_open:
             return True
         left = MAX_LOOKED_THROUGH
-        for code, names in self._code:
+        for code, names in self._code if later else self._earlier:
             if name in code:
                 left -= len(code)
                 if left < 0 or name in names(code):
                     return True
         return False
+
+    def _import(self, name: str, tree: ast.Module, growing: str) -> str | None:
+        """What has to be imported for a name, if that can be told. ``growing``: a text that goes on."""
+        end = GROWING.search(growing)
+        return statement(name, use(tree, name, end[0] if end else ""), (code for code, _ in self._code))
 
     @cached_property
     def _told(self) -> frozenset[str]:
@@ -202,11 +225,24 @@ class Check:
     @cached_property
     def _code(self) -> list[tuple[str, Remembered]]:
         """The code around the statement at the cursor, the nearest first, and how its names are told."""
+        return [*self._earlier, *self._later]
+
+    @cached_property
+    def _earlier(self) -> list[tuple[str, Remembered]]:
+        """Of that, what runs first, or did."""
         assert self._place
         above = [cell.source for cell in self._cells[: self._active][::-1] if cell.type == "code"]
-        below = [cell.source for cell in self._cells[self._active + 1 :] if cell.type == "code"]
         own = [(self._place.above, mentioned), (self._place.below, given)]
-        return [*own, *((code, mentioned) for code in above), *((code, given) for code in below)]
+        ran = [(cell.source, given) for cell in self._below if cell.execution_count is not None]
+        return [*own, *((code, mentioned) for code in above), *ran]
+
+    @cached_property
+    def _later(self) -> list[tuple[str, Remembered]]:
+        return [(cell.source, given) for cell in self._below if cell.execution_count is None]
+
+    @property
+    def _below(self) -> list[Cell]:
+        return [cell for cell in self._cells[self._active + 1 :] if cell.type == "code"]
 
     @cached_property
     def _is_open(self) -> bool:

@@ -71,7 +71,9 @@ class Candidate:
         elif not item.text:
             reason = "unlikely" if limit else "nothing"
         item = item.cut(max(sound, self.shown, key=len))
-        return replace(item, reason=reason if reason == BROKEN or not item.text else None)
+        imports = await self._run(self._check.imports, item.text) if self._check and item.text else ()
+        reason = reason if reason == BROKEN or not item.text else None
+        return replace(item, reason=reason, imports=imports or None)
 
     async def beginning(self) -> str:
         """As much as is sound of one that has ended and is broken, and no less than is shown."""

@@ -36,7 +36,7 @@ ANSWERS = (
 # What an answer may lack; all else is always there.
 OPTIONAL = {
     "Failure": {"error"},
-    "Item": {"logprobs", "reason"},
+    "Item": {"imports", "logprobs", "reason"},
     "Latency": {"p50", "p95"},
     "TextCompletion": {"usage"},
 }

@@ -273,3 +273,54 @@ def test_no_text_is_too_strange(text: str) -> None:
     checked = check("x = ║")
     assert text.startswith(checked.sound(text, True)[0])
     assert text.startswith(checked.sure(text))
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "imports"),
+    [
+        ("x = ║", "np.zeros(3)", ["import numpy as np"]),
+        ("x = np.║", "zeros(3)", ["import numpy as np"]),
+        ("║.zeros(3)", "np", ["import numpy as np"]),
+        (
+            "for p in ║",
+            "Path('.').glob('*'):\n    df = pd.read_csv(p)",
+            ["from pathlib import Path", "import pandas as pd"],
+        ),
+        ("x = 1\n║", "import numpy as np\nnp.zeros(x)", []),
+        ("y = np.ones(3)\nx = 1\nx = 2\n║", "x + 1", []),
+        ("x = ║", "[1]", []),
+    ],
+)
+def test_a_usual_name_that_nobody_imported_comes_with_its_import(
+    source: str, text: str, imports: list[str]
+) -> None:
+    held = check(source)
+    assert held.sound(text, True) == (text, None)
+    assert held.imports(text) == tuple(imports)
+
+
+@pytest.mark.parametrize("text", ["foo.zeros(3)", "np", "x = np", "e", "re.findal('a')"])
+def test_others_are_as_broken_as_before(text: str) -> None:
+    assert sound("y = ║", text) == "" and check("y = ║").imports(text) == ()
+
+
+def test_nothing_is_imported_that_is_there_or_may_be() -> None:
+    text = "np.zeros(3)"
+    for cell in ("import numpy as np", "np = 3", "y = np.ones(2)", "from numpy import *", "%pylab"):
+        assert check("x = ║", cell).imports(text) == ()
+    assert check("x = ║", names=["np"]).imports(text) == ()
+    assert check("x = ║", names=["*"]).imports(text) == ()
+    assert check("x = ║", language="r").imports(text) == ()
+
+
+def test_what_a_cell_below_imports_comes_unless_it_has_run() -> None:
+    for count, imports in ((None, ("import numpy as np",)), (1, ())):
+        below = {"source": "import numpy as np", "execution_count": count}
+        body = {"cells": [{"source": "x = "}, below], "active": 0, "offset": 4}
+        held = Check(completion_request(body))
+        assert held.sound("np.zeros(3)", True)[0] and held.imports("np.zeros(3)") == imports
+
+
+def test_a_text_that_goes_on_is_shown_with_what_is_imported() -> None:
+    assert check("x = ║").sure("np.zeros(3) + np.on") == "np.zeros(3) + "
+    assert check("x = ║").sure("foo.zeros(3) + np.on") == ""

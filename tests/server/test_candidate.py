@@ -1,0 +1,37 @@
+"""What is left of a candidate in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from santajupyter.prompt import postprocess
+from santajupyter.prompt.check import Check
+from santajupyter.prompt.document import Document
+from santajupyter.protocol import Completion, Item, completion_request
+from santajupyter.server.candidate import Candidate
+
+
+async def call(function: Callable[..., Any], *args: object) -> Any:
+    return function(*args)
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "imports"),
+    [
+        ("np.zeros(3)", "np.zeros(3)", ["import numpy as np"]),
+        ("[1]", "[1]", None),
+        ("nowhere.zeros(3)", "", None),
+    ],
+)
+def test_a_candidate_comes_with_what_has_to_be_imported(
+    text: str, left: str, imports: list[str] | None
+) -> None:
+    check = Check(completion_request({"cells": [{"source": "x = "}], "active": 0, "offset": 4}))
+    candidate = Candidate(postprocess.place(Document("x = ", "")), check, call)
+    item = asyncio.run(candidate.end(Item(text), 0.0))
+    assert Completion((item,), "").to_json()["items"][0].get("imports") == (imports and tuple(imports))
+    assert item.text == left
