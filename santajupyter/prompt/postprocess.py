@@ -29,6 +29,11 @@ LONGEST_BEGINNING = max(map(len, TOKEN_BEGINNINGS))
 # Characters above and below the cursor that are looked at, and of its line left and right.
 REACH = 2000
 FENCE = "```"
+# As facts.py writes them, with what measures a value; and all that may still become one.
+FACT = re.compile(r"# ?(?:files \(|[^\W\d]\w*(?:\[\"[^\"\n]*\"\]: '|: \w+ (?:of \d|\d+x\d|\(\d)))")
+MAY_BE_FACT = re.compile(
+    r"# ?(?:\w*(?:\[(?:\"[^\"\n]*(?:\"(?:\](?:: ?)?)?)?)?)?|\w+:(?: \w*(?: o?f? ?\(?\d*x?)?)?|files )"
+)
 COMMENT = re.compile(r"(?:^|\s)#")
 # A shorter beginning of what stands right of the cursor may stand there by chance.
 OVERLAP = 3
@@ -227,6 +232,18 @@ def _fence(text: str, place: Place, ended: bool) -> str:
         begun = line.strip()
         may_be_one = not ended and start + len(line) == len(text) and bool(begun) and FENCE.startswith(begun)
         if (begun.startswith(FENCE) or may_be_one) and (start or not place.left.strip()):
+            return text[:start].rstrip("\n")
+        start += len(line) + 1
+    return text
+
+
+def _fact(text: str, place: Place, ended: bool) -> str:
+    """What the prompt says of the kernel's names is for the model alone; it may write the like."""
+    start = 0
+    for line in text.split("\n") if place.is_code else ():
+        whole = line.strip() if start else (place.left + line).strip()
+        is_last = start + len(line) == len(text)
+        if FACT.match(whole) or (not ended and is_last and MAY_BE_FACT.fullmatch(whole)):
             return text[:start].rstrip("\n")
         start += len(line) + 1
     return text
@@ -562,6 +579,7 @@ def _indent(line: str) -> int:
 RULES: tuple[Callable[[str, Place, bool], str], ...] = (
     _special_token,
     _fence,
+    _fact,
     _closes_around,
     _end_of_line,
     _comment_after_code,

@@ -48,6 +48,15 @@ GOLDEN = [
     ("for x in y:\n    ║", "print(x)\n```\nIt prints.", "├print(x)┤"),
     ("def f():\n    ║", "```python\nreturn 1", "├┤"),
     ("s = ║", "```x```", "s = ├```x```┤"),
+    # what the prompt says of the kernel's names isn't said again
+    ("for x in y:\n    ║", "print(x)\n    # ships: DataFrame 50x3 (a int64)\n    x", "├print(x)┤"),
+    ("║", "# ships[\"flag\"]: 'NO', 'SE'", "├┤"),
+    ("# ships║", ": DataFrame 50x3 (a int64)", "# ships├┤"),
+    ("║", "# files (a.csv)", "├┤"),
+    ("║", "# rows: list of 10 dict", "├┤"),
+    ("║", "# rows: list of them", "├# rows: list of them┤"),
+    ("║", "# ships: the fleet", "├# ships: the fleet┤"),
+    ("║", "# the ships", "├# the ships┤"),
     # a string that has just begun closes no bracket
     ('x = ships["║', "] = 1", 'x = ships["├┤'),
     ("f('║')", ") + 1", "f('├┤')"),
