@@ -296,6 +296,32 @@ class Documentation:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """What stands from ``start`` to ``end``, code points into the active cell, becomes ``text``."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Fix:
+    """What mends the active cell's last error: ``edits`` in the cell's order, none where nothing does.
+
+    ``why``: a sentence. ``reason`` says the same in a word: a ``name``, an ``import`` or the ``syntax`` is
+    mended, by a rule, or the ``line`` by the model; else there is ``no-error``, or it is not in this cell's
+    line any more (``gone``), what is missing is made ``elsewhere``, and must run first, the cell isn't in
+    Python (``language``), or ``nothing`` was found. ``words``: of a name, the wrong one and the right one.
+    """
+
+    edits: tuple[Edit, ...] = ()
+    by: Literal["rule", "model"] | None = None
+    reason: str = "nothing"
+    why: str = ""
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Piece:
     """A part of a prompt; ``cached`` of its ``tokens`` needn't be computed."""
 

@@ -88,11 +88,15 @@ async def test_the_example_answers_have_the_real_fields(
     jp_fetch: Any, body: Callable[..., dict[str, Any]]
 ) -> None:
     examples = re.findall(r"```json\n(.*?)```", REST, re.DOTALL)
-    answer, documented, explained, status = (json.loads(text) for text in examples[1:5])
+    answer, documented, fix, explained, status = (json.loads(text) for text in examples[1:6])
     response = await jp_fetch("santajupyter", "complete", method="POST", body=json.dumps(body()))
     assert keys(json.loads(response.body)) == keys(answer)
     response = await jp_fetch("santajupyter", "docstring", method="POST", body=json.dumps(body()))
     assert keys(json.loads(response.body)) == keys(documented)
+    error = {"type": "error", "name": "NameError", "value": "name 'pirnt' is not defined", "line": "pirnt()"}
+    failed = body(cells=[{"source": "pirnt()", "outputs": [error]}], offset=0)
+    response = await jp_fetch("santajupyter", "fix", method="POST", body=json.dumps(failed))
+    assert keys(json.loads(response.body)) == keys(fix)
     response = await jp_fetch("santajupyter", "explain", method="POST", body=json.dumps(body()))
     assert keys(json.loads(response.body)) == {**keys(explained), "left_out": None}
     response = await jp_fetch("santajupyter", "status")

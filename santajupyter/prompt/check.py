@@ -462,7 +462,7 @@ def masked(code: str) -> str:
         room = len(match[0]) - len(match[1])
         return match[1] + ("pass".ljust(room) if room >= 4 else "0".ljust(room))
 
-    return MAGIC.sub(plain, ASSIGNED_MAGIC.sub(lambda match: match[1] + "0", code))
+    return MAGIC.sub(plain, ASSIGNED_MAGIC.sub(lambda match: (match[1] + "0").ljust(len(match[0])), code))
 
 
 @Remembered

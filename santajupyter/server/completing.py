@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,17 @@ from ..prompt.choices import Choice
 from ..prompt.doccomments import Slot, addition, slot_around
 from ..prompt.document import Document
 from ..prompt.languages import language_of
-from ..protocol import Completion, CompletionRequest, Documentation, Item, Sampling, TextRequest, Timings
+from ..prompt.repairs import infilled, infilling
+from ..protocol import (
+    Completion,
+    CompletionRequest,
+    Documentation,
+    Fix,
+    Item,
+    Sampling,
+    TextRequest,
+    Timings,
+)
 from .candidate import BROKEN, Candidate
 from .engines import Engine, Engines
 from .prompts import Prompts
@@ -98,6 +109,22 @@ class Completing:
         text = await self._prompts.run(addition, source, slot, made.text, language)
         message = "" if text else f"The model has no words for {slot.name}."
         return Documentation(slot.name, slot.at, text, message)
+
+    async def fix(self, request: CompletionRequest) -> Fix:
+        """What mends the active cell's error: a rule, or else what the model makes of the failing line."""
+        found = await self._prompts.repaired(request)
+        if found.reason != "nothing":
+            return found
+        line = await self._prompts.run(infilling, request)
+        if line is None:
+            return found
+        with suppress(EngineUnavailable):  # rules need no model
+            for asked in (line, replace(line, n=OTHERS, temperature=OTHERS_TEMPERATURE, seed=0)):
+                texts = [item.text for item in (await self.complete(asked, None)).items]
+                made = await self._prompts.run(infilled, request, line.offset, texts)
+                if made:
+                    return made
+        return found
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items."""

@@ -53,6 +53,7 @@ def routes(base_url: str, service: CompletionService, max_request_bytes: int) ->
         "status": StatusHandler,
         "complete": CompleteHandler,
         "docstring": DocstringHandler,
+        "fix": FixHandler,
         "warm": WarmHandler,
         "explain": ExplainHandler,
         "load": LoadHandler,
@@ -227,6 +228,11 @@ class CompleteHandler(PostHandler):
 class DocstringHandler(PostHandler):
     async def work(self) -> dict[str, Any]:
         return asdict(await self.service.docstring(await self.checked(completion_request)))
+
+
+class FixHandler(PostHandler):
+    async def work(self) -> dict[str, Any]:
+        return asdict(await self.service.fix(await self.checked(completion_request)))
 
 
 class WarmHandler(PostHandler):

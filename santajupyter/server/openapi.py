@@ -19,6 +19,7 @@ from ..protocol import (
     Documentation,
     Explanation,
     Failure,
+    Fix,
     LoadRequest,
     ModelList,
     Status,
@@ -30,7 +31,7 @@ Schema = dict[str, Any]
 
 REQUESTS = (CompletionRequest, TextRequest, LoadRequest)
 ANSWERS = (
-    *(Completion, Delta, Documentation, Explanation, Status, TextCompletion, ModelList),
+    *(Completion, Delta, Documentation, Explanation, Fix, Status, TextCompletion, ModelList),
     Failure,
 )
 # What an answer may lack; all else is always there.
@@ -80,6 +81,7 @@ def description() -> Schema:
             "/docstring": {
                 "post": _operation("docstring", "Document the function there", Documentation, *completion)
             },
+            "/fix": {"post": _operation("fix", "Mend the cell's error", Fix, *completion)},
             "/warm": {"post": _operation("warm", "Compute the prompt cache", Completion, *completion)},
             "/explain": {"post": _operation("explain", "What the model would see", Explanation, *completion)},
             "/load": {

@@ -23,7 +23,8 @@ from ..prompt.document import Document, document
 from ..prompt.explain import Pieces, locate_pieces
 from ..prompt.facts import facts, files_line
 from ..prompt.files import data_files
-from ..protocol import CompletionRequest
+from ..prompt.repairs import repair
+from ..protocol import CompletionRequest, Fix
 
 # A file system that is slower than this isn't waited for, and not again before it has answered.
 READ_WAIT = 0.25
@@ -87,6 +88,11 @@ class Prompts:
         """The document, and which of its text is from where."""
         where, project = await self._around(request)
         return await self.run(_explained, request, where, project)
+
+    async def repaired(self, request: CompletionRequest) -> Fix:
+        """What mends the active cell's error by rules."""
+        _, project = await self._around(request)
+        return await self.run(repair, request, project.files)
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Call a pure function that takes its time, in its turn. Raises what it raises."""

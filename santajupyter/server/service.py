@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .._version import __version__
-from ..protocol import Completion, CompletionRequest, Documentation, TextRequest
+from ..protocol import Completion, CompletionRequest, Documentation, Fix, TextRequest
 from . import catalogue
 from .completing import Completing, OnDelta
 from .deadline import within
@@ -113,6 +113,10 @@ class CompletionService:
     async def docstring(self, request: CompletionRequest) -> Documentation:
         """Documentation for the function around the request's cursor. Raises as complete."""
         return await self._admit(request.client, self._work.docstring(request))
+
+    async def fix(self, request: CompletionRequest) -> Fix:
+        """What mends the error of the request's cell. Raises as complete."""
+        return await self._admit(request.client, self._work.fix(request))
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items. Raises as complete."""

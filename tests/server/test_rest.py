@@ -172,6 +172,30 @@ async def test_documentation_for_the_function_around_the_cursor(shared: Any, bod
     assert answer["message"] == "The cursor is in no function."
 
 
+def failed(source: str, name: str, value: str, line: str = "", **fields: Any) -> dict[str, Any]:
+    """The body of a fix: of a cell whose run ended with this error."""
+    error = {"type": "error", "name": name, "value": value, "line": line or source}
+    cell = {"source": source, "execution_count": 1, "outputs": [error]}
+    return {"cells": [cell], "active": 0, "offset": 0, **fields}
+
+
+async def test_an_error_is_mended_by_a_rule_or_by_the_model(shared: Any) -> None:
+    asked = failed("hat = '🎅'; df['fibonaci']", "KeyError", "'fibonaci'", variables=[DF])
+    code, answer = await shared("fix", asked)
+    assert (code, answer["by"], answer["words"]) == (200, "rule", ["fibonaci", "fibonacci"])
+    assert answer["edits"] == [{"start": 15, "end": 23, "text": "fibonacci"}]
+    code, answer = await shared("fix", failed("x = 1 / 0", "ZeroDivisionError", "division by zero"))
+    assert (code, answer["by"]) in [(200, None), (200, "model")]
+
+
+async def test_rules_need_no_model(ask: Any, jp_serverapp: Any) -> None:
+    await ask("unload", {})
+    code, answer = await ask("fix", failed("pirnt(1)", "NameError", "name 'pirnt' is not defined"))
+    assert (code, answer["edits"]) == (200, [{"start": 0, "end": 5, "text": "print"}])
+    code, answer = await ask("fix", failed("x = 1 / 0", "ZeroDivisionError", "division by zero"))
+    assert (code, answer["edits"], answer["reason"]) == (200, [], "nothing")
+
+
 async def test_warm_generates_nothing(shared: Any, body: Body) -> None:
     code, answer = await shared("warm", body())
     assert (code, answer["items"], answer["usage"]["completion_tokens"]) == (200, [], 0)
@@ -344,7 +368,7 @@ class TestAuthorizer:
 
     async def test_a_reader_may_look_but_not_use(self, ask: Any, body: Body) -> None:
         assert (await ask("status"))[0] == 200
-        for path in ("complete", "docstring", "warm", "explain", "load", "unload", "v1/completions"):
+        for path in ("complete", "docstring", "fix", "warm", "explain", "load", "unload", "v1/completions"):
             assert (await ask(path, body()))[0] == 403
 
 
