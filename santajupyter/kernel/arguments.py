@@ -87,11 +87,14 @@ def _sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(LANGUAGE_OPTION, choices=LANGUAGES, help="The cell's language.")
 
 
-def _placing(parser: argparse.ArgumentParser) -> None:
+def _context(parser: argparse.ArgumentParser) -> None:
     context = parser.add_mutually_exclusive_group()
     help_text = "Whether the model sees what was run before; by default, if that was in the same language."
     context.add_argument("--with-context", dest="context", action="store_true", default=None, help=help_text)
     context.add_argument("--no-context", dest="context", action="store_false", default=None)
+
+
+def _placing(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     for name, help_text in {
         "below": "Into a new cell below; never run by itself.",
@@ -112,6 +115,7 @@ def _parsers() -> dict[str, MagicArgumentParser]:
         ("off", "Suggest code only when asked."),
         ("license", "What to know about the model's licence and its output."),
         ("complete", "Complete the rest of the line: %santa complete EXPR."),
+        ("fix", "Mend the line that raised the last error: the nearest name, a bracket, a quote."),
         ("pick", "Put a candidate of the last cell that made some into a new cell below."),
         ("panel", "Sliders, with a live preview."),
         ("explain-prompt", "Exactly what the model would see, in tokens."),
@@ -128,6 +132,8 @@ def _parsers() -> dict[str, MagicArgumentParser]:
     for name in ("generate", "fill", "doc", "config"):
         _sampling(parsers[name])
     for name in ("generate", "fill", "doc"):
+        _context(parsers[name])
+    for name in ("fix", "generate", "fill", "doc"):
         _placing(parsers[name])
     counts = range(1, MAX_CANDIDATES + 1)
     parsers["generate"].add_argument(

@@ -21,7 +21,7 @@ from httpx_sse import EventSource, ServerSentEvent
 
 from ..decoding import BadRequest, decode
 from ..printable import printable
-from ..protocol import Completion, Delta, Explanation, Failure, Status
+from ..protocol import Completion, Delta, Explanation, Failure, Fix, Status
 from ..server.deadline import within
 
 T = TypeVar("T")
@@ -92,6 +92,8 @@ class Engine(Protocol):
         """Complete; ``on_delta(index, text)``: what comes meanwhile. Raises NotYet while the model loads."""
         ...
 
+    async def fix(self, body: Body) -> Fix: ...
+
 
 @dataclass(frozen=True)
 class Server:
@@ -119,6 +121,10 @@ class Server:
     async def explain(self, body: Body) -> dict[str, Any]:
         """What the model would be given for the body of a ``complete``."""
         return asdict(await self._ask("POST", "explain", Explanation, body))
+
+    async def fix(self, body: Body) -> Fix:
+        """What mends the error of the active cell of a ``complete``'s body."""
+        return await self._ask("POST", "fix", Fix, body)
 
     async def complete(self, body: Body, on_delta: OnDelta) -> Completion:
         """POST complete, streamed. Raises NotYet while the model loads."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ..decoding import BadRequest, decode
 from ..printable import printable
-from ..protocol import Completion, Status, completion_request
+from ..protocol import Completion, Fix, Status, completion_request
 from . import client
 from .client import FINAL, NotYet, SantaError
 
@@ -50,6 +50,9 @@ class LocalEngine:
     async def explain(self, body: client.Body) -> dict[str, Any]:
         return await _there(self._explain(body))
 
+    async def fix(self, body: client.Body) -> Fix:
+        return await _there(self._fix(body))
+
     async def complete(self, body: client.Body, on_delta: client.OnDelta) -> Completion:
         return await _there(self._complete(body, on_delta))
 
@@ -61,6 +64,9 @@ class LocalEngine:
 
     async def _explain(self, body: client.Body) -> dict[str, Any]:
         return await self._service.explain(completion_request(body))
+
+    async def _fix(self, body: client.Body) -> Fix:
+        return await self._service.fix(completion_request(body))
 
     async def _complete(self, body: client.Body, on_delta: client.OnDelta) -> Completion:
         async def forward(index: int, text: str) -> None:

@@ -11,7 +11,8 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
-from . import api, client, discovery, local, views
+from ..prompt.syntaxrepairs import applied
+from . import api, client, discovery, failure, local, views
 from .arguments import completions, overview, parse
 from .bridge import Bridge
 from .client import SantaError
@@ -222,6 +223,18 @@ class SantaMagics(Magics):
             display(View(made_texts[0], html))
         self._place(made_texts[0], arguments.where)
 
+    def _fix(self, arguments: argparse.Namespace) -> None:
+        failed = failure.last(self.shell)
+        if failed is None:
+            raise SantaError("No cell has failed in this kernel.")
+        found = client.run(discovery.find().fix(failure.body(self.shell, failed, self._earlier_inputs())))
+        if not found.edits:
+            display(views.sentence(found.why))
+            return
+        self._screen = _Screen(self._in_notebook)
+        display(views.sentence(found.why))
+        self._show_change(failed.source, applied(failed.source, found.edits), arguments.where)
+
     def _fill(self, arguments: argparse.Namespace, cell: str) -> None:
         self._change(arguments, cell, api.fill_async, "nothing to put there")
 
@@ -243,15 +256,18 @@ class SantaMagics(Magics):
         if new == cell.replace(api.HOLE, "") or new == cell:
             self._screen.end(views.sentence(f"The model has {nothing}."))
             return
+        self._show_change(cell, new, arguments.where)
+
+    def _show_change(self, old: str, new: str, where: str | None) -> None:
         self.picks.keep([new])
-        change = views.diff(cell, new)
-        widgets = self._widgets() if self.bridge.present and arguments.where is None else None
+        change = views.diff(old, new)
+        widgets = self._widgets() if self.bridge.present and where is None else None
         if widgets:
             self._screen.clear()
             widgets.Change(change, new, self.bridge).show()
             return
         self._screen.end(change)
-        self._place(new, arguments.where)
+        self._place(new, where)
 
     def _place(self, text: str, where: str | None) -> None:
         """A new cell below unless told otherwise; in a terminal either way the next input."""

@@ -397,8 +397,8 @@ def nearest(word: str, names: Iterable[str], least: float) -> list[str]:
         if other == plain:
             found.append((2.0, name))
         elif min(len(plain), len(other)) < MIN_LENGTH:
-            # Only letters that changed places.
-            if len(plain) > 1 and sorted(plain) == sorted(other):
+            # Only letters that changed places, or came twice.
+            if len(other) > 1 and abs(len(plain) - len(other)) <= 1 and {*plain} == {*other}:
                 found.append((least, name))
         elif _digits(word) == _digits(name) and abs(len(plain) - len(other)) <= 3:
             matcher = SequenceMatcher(None, plain, other)

@@ -282,6 +282,38 @@ def test_fill_shows_a_diff_and_makes_a_cell(session: Session) -> None:
     assert "<FILL>" not in ran.cells[0] and ran.cells[0].splitlines()[1:2] == ["b = 2"]
 
 
+FAILING = {
+    "table = {'color': 1}\nfor _ in [1]:\n    print(table['colour'])": "    print(table['color'])",
+    "mesure = [1]\nx = len(mesures)": "x = len(mesure)",
+    "%time y = 1\nz = maxx(y, 2)": "z = max(y, 2)",
+    "x = [1, 2\ny = 3": "x = [1, 2]",
+    "def depth(a):\n    return a.uper()\ndepth('')": "    return a.upper()",
+}
+
+
+@pytest.mark.parametrize("source", FAILING)
+def test_fix_mends_the_cell_that_failed(session: Session, source: str) -> None:
+    session.run("%reload_ext santajupyter")
+    assert session.run(source).error
+    session.run("1")
+    ran = session.run("%santa fix")
+    assert ran.error == ""
+    [new] = ran.cells
+    assert FAILING[source] in new.split("\n") and f"+ {FAILING[source]}" in ran.text
+    assert new.count("\n") == source.count("\n")
+    [new] = session.run("%santa fix --replace").replaced
+    assert FAILING[source] in new.split("\n")
+
+
+def test_fix_says_why_it_has_nothing(session: Session) -> None:
+    session.run("%reload_ext santajupyter")
+    assert session.run("import no_such_package_here").error
+    ran = session.run("%santa fix")
+    assert (ran.error, ran.cells, ran.text) == ("", [], "Nothing near what is missing is there.")
+    session.run("import sys; sys.last_value = None")
+    assert session.run("%santa fix").text == "UsageError: No cell has failed in this kernel."
+
+
 def test_doc_adds_documentation_alone(session: Session) -> None:
     session.load()
 

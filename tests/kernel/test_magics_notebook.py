@@ -67,6 +67,7 @@ def test_the_notebook_of_every_magic(caplog: pytest.LogCaptureFixture) -> None:
         "%santa load --here santa-mini": "this process",
         "%santa complete for i in ra": "for i in range",
         "%santa unload": "santa-mini is not loaded",
+        "%santa fix --show": "+ prices['apple']",
     }
     for source, words in said.items():
         assert words in ran[source], source
