@@ -19,6 +19,7 @@ from keyword import kwlist
 from typing import NamedTuple
 
 from ..protocol import CompletionRequest, Edit, Fix, Output, Variable
+from . import imports
 from .check import MAX_JUDGED, MAX_LOOKED_THROUGH, MAX_READ, Check, given, masked
 from .languages import language_of
 from .pythoncode import UNPARSED, borders, parsed
@@ -198,6 +199,9 @@ class _Names:
                 found = [place for place in places if place.kind == kind]
                 if kind == "name" and (elsewhere := self._made_elsewhere(word)):
                     return Fix(reason="elsewhere", why=elsewhere, words=(word,))
+                if kind == "name" and (line := self._import(word)):
+                    new = Edit(0, 0, f"{line}\n")
+                    return Fix((new,), "rule", "import", f"{word} isn't imported.", (word,))
                 for name in self._nearest(word, found[0]):
                     edits = tuple(sorted((Edit(p.start, p.end, name) for p in found), key=lambda e: e.start))
                     if is_sound(self._request, edits):
@@ -268,6 +272,13 @@ class _Names:
                 yield from given(cell.source)
         yield from (name for name in IPYTHON_NAMES.split() if name.isalpha())
 
+    def _import(self, word: str) -> str | None:
+        """The statement that imports the name as the failing line uses it."""
+        assert self._statement
+        used = imports.use(self._statement.tree, word)
+        # A cell that imports it would have to run first.
+        return imports.statement(word, used, [self._code()])
+
     def _made_elsewhere(self, word: str) -> str:
         """That the name is made where it hasn't run, or further down; "" for nowhere."""
         if word in self._variables:
@@ -315,7 +326,7 @@ class _Statement:
 
     def __init__(self, tree: ast.Module, source: str, offset: int, line: int) -> None:
         """``offset``: of the tree's first line in the source; ``line``: in the tree, from 1."""
-        self._source, self._lines = source, [offset]
+        self.tree, self._source, self._lines = tree, source, [offset]
         for match in re.finditer("\n", source[offset:]):
             self._lines.append(offset + match.end())
         self._function: ast.AST = tree

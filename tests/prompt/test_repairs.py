@@ -184,6 +184,19 @@ def test_the_nearest_name(source: str, error: str, new: str) -> None:
     assert (made, found.by, found.reason) == (new, "rule", "name")
 
 
+@pytest.mark.parametrize(
+    ("source", "error", "line"),
+    [
+        ("x = np.zeros(3)", "NameError: name 'np' is not defined", "import numpy as np"),
+        ("p = Path('a')", "NameError: name 'Path' is not defined", "from pathlib import Path"),
+        ("plt.plot([1])", "NameError: name 'plt' is not defined", "import matplotlib.pyplot as plt"),
+    ],
+)
+def test_a_missing_import(source: str, error: str, line: str) -> None:
+    made, found = fix(source, error)
+    assert (made, found.by, found.reason) == (f"{line}\n{source}", "rule", "import")
+
+
 def test_only_the_failing_line_is_mended() -> None:
     source = "x = 'ü', 1\n%time pass\nwith open('a') as f:\n    y = shps.head()\nz = shps"
     made, _ = fix(source, "NameError: name 'shps' is not defined", "y = shps.head()")
