@@ -305,25 +305,36 @@ function reconciliatorFor(
  */
 export function isOthersChange(editor: CodeEditor.IEditor | null): boolean {
   const shared = editor?.model.sharedModel as Partial<IShared> | undefined;
-  const doc = shared?.ysource?.doc;
-  if (!doc) {
+  const text = shared?.ysource;
+  if (!text?.doc) {
     return false;
   }
-  let changes = changing.get(doc);
-  if (!changes) {
-    const seen: { byOthers: boolean } = { byOthers: false };
-    changes = seen;
-    changing.set(doc, seen);
+  const { doc } = text;
+  let changed = changedByOthers.get(doc);
+  if (!changed) {
+    const texts = (changed = new Set<object>());
+    changedByOthers.set(doc, texts);
     attempt('sharedModel.ysource.doc', () =>
-      doc.on('beforeObserverCalls', ({ origin }) => {
-        // JupyterLab's binding of an editor to the text is the origin of what is typed there.
-        const { ytext, undoStack } = (origin ?? {}) as Partial<IOrigin>;
-        seen.byOthers = !ytext && !undoStack;
-        window.setTimeout(() => (seen.byOthers = false), 0);
+      doc.on('beforeObserverCalls', transaction => {
+        // JupyterLab may tell of a change after others that follow from it, such as that of the document's state.
+        for (const type of transaction.changed.keys()) {
+          if (isByOthers(transaction)) {
+            texts.add(type);
+          } else {
+            texts.delete(type);
+          }
+        }
+        window.setTimeout(() => texts.clear(), 0);
       })
     );
   }
-  return changes.byOthers;
+  return changed.has(text);
+}
+
+function isByOthers({ origin }: ITransaction): boolean {
+  // JupyterLab's binding of an editor to the text is the origin of what is typed there.
+  const { ytext, undoStack } = (origin ?? {}) as Partial<IOrigin>;
+  return !ytext && !undoStack;
 }
 
 /** What JupyterLab's shared texts have of Yjs. */
@@ -337,14 +348,21 @@ interface IOrigin {
   undoStack: object;
 }
 
+interface ITransaction {
+  origin: unknown;
+  /** By what changed: a text, a cell, a document's state. */
+  changed: Map<object, unknown>;
+}
+
 interface IDoc {
   on(
     event: 'beforeObserverCalls',
-    listener: (transaction: { origin: unknown }) => void
+    listener: (transaction: ITransaction) => void
   ): void;
 }
 
-const changing = new WeakMap<IDoc, { byOthers: boolean }>();
+/** The texts of each document that others are changing. */
+const changedByOthers = new WeakMap<IDoc, Set<object>>();
 
 /**
  * Whether an input method is in the middle of a word. Android's keyboards write each

@@ -87,6 +87,36 @@ test.describe('JupyterLab’s list of completions', () => {
   });
 });
 
+test.describe('JupyterLab’s list of completions that opens by itself', () => {
+  test.use({
+    mockSettings: {
+      ...galata.DEFAULT_SETTINGS,
+      [SANTA]: OURS,
+      '@jupyterlab/completer-extension:manager': {
+        autoCompletion: true,
+        suppressIfInlineCompleterActive: false
+      },
+      '@jupyterlab/completer-extension:inline-completer': {
+        suppressIfTabCompleterActive: false
+      }
+    }
+  });
+
+  test('keeps the ghost back until it closes', async ({ page }) => {
+    await useEngine(page, { script: [['os.get', 'ghost()']] });
+    await openNotebook(page, ['import os', '']);
+    await page.notebook.runCell(0, true);
+    await editCell(page, 1);
+    await page.keyboard.insertText('os.ge');
+    await page.keyboard.type('t');
+    await expect(page.locator(LIST)).toBeVisible();
+    await expect.poll(() => asked(page)).toBeGreaterThan(0);
+    await expect(page.locator(GHOST)).toHaveCount(0);
+    await page.keyboard.press('Escape');
+    await expectGhost(page, 'ghost()');
+  });
+});
+
 test('Alt+] pressed again before others are there goes on to the next but one', async ({
   page
 }) => {

@@ -238,8 +238,9 @@ describe('Ghosts', () => {
     function others() {
       const all = setUp();
       const doc = { on: jest.fn() };
+      const ysource = { doc };
       const shared = all.editor.model.sharedModel as object;
-      Object.assign(shared, { ysource: { doc } });
+      Object.assign(shared, { ysource });
       const suggestions = [saying('one'), saying('two')];
       const follow = suggestions.map(suggestion =>
         jest.spyOn(suggestion, 'follow')
@@ -250,7 +251,10 @@ describe('Ghosts', () => {
       const change = async (text: string, isSameLine: boolean) => {
         all.editor.text = text;
         follow.forEach(mock => mock.mockReturnValue(isSameLine));
-        doc.on.mock.calls[0][1]({ origin: null });
+        doc.on.mock.calls[0][1]({
+          origin: null,
+          changed: new Map([[ysource, null]])
+        });
         model.handleTextChange({});
         await settled();
       };

@@ -6,7 +6,7 @@ import { Widget } from '@lumino/widgets';
 
 import { Ghosts } from '../../jupyterlab/ghosts';
 import { watchBlankLines } from '../../jupyterlab/blanklines';
-import { Completers } from '../../jupyterlab/internals';
+import { Completers, isOthersChange } from '../../jupyterlab/internals';
 
 // JupyterLab's own completer, without what draws it.
 jest.mock('@lumino/dragdrop', () => ({ Drag: class {} }));
@@ -175,3 +175,42 @@ describe.each([
     );
   }
 );
+
+describe('isOthersChange', () => {
+  /** A cell's text in a document of Yjs, and how something of that is changed. */
+  function cell() {
+    const doc = { on: jest.fn() };
+    const ysource = { doc };
+    const editor = { model: { sharedModel: { ysource } } };
+    const isOthers = () =>
+      isOthersChange(editor as unknown as CodeEditor.IEditor);
+    isOthers();
+    const [[, listener]] = doc.on.mock.calls;
+    const change = (type: object, origin: object | null) =>
+      listener({ origin, changed: new Map([[type, null]]) });
+    return { ysource, isOthers, change };
+  }
+
+  it('knows who typed, also once the document is marked as changed', () => {
+    const { ysource, isOthers, change } = cell();
+    const state = {};
+    change(ysource, { ytext: ysource });
+    change(state, null);
+    expect(isOthers()).toBe(false);
+    change(ysource, { undoStack: [] });
+    expect(isOthers()).toBe(false);
+    change(ysource, null);
+    change(state, { ytext: ysource });
+    expect(isOthers()).toBe(true);
+  });
+
+  it('is about this text, and for now', async () => {
+    const { ysource, isOthers, change } = cell();
+    change({}, null);
+    expect(isOthers()).toBe(false);
+    change(ysource, null);
+    expect(isOthers()).toBe(true);
+    await new Promise(resolve => setTimeout(resolve, 0));
+    expect(isOthers()).toBe(false);
+  });
+});
