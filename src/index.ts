@@ -20,6 +20,7 @@ import { Token } from '@lumino/coreutils';
 
 import { answerKernels } from './commands/bridge';
 import { CodeCommands } from './commands/codecommands';
+import { addFixCommand, FixCommand } from './commands/fix';
 import { addCommands } from './commands/commands';
 import { activeEditor } from './document/context';
 import { KernelFacts } from './document/kernelfacts';
@@ -327,6 +328,25 @@ const commands: JupyterFrontEndPlugin<void> = {
   }
 };
 
+const fix: JupyterFrontEndPlugin<void> = {
+  id: 'santajupyter:fix',
+  description:
+    'Mends a cell that failed, by a command and a button at the error.',
+  autoStart: true,
+  requires: [IBase, ISuggestions, INotebookTracker],
+  optional: [ICommandPalette],
+  activate: (
+    app: JupyterFrontEnd,
+    { api, trans }: IBase,
+    { session }: ISuggestions,
+    _notebooks: INotebookTracker,
+    palette: ICommandPalette | null
+  ): void => {
+    const command = new FixCommand(app.shell, session, api, trans);
+    addFixCommand(app, command, palette, trans);
+  }
+};
+
 const events: JupyterFrontEndPlugin<void> = {
   id: 'santajupyter:events',
   description:
@@ -392,6 +412,7 @@ export default [
   kernelBridge,
   status,
   commands,
+  fix,
   events,
   hint,
   accessibility

@@ -5,6 +5,7 @@ import {
   type ICompletion,
   type ICompletionRequest,
   type IDocumentation,
+  type IFix,
   type IStatus,
   ServerError
 } from './protocol';
@@ -80,6 +81,18 @@ export class SantaApi {
         signal
       });
       return (await response.json()) as IDocumentation;
+    });
+  }
+
+  /** What mends the error of the active cell. */
+  async fix(request: ICompletionRequest, signal: AbortSignal): Promise<IFix> {
+    return limited(signal, LIMIT, async signal => {
+      const response = await this._fetch('fix', {
+        method: 'POST',
+        body: JSON.stringify(request),
+        signal
+      });
+      return (await response.json()) as IFix;
     });
   }
 

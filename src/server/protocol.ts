@@ -53,6 +53,17 @@ export interface ICompletionRequest
   prefetch?: boolean;
 }
 
+/** What mends a cell that failed; `reason` says in a word what it is, or why there is nothing. */
+export interface IFix {
+  /** In the cell's order; `start` and `end` count code points. */
+  edits: { start: number; end: number; text: string }[];
+  by: 'rule' | 'model' | null;
+  reason: string;
+  why: string;
+  /** Of a name, the wrong one and the right one. */
+  words: string[];
+}
+
 /** A completion; `reason` says in a word why its text is empty, where the server knows. */
 export interface ICompletion {
   text: string;
