@@ -2,32 +2,36 @@
  * @jest-environment node
  *
  * How many of a person's keystrokes need no request: typing traces go through the
- * real provider, a running server answers. See README.md.
+ * real session, a running server answers. See README.md.
  */
 import { readFileSync } from 'node:fs';
 
-import type { IInlineCompletionContext } from '@jupyterlab/completer';
 import { Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
-import type { ICell, ICompletionRequest } from '../src/server/protocol';
+import type {
+  ICell,
+  ICompletion,
+  ICompletionRequest
+} from '../src/server/protocol';
 import type { IPlace } from '../src/document/types';
 import type { SantaApi } from '../src/server/api';
 import type { Ghosts } from '../src/jupyterlab/ghosts';
-import { SantaProvider } from '../src/suggest/provider';
+import { Session } from '../src/suggest/session';
 import type { Settings } from '../src/settings';
 
-jest.mock('@jupyterlab/completer', () => ({
-  InlineCompletionTriggerKind: { Invoke: 0, Automatic: 1 }
+jest.mock('../src/jupyterlab/internals', () => ({
+  isCommanding: () => false,
+  isComposing: () => false,
+  isOthersChange: () => false
 }));
-jest.mock('../src/icon', () => ({ santaIcon: null }));
+jest.mock('../src/document/where', () => ({ whereIs: () => null }));
 jest.mock('../src/document/context', () => ({
   activeEditor: () => ({ hasFocus: () => true }),
   activeLanguage: () => 'python',
-  activeType: () => 'code',
   currentPlace: () => place(),
-  isComposing: () => false,
-  notebookModel: () => null,
+  currentRequest: () => ({ text: '', offset: 0 }),
+  indentUnit: () => '    ',
   requestPlace: () => place(),
   surroundings: () => JSON.stringify(others()),
   notebookContext: () => ({ ...now, language: 'python', path: '' })
@@ -133,7 +137,7 @@ class Clock {
   private _timers: { at: number; run: () => void }[] = [];
 }
 
-async function post(body: ICompletionRequest): Promise<string> {
+async function post(body: ICompletionRequest): Promise<ICompletion> {
   const { origin, searchParams } = new URL(SERVER);
   const response = await fetch(`${origin}/santajupyter/complete`, {
     method: 'POST',
@@ -141,8 +145,7 @@ async function post(body: ICompletionRequest): Promise<string> {
     body: JSON.stringify(body)
   });
   expect(response.status).toBe(200);
-  const { items } = (await response.json()) as { items: { text: string }[] };
-  return items[0].text;
+  return ((await response.json()) as { items: ICompletion[] }).items[0];
 }
 
 function setUp(clock: Clock) {
@@ -150,18 +153,18 @@ function setUp(clock: Clock) {
   const complete = async (body: ICompletionRequest, signal: AbortSignal) => {
     counts.requests++;
     signal.addEventListener('abort', () => counts.lost++);
-    const text = await clock.awaits(post(body));
+    const completion = await clock.awaits(post(body));
     await new Promise<void>(resolve => setTimeout(resolve, Number(ANSWER)));
-    counts.said += text && !signal.aborted ? 1 : 0;
-    return text;
+    counts.said += completion.text && !signal.aborted ? 1 : 0;
+    return completion;
   };
   const owner = {};
-  const provider = new SantaProvider(
+  const session = new Session(
     { complete } as unknown as SantaApi,
     {
       ready: Promise.resolve(),
       changed: new Signal(owner),
-      areWantedIn: () => true,
+      refusal: () => null,
       choices: {
         automatic: true,
         mode: 'auto',
@@ -170,9 +173,16 @@ function setUp(clock: Clock) {
         delay: 0
       }
     } as unknown as Settings,
-    { tidy: () => undefined, dismiss: () => undefined } as unknown as Ghosts,
+    {
+      ended: new Signal(owner),
+      tidy: () => undefined,
+      end: () => undefined,
+      in: () => null,
+      isCovered: () => false
+    } as unknown as Ghosts,
     {
       serving: '',
+      isAbsent: false,
       mayAsk: () => true,
       asked: () => undefined,
       answered: () => undefined,
@@ -183,7 +193,7 @@ function setUp(clock: Clock) {
     },
     { about: () => ({}), readings: () => 0, settled: () => Promise.resolve() }
   );
-  return { counts, provider };
+  return { counts, session };
 }
 
 it('counts', async () => {
@@ -192,12 +202,9 @@ it('counts', async () => {
     .split('\n')
     .map(line => JSON.parse(line) as IEvent);
   const clock = new Clock();
-  const { counts, provider } = setUp(clock);
-  const ask = (triggerKind: 0 | 1) =>
-    provider.fetch({ text: '', offset: 0 }, {
-      widget,
-      triggerKind
-    } as IInlineCompletionContext);
+  const { counts, session } = setUp(clock);
+  const ask = () =>
+    session.suggest({ text: '', offset: 0 }, widget, 'automatic');
   let start = 0;
   for (const [at, event] of events.entries()) {
     if (event.cells && at > 0) {
@@ -209,22 +216,23 @@ it('counts', async () => {
     }
     counts.keys++;
     const { requests } = counts;
-    const seen = (list: { items: object[] }) => {
+    session.pace.typed(clock.now);
+    const seen = (items: object[]) => {
       counts.shown +=
-        list.items.length > 0 && counts.requests === requests ? 1 : 0;
+        items.length > 0 && counts.requests === requests ? 1 : 0;
     };
     const isBlank = /(^|\n)[ \t]*$/.test(sides()[0]);
     if (!isBlank) {
-      void ask(1).then(seen, () => undefined);
+      void ask().then(seen, () => undefined);
       continue;
     }
     setTimeout(
       () => {
         if (events[at + 1] && clock.now < start + events[at + 1].t) {
-          provider.unasked(() => void ask(0).then(seen, () => undefined));
+          void ask().then(seen, () => undefined);
         }
       },
-      provider.knows(widget) ? 0 : REST
+      session.knows(widget) ? 0 : REST
     );
   }
   await clock.goTo(clock.now + PAUSE);
