@@ -397,11 +397,16 @@ const accessibility: JupyterFrontEndPlugin<void> = {
       const widget = app.shell.currentWidget;
       return widget ? ghosts.text(activeEditor(widget)) : '';
     };
+    const imports = () => {
+      const widget = app.shell.currentWidget;
+      return widget ? ghosts.imports(activeEditor(widget)) : [];
+    };
     const isWanted = () => settings.choices.announce;
-    const announcer = new Announcer(trans, text, isWanted);
+    const announcer = new Announcer(trans, text, isWanted, imports);
     document.body.append(announcer.node);
     ghosts.shown.connect(() => announcer.announce());
-    addViewCommand(app, text, palette, trans);
+    const whole = () => [...imports(), text()].join('\n');
+    addViewCommand(app, whole, palette, trans);
   }
 };
 

@@ -133,9 +133,11 @@ export class CodeCommands {
     const text = target.prefix + lead + target.suffix;
     const request = this._request(spot, text, at + lead.length);
     const led = (made: string) => made && lead + made;
-    const reply = this._begin(spot, target, async (signal, onText) => {
+    const reply: Reply = this._begin(spot, target, async (signal, onText) => {
       const tell = (made: string) => onText(led(made));
-      return led((await this._api.complete(request, signal, tell)).text);
+      const made = await this._api.complete(request, signal, tell);
+      reply.imports = made.imports ?? [];
+      return led(made.text);
     });
     await this._show(spot, reply);
   }

@@ -2,8 +2,14 @@ import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { IInlineCompletionItem } from '@jupyterlab/completer';
 import { type ISignal, Signal } from '@lumino/signaling';
 
-import type { IPlace } from '../document/types';
 import { placeIn } from '../document/context';
+import {
+  type IAbove,
+  importsAbove,
+  lacking,
+  withAbove
+} from '../document/imports';
+import type { IPlace } from '../document/types';
 import type { ICompletionRequest } from '../server/protocol';
 import {
   type Completer,
@@ -35,6 +41,8 @@ export interface IAsked extends Pick<
 export interface ISuggestion {
   /** Null where nobody needs to know. */
   readonly asked: IAsked | null;
+  /** Statements that have to run before its text. */
+  readonly imports: readonly string[];
   rest(place: IPlace): string | null;
   /** Goes along to a place that someone else's change has moved; false where it can't. */
   follow(place: IPlace): boolean;
@@ -96,10 +104,11 @@ export class Ghosts {
     this.tidy(editor);
     const completer = this._completers.of(editor).find(fits);
     if (editor && completer?.current) {
-      const isOurs = ours(completer) !== null;
+      const ghost = ours(completer);
       const text = beginning(completer.current.insertText, part);
-      undoneAlone(editor, () => insertText(editor, text));
-      if (isOurs) {
+      const above = ghost && aboveOf(ghost, editor, text);
+      undoneAlone(editor, () => insertText(editor, text, above));
+      if (ghost) {
         this._accepted.emit({ text, part });
       }
     }
@@ -108,6 +117,11 @@ export class Ghosts {
   /** The text of the ghost in an editor, whoever's it is; "" where there is none. */
   text(editor: CodeEditor.IEditor | null): string {
     return this._completers.of(editor).find(fits)?.current?.insertText ?? '';
+  }
+
+  /** The import statements that come with it. */
+  imports(editor: CodeEditor.IEditor | null): readonly string[] {
+    return importsOf(this.in(editor), editor);
   }
 
   /** Our ghost in an editor, null where there is none. */
@@ -191,8 +205,18 @@ export class Ghosts {
       return;
     }
     // The ghost gets shorter as its text goes in.
-    const text = ours(completer)?.insertText;
-    undoneAlone(completer.editor, accept);
+    const ghost = ours(completer);
+    const { editor } = completer;
+    const text = ghost?.insertText;
+    const above = text && editor ? aboveOf(ghost, editor, text) : null;
+    undoneAlone(editor, () => {
+      if (editor && text && above) {
+        insertText(editor, text, above);
+        completer.reset();
+      } else {
+        accept();
+      }
+    });
     if (text) {
       this._accepted.emit({ text, part: 'whole' });
     }
@@ -296,6 +320,8 @@ export class Ghosts {
     watchModes(editor, () => tidy(completer));
     if (!this._seen.has(seen.suggestion)) {
       this._seen.add(seen.suggestion);
+      // What comes with it is known with the end of its text.
+      seen.stream?.connect(() => mark(completer));
       this._shown.emit(seen);
     }
   }
@@ -345,9 +371,33 @@ function isOurs(item: Item): item is IOurItem {
   return item.provider?.identifier === PROVIDER_ID;
 }
 
-/** Tells key bindings and styles whose the ghost is. */
+/** Tells key bindings and styles whose the ghost is, and what comes with it. */
 function mark(completer: Completer): void {
-  completer.mark(ours(completer) !== null);
+  const ghost = ours(completer);
+  completer.mark(ghost !== null, importsOf(ghost, completer.editor));
+}
+
+/** The imports that come with a ghost of ours. */
+function importsOf(
+  ghost: IGhostItem | null,
+  editor: CodeEditor.IEditor | null
+): readonly string[] {
+  const place = ghost?.suggestion.imports.length && editor && placeIn(editor);
+  return ghost && place ? lacking(place.prefix, ghost.suggestion.imports) : [];
+}
+
+/** What goes in above with a text of the ghost, which goes along. */
+function aboveOf(
+  { suggestion }: IOurItem,
+  editor: CodeEditor.IEditor,
+  text: string
+): IAbove | null {
+  const place = suggestion.imports.length > 0 ? placeIn(editor) : null;
+  const above = place && importsAbove(place.prefix, text, suggestion.imports);
+  if (place && above) {
+    suggestion.follow({ ...place, prefix: withAbove(place.prefix, above) });
+  }
+  return above;
 }
 
 function tidy(completer: Completer): void {

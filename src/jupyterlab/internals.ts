@@ -11,6 +11,8 @@ import { Text } from '@jupyterlab/coreutils';
 import { type ISignal, Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
+import type { IAbove } from '../document/imports';
+
 /**
  * All that is used of JupyterLab beyond what it promises, which any version may
  * change. Where something is missing or fails, that is lost with one line in the
@@ -229,9 +231,12 @@ export class Completer {
     });
   }
 
-  /** Marks the editor while the suggestion that is shown there is ours, for key bindings and styles. */
-  mark(isOurs: boolean): void {
-    this.editor?.host?.classList.toggle(OURS, isOurs);
+  /** Marks the editor while the suggestion that is shown there is ours, for key bindings and styles; says what comes with it. */
+  mark(isOurs: boolean, imports: readonly string[]): void {
+    const host = this.editor?.host;
+    const note = imports.length > 0 ? `⊕ ${imports.join('; ')}` : '';
+    host?.classList.toggle(OURS, isOurs);
+    host?.style.setProperty(IMPORTS, note && JSON.stringify(note));
   }
 
   /** Takes all suggestions away. */
@@ -399,13 +404,22 @@ export function watchModes(
 
 const watchedModes = new WeakSet<object>();
 
-/** Puts text in at the cursor as if it was typed, but for brackets, which close only themselves. */
-export function insertText(editor: CodeEditor.IEditor, text: string): void {
+/** Puts text in at the cursor as if it was typed, but for brackets, which close only themselves; and something above. */
+export function insertText(
+  editor: CodeEditor.IEditor,
+  text: string,
+  above: IAbove | null = null
+): void {
   const view = viewOf(editor);
   // First: an editor without the focus isn't answered, and a button may have taken it.
   editor.focus();
   attempt('CodeMirrorEditor.editor', () =>
-    view?.dispatch(view.state.replaceSelection(text), { scrollIntoView: true })
+    view?.dispatch(
+      // The first goes before what comes to the same place.
+      ...(above ? [{ changes: { from: above.at, insert: above.text } }] : []),
+      view.state.replaceSelection(text),
+      { scrollIntoView: true }
+    )
   );
 }
 
@@ -428,6 +442,8 @@ export function undoneAlone(
 const MODEL = 'InlineCompleter.model';
 /** Beside JupyterLab's `jp-mod-inline-completer-active`, which is there for each provider's. */
 const OURS = 'santa-mod-suggesting';
+/** What `style/base.css` shows behind the ghost. */
+const IMPORTS = '--santa-imports';
 
 /** The part of CodeMirror's view, which an editor of JupyterLab has, that is used. */
 interface IView {

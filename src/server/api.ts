@@ -52,12 +52,12 @@ export class SantaApi {
     );
   }
 
-  /** Several texts to choose from, in the server's order. */
+  /** Several completions to choose from, in the server's order. */
   async candidates(
     request: ICompletionRequest,
     n: number,
     signal: AbortSignal
-  ): Promise<string[]> {
+  ): Promise<ICompletion[]> {
     return limited(signal, LIMIT, async signal => {
       const response = await this._fetch('complete', {
         method: 'POST',
@@ -65,7 +65,7 @@ export class SantaApi {
         signal
       });
       const reply = (await response.json()) as IReply;
-      return (reply.items ?? []).map(({ text }) => text);
+      return reply.items ?? [];
     });
   }
 

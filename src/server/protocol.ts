@@ -64,10 +64,11 @@ export interface IFix {
   words: string[];
 }
 
-/** A completion; `reason` says in a word why its text is empty, where the server knows. */
+/** A completion; `reason` says in a word why its text is empty, `imports` what has to run first, where the server knows. */
 export interface ICompletion {
   text: string;
   reason?: string | null;
+  imports?: string[] | null;
 }
 
 /** What documents a function: `text` goes in `at` code points into the active cell; without one the `message` says why. */

@@ -139,23 +139,26 @@ export class Asking {
     );
   }
 
-  /** Other texts for a place, none if they can't be had. */
+  /** Other completions for a place, none if they can't be had. */
   async others(
     request: CompletionHandler.IRequest,
     widget: Widget,
     n: number
-  ): Promise<string[]> {
+  ): Promise<ICompletion[]> {
     const body = this.body(request, widget, false);
     body.temperature = Math.max(body.temperature, OTHERS_TEMPERATURE);
     this._asked.emit(body);
     this._others.abort();
     const { signal } = (this._others = new AbortController());
     try {
-      const texts = await this._watched(signal, () =>
+      const others = await this._watched(signal, () =>
         this._api.candidates(body, n, signal)
       );
       const place = requestPlace(widget, request);
-      return texts.map(text => indentedAs(text, place, indentUnit(widget)));
+      return others.map(other => ({
+        ...other,
+        text: indentedAs(other.text, place, indentUnit(widget))
+      }));
     } catch {
       // The watch tells what is wrong with the server.
       return [];
@@ -170,8 +173,9 @@ export class Asking {
     complete: (...args: Parameters<Run>) => Promise<ICompletion>
   ): Reply {
     const run: Run = async (signal, onText) => {
-      const { text, reason } = await complete(signal, onText);
+      const { text, reason, imports } = await complete(signal, onText);
       reply.reason = reason ?? '';
+      reply.imports = imports ?? [];
       return text;
     };
     const reply: Reply = new Reply(

@@ -25,6 +25,9 @@ export class Reply {
     void this._start(run);
   }
 
+  /** Statements that have to run first, known with the whole text. */
+  imports: readonly string[] = [];
+
   /** Why there is no text, in the server's word; "" if it said none. */
   reason = '';
 
@@ -38,12 +41,14 @@ export class Reply {
     text: string,
     place: IPlace,
     around: string,
-    asked: IAsked | null = null
+    asked: IAsked | null = null,
+    imports: readonly string[] = []
   ): Reply {
     const run = () => Promise.resolve(text);
     const reply = new Reply(place, around, run, asked);
     reply._text = text;
     reply._done = true;
+    reply.imports = imports;
     return reply;
   }
 

@@ -17,6 +17,7 @@ import {
   requestPlace
 } from '../document/context';
 import type { KernelFacts } from '../document/kernelfacts';
+import { importsAbove, withAbove } from '../document/imports';
 import type { IPlace } from '../document/types';
 import { whereIs } from '../document/where';
 import type { Ghosts, IGhostItem } from '../jupyterlab/ghosts';
@@ -198,7 +199,8 @@ export class Session {
       language: activeLanguage(widget)
     });
     const rests = shown.map(reply => reply.rest(place));
-    const texts = new Set(await this._asking.others(request, widget, n));
+    const made = await this._asking.others(request, widget, n);
+    const texts = new Map(made.map(({ text, imports }) => [text, imports]));
     const now = currentPlace(widget);
     // Others' changes of the text move what is shown.
     const isStill = (reply: Reply, at: number) =>
@@ -208,9 +210,9 @@ export class Session {
     }
     rests.forEach(rest => texts.delete(rest ?? ''));
     texts.delete('');
-    const others = [...texts].map(insertText => ({
+    const others = [...texts].map(([insertText, imports]) => ({
       insertText,
-      suggestion: Reply.of(insertText, now, around, asked)
+      suggestion: Reply.of(insertText, now, around, asked, imports ?? [])
     }));
     this._replies.add(...shown, ...others.map(({ suggestion }) => suggestion));
     return others;
@@ -372,7 +374,9 @@ export class Session {
       !this.isAsking &&
       this.mayAsk(widget, true)
     ) {
-      const next = { ...place, prefix: place.prefix + rest };
+      const above = importsAbove(place.prefix, rest, reply.imports);
+      const prefix = withAbove(place.prefix, above) + rest;
+      const next = { ...place, prefix };
       this._replies.add(this._ahead.ask(next, widget));
     }
   }

@@ -9,7 +9,9 @@ export class Announcer {
     private readonly _trans: TranslationBundle,
     /** What is shown now, "" if nothing is. */
     private readonly _shown: () => string,
-    private readonly _isWanted: () => boolean
+    private readonly _isWanted: () => boolean,
+    /** The imports that come with that. */
+    private readonly _imports: () => readonly string[] = () => []
   ) {
     this.node.className = 'santa-Announcer';
     this.node.role = 'status';
@@ -24,7 +26,11 @@ export class Announcer {
     this.node.textContent = '';
     if (this._isWanted()) {
       this._timer = window.setTimeout(() => {
-        this.node.textContent = spoken(this._shown(), this._trans);
+        this.node.textContent = spoken(
+          this._shown(),
+          this._trans,
+          this._imports()
+        );
       }, PAUSE);
     }
   }
@@ -33,7 +39,18 @@ export class Announcer {
 }
 
 /** What is said of a suggestion. */
-export function spoken(text: string, trans: TranslationBundle): string {
+export function spoken(
+  text: string,
+  trans: TranslationBundle,
+  imports: readonly string[] = []
+): string {
+  const said = spokenLines(text, trans);
+  return said && imports.length > 0
+    ? trans.__('%1, and with it %2', said, imports.join(', '))
+    : said;
+}
+
+function spokenLines(text: string, trans: TranslationBundle): string {
   const lines = text.trim().split('\n');
   if (lines[0] === '') {
     return '';

@@ -22,6 +22,10 @@ jest.mock('../../document/context', () => ({
   placeIn: ({ text }: { text: string }) => ({ prefix: text, suffix: '' })
 }));
 
+interface IChange {
+  changes?: { from: number; insert: string };
+  insert?: string;
+}
 type Item = CompletionHandler.IInlineItem;
 
 const item = (insertText: string, suggestion?: ISuggestion) =>
@@ -32,12 +36,21 @@ const item = (insertText: string, suggestion?: ISuggestion) =>
   }) as unknown as Item;
 
 /** One that was made for an empty cell. */
-const saying = (text: string): ISuggestion => ({
-  asked: null,
-  follow: () => true,
-  rest: ({ prefix }: IPlace) =>
-    text.startsWith(prefix) ? text.slice(prefix.length) : null
-});
+const saying = (text: string, imports: string[] = []): ISuggestion => {
+  let origin = '';
+  return {
+    asked: null,
+    imports,
+    follow: ({ prefix }: IPlace) => {
+      origin = prefix;
+      return true;
+    },
+    rest: ({ prefix }: IPlace) =>
+      prefix.startsWith(origin) && text.startsWith(prefix.slice(origin.length))
+        ? text.slice(prefix.length - origin.length)
+        : null
+  };
+};
 
 /** A completer that works like JupyterLab's as far as it is used, in an editor that keeps its text. */
 function setUp() {
@@ -51,8 +64,10 @@ function setUp() {
     model: { sharedModel: { undoManager: { stopCapturing } } },
     editor: {
       state: { replaceSelection: (insert: string) => ({ insert }) },
-      dispatch: ({ insert }: { insert: string }) => {
-        editor.text += insert;
+      dispatch: (...changes: IChange[]) => {
+        for (const { changes: above, insert = '' } of changes) {
+          editor.text = (above?.insert ?? '') + editor.text + insert;
+        }
       }
     }
   };
@@ -116,6 +131,9 @@ function setUp() {
     stopCapturing
   };
 }
+
+const noteOf = ({ host }: { host: HTMLElement }) =>
+  host.style.getPropertyValue('--santa-imports');
 
 const settled = () => new Promise(resolve => setTimeout(resolve, 0));
 
@@ -184,6 +202,46 @@ describe('Ghosts', () => {
     show(item(' three', saying('one two three')));
     completer.accept();
     expect(stopCapturing).toHaveBeenCalledTimes(4);
+  });
+
+  it.each(['word', 'line', 'whole'] as const)(
+    'puts in the imports with the %s that names them',
+    part => {
+      const { accepted, completer, editor, ghosts, show, stopCapturing } =
+        setUp();
+      const suggestion = saying('np.ones(3)', ['import numpy as np']);
+      show(item('np.ones(3)', suggestion));
+      expect(ghosts.imports(editor as never)).toEqual(['import numpy as np']);
+      expect(noteOf(editor)).toBe('"⊕ import numpy as np"');
+      if (part === 'whole') {
+        completer.accept();
+      } else {
+        ghosts.accept(editor as never, part);
+      }
+      const text = part === 'word' ? 'np' : 'np.ones(3)';
+      expect(editor.text).toBe(`import numpy as np\n${text}`);
+      expect(accepted).toEqual([{ text, part }]);
+      expect(stopCapturing).toHaveBeenCalledTimes(2);
+      const prefix = editor.text;
+      expect(suggestion.rest({ editor: '', prefix, suffix: '' })).toBe(
+        'np.ones(3)'.slice(text.length)
+      );
+    }
+  );
+
+  it('puts in no imports before their name, and none twice', () => {
+    const { editor, ghosts, show } = setUp();
+    const suggestion = saying('x = np.e', ['import numpy as np']);
+    show(item('x = np.e', suggestion));
+    ghosts.accept(editor as never, 'word');
+    expect(editor.text).toBe('x');
+    editor.text = 'import numpy as np\nx = ';
+    const there = saying(editor.text + 'np.e', ['import numpy as np']);
+    show(item('np.e', there));
+    expect(ghosts.imports(editor as never)).toEqual([]);
+    expect(noteOf(editor)).toBe('');
+    ghosts.accept(editor as never, 'whole');
+    expect(editor.text).toBe('import numpy as np\nx = np.e');
   });
 
   it('accepts nothing where the cursor has left the ghost', () => {

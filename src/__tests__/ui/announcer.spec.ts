@@ -26,6 +26,9 @@ it('says the first line, and how many more there are', () => {
   expect(spoken('x\n  y', trans)).toBe('Suggestion: x, and 1 more line');
   expect(spoken('\n  x\n  y\n', trans)).toBe('Suggestion: x, and 1 more line');
   expect(spoken(' \n', trans)).toBe('');
+  expect(spoken('np.e', trans, ['import numpy as np'])).toBe(
+    'Suggestion: np.e, and with it import numpy as np'
+  );
 });
 
 it('announces what rests, not each of a quick row', () => {

@@ -9,7 +9,7 @@ const ghost = (
   asked: IAsked | null = null
 ): IGhostItem => ({
   insertText,
-  suggestion: { asked, follow: () => true, rest: () => insertText }
+  suggestion: { asked, imports: [], follow: () => true, rest: () => insertText }
 });
 
 function setUp() {
