@@ -17,6 +17,8 @@ export interface IEngine {
   ahead: { source: string; isEnded: boolean }[];
   /** What stands at the end of the text before the cursor, and what comes there; several for `n`. */
   script: [string, ...string[]][];
+  /** Statements that have to run before an answer. */
+  imports: string[];
   /** Makes an answer where the script has none. */
   invent: ((prefix: string, suffix: string) => string) | null;
   /** Characters in a piece of an answer, and milliseconds before each piece. */
@@ -43,6 +45,7 @@ export async function useEngine(
       asked: [],
       ahead: [],
       script: [],
+      imports: [],
       invent: null,
       size: 1000,
       delay: 10,
@@ -91,7 +94,15 @@ export function installEngine(): void {
             controller.enqueue(event({ index: 0, text: piece }));
           }
           controller.enqueue(
-            event({ items: [{ text, reason: text ? null : 'unlikely' }] })
+            event({
+              items: [
+                {
+                  text,
+                  reason: text ? null : 'unlikely',
+                  imports: all.imports
+                }
+              ]
+            })
           );
           controller.close();
         } catch (error) {

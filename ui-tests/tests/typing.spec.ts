@@ -195,6 +195,67 @@ test.describe('accepting', () => {
   });
 });
 
+test.describe('an import that a suggestion needs', () => {
+  const line = 'import numpy as np';
+
+  test.beforeEach(async ({ page }) => {
+    await begin(page, {
+      script: [
+        ['zeros = ', 'np.zeros(3)'],
+        ['np.zeros(3)', '.sum()']
+      ],
+      imports: [line],
+      isAhead: true
+    });
+    await page.keyboard.insertText('import os\nzeros = ');
+    await expectGhost(page, 'np.zeros(3)');
+    await expect.poll(() => noteBehindGhost(page)).toBe(`"⊕ ${line}"`);
+  });
+
+  test('goes in with it, and one undo takes both back', async ({ page }) => {
+    const whole = `import os\n${line}\nzeros = np.zeros(3)`;
+    await expect
+      .poll(() => page.evaluate(() => window.engine.ahead.map(a => a.source)))
+      .toContain(whole);
+    await page.keyboard.press('Tab');
+    expect(await source(page)).toBe(whole);
+    expect(await aroundCursor(page)).toEqual([whole, '']);
+    // It was asked for with the import.
+    await expectGhost(page, '.sum()');
+    expect(await noteBehindGhost(page)).toBe('none');
+    await page.keyboard.press('Control+z');
+    expect(await source(page)).toBe('import os\nzeros = ');
+    expect(await asked(page)).toBe(1);
+  });
+
+  test('goes in with the word that it is for', async ({ page }) => {
+    await page.keyboard.press(WORD);
+    expect(await source(page)).toBe(`import os\n${line}\nzeros = np`);
+    await expectGhost(page, '.zeros(3)');
+    expect(await noteBehindGhost(page)).toBe('none');
+    await page.keyboard.press('Tab');
+    expect(await source(page)).toBe(`import os\n${line}\nzeros = np.zeros(3)`);
+    await press(page, 'Control+z', 2);
+    expect(await source(page)).toBe('import os\nzeros = ');
+  });
+});
+
+test('an import goes in above a suggestion in an empty cell', async ({
+  page
+}) => {
+  await begin(page, {
+    script: [['', 'np.zeros(3)']],
+    imports: ['import numpy as np']
+  });
+  await execute(page, 'santajupyter:invoke');
+  await expectGhost(page, 'np.zeros(3)');
+  await expect.poll(() => noteBehindGhost(page)).not.toBe('none');
+  await page.keyboard.press('Tab');
+  const whole = 'import numpy as np\nnp.zeros(3)';
+  expect(await source(page)).toBe(whole);
+  expect(await aroundCursor(page)).toEqual([whole, '']);
+});
+
 test('Escape dismisses in a file, where the cursor stays', async ({ page }) => {
   await useEngine(page, { script: MEAN });
   await openFile(page);
@@ -454,6 +515,13 @@ async function begin(
   await page.evaluate(() => {
     window.engine.asked = [];
   });
+}
+
+/** What the style shows behind the ghost, as CSS has it. */
+function noteBehindGhost(page: IJupyterLabPageFixture): Promise<string> {
+  return page
+    .locator(GHOST)
+    .evaluate(ghost => getComputedStyle(ghost, '::after').content);
 }
 
 async function press(
