@@ -52,7 +52,7 @@ type Answer = {
 function setUp() {
   const asked: Answer[] = [];
   const ahead: Answer[] = [];
-  const candidates = jest.fn<Promise<string[]>, unknown[]>();
+  const candidates = jest.fn<Promise<ICompletion[]>, unknown[]>();
   const api = {
     candidates,
     complete: (
@@ -243,9 +243,13 @@ describe('Session', () => {
     expect(await session.others(widget)).toEqual([]);
     asked[0].end('[1]');
     await list;
-    candidates.mockResolvedValueOnce(['[2, 3]', '', '[1]', '[2, 3]']);
+    candidates.mockResolvedValueOnce([
+      { text: '[2, 3]', imports: ['import a'] },
+      { text: '' },
+      { text: '[1]' }
+    ]);
     expect(await session.others(widget)).toMatchObject([
-      { insertText: '[2, 3]' }
+      { insertText: '[2, 3]', suggestion: { imports: ['import a'] } }
     ]);
     expect(candidates.mock.calls).toMatchObject([
       [{ temperature: 0.8 }, 3, {}]
@@ -582,12 +586,12 @@ describe('Session', () => {
       await pause();
       asked[0].end('1');
       const [{ suggestion }] = await list;
-      let say: (texts: string[]) => void = () => undefined;
+      let say: (made: ICompletion[]) => void = () => undefined;
       candidates.mockReturnValueOnce(new Promise(resolve => (say = resolve)));
       const others = session.others(widget);
       await change(session, 'a\nx = |', 0);
       suggestion.follow(editor.place);
-      say(['1', '2']);
+      say([{ text: '1' }, { text: '2' }]);
       const [other] = await others;
       expect(other.insertText).toBe('2');
       expect(other.suggestion.rest(editor.place)).toBe('2');
