@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
@@ -14,8 +15,9 @@ from nbclient import NotebookClient
 
 from ..kernel.test_magics import TOKEN, server
 
-pexpect = pytest.importorskip("pexpect")
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no such terminals")
+fcntl = pytest.importorskip("fcntl")
+termios = pytest.importorskip("termios")
+fdpexpect = pytest.importorskip("pexpect.fdpexpect")
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +35,22 @@ class Terminal:
         environment = {name: value for name, value in os.environ.items() if name not in names}
         folders = {"IPYTHONDIR": str(folder), "JUPYTER_RUNTIME_DIR": str(folder)}
         arguments = ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"]
-        self._child = self._started(arguments, {**environment, **folders, **variables})
+        # pexpect's own spawn runs Python between fork and exec, which crashes beside the threads of a model.
+        self._terminal, other = os.openpty()
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            env={**environment, **folders, **variables, "PYTHONPATH": str(Path(__file__).parents[2])},
+            start_new_session=True,
+        )
+        os.close(other)
+        self._child = fdpexpect.fdspawn(self._terminal, encoding="utf-8", timeout=60)
+        self._child.expect_exact("In [1]: ")
         self._prompts = 1
         self.run("%load_ext santajupyter")
-
-    @staticmethod
-    def _started(arguments: list[str], variables: dict[str, str]) -> Any:
-        """IPython at its first prompt. On a busy machine it was seen to end before that, without a word."""
-        variables["PYTHONPATH"] = str(Path(__file__).parents[2])
-        for _ in range(2):
-            child = pexpect.spawn(
-                sys.executable, arguments, env=variables, encoding="utf-8", timeout=60, dimensions=(50, 200)
-            )
-            if child.expect_exact(["In [1]: ", pexpect.EOF]) == 0:
-                return child
-            child.close()
-        raise AssertionError(f"IPython ended: status {child.exitstatus}, signal {child.signalstatus}")
 
     def run(self, code: str) -> str:
         """What stands between this input and the next prompt."""
@@ -60,7 +62,9 @@ class Terminal:
         return str(self._child.before).replace("\r\n", "\n")
 
     def close(self) -> None:
-        self._child.close(force=True)
+        self._process.kill()
+        self._process.wait()
+        os.close(self._terminal)
 
 
 def test_without_a_server_the_model_can_be_here(tiny: Path, tmp_path: Path) -> None:

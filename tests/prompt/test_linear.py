@@ -58,6 +58,7 @@ ANCHORED = (
     "fitting.RIGHT",
     "fitting.TARGET",
     "fitting.TOTALS",
+    "repairs.TARGET",
     "languages._MAGIC",
 )
 # Ends of texts that stop a pattern just before its end.

@@ -240,7 +240,7 @@ def test_nothing_is_near(source: str, error: str) -> None:
 
 
 def test_what_another_cell_makes_is_to_be_run() -> None:
-    unknown = {"names": [], "variables": []}
+    unknown: dict[str, Any] = {"names": [], "variables": []}
     made, found = fix(
         "y = prices.sum()", "NameError: name 'prices' is not defined", None, "prices = [1]", **unknown
     )
