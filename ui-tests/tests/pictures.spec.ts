@@ -21,7 +21,11 @@ test.use({
   deviceScaleFactor: 1.5
 });
 
-test.beforeEach(({ page }) => loadModel(page));
+test.beforeEach(async ({ page }) => {
+  await loadModel(page);
+  // The hint that comes once, with the first suggestion.
+  await page.addStyleTag({ content: '.Toastify { display: none; }' });
+});
 
 test('ghost text that knows the kernel', async ({ page, tmpPath }) => {
   await open(page, tmpPath, 'sales.ipynb', [SALES, '']);
@@ -39,6 +43,19 @@ test('ghost text of an import', async ({ page, tmpPath }) => {
   await page.keyboard.type('import matplotlib.p');
   expect(await ghostText(page)).toBe('yplot as plt');
   await page.screenshot({ path: `${FOLDER}/santa-mini.png` });
+});
+
+test('what mends a cell that failed', async ({ page, tmpPath }) => {
+  await page.setViewportSize({ width: 860, height: 520 });
+  await open(page, tmpPath, 'sales.ipynb', [SALES, 'sales["revenues"].mean()']);
+  await page.notebook.runCell(0, true);
+  await page.notebook.runCell(1, true);
+  await edit(page, 1);
+  await page.keyboard.press('Alt+Shift+F');
+  await expect(page.locator('.jp-Cell').nth(1)).toContainText('Accept');
+  // Without the traceback, which has this machine's paths.
+  const clip = { x: 0, y: 0, width: 860, height: 340 };
+  await page.screenshot({ path: `${FOLDER}/fix.png`, clip });
 });
 
 test('the generate magic', async ({ page, tmpPath }) => {
