@@ -67,7 +67,7 @@ def test_an_active_cell_of_another_language_makes_the_notebooks_own_foreign() ->
     assert document([Cell("a", "markdown"), Cell("%%js\nx")], 1, 6).prefix == "// a\n\n%%js\nx"
 
 
-@pytest.mark.parametrize("source", ["%%html\n<b>x</b>", "\n  %%html\n<b>x</b>", "%%writefile a.py\nx = 1"])
+@pytest.mark.parametrize("source", ["%%html\n<b>x</b>", "\n  %%html\n<b>x</b>", "%%writefile a.txt\nx = 1"])
 def test_a_cell_magic_is_one_wherever_ipython_sees_one(source: str) -> None:
     assert all(line.startswith("# ") for line in render([Cell(source)]).split("\n"))
 
