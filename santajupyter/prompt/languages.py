@@ -16,8 +16,8 @@ def _by_name(table: Mapping[str, str]) -> dict[str, str]:
 # What begins a comment, where that isn't "#"; languages as kernels and magics name them.
 MARKS = _by_name(
     {
-        "//": "c c# c++ cpp csharp d dart f# fsharp go groovy java javascript js kotlin objective-c pascal php"
-        " rust scala stata swift ts typescript zig",
+        "//": "c c# c++ cpp csharp d dart f# fsharp go groovy java javascript js kotlin objective-c pascal"
+        " php rust scala stata swift ts typescript zig",
         "--": "ada bigquery duckdb haskell lua mysql postgresql sql sqlite sqlite3",
         "%": "erlang latex matlab octave prolog tex",
         ";": "clojure lisp racket scheme",

@@ -28,11 +28,10 @@ TOKEN_BEGINNINGS = frozenset(token[:end] for token in SPECIAL_TOKENS for end in 
 LONGEST_BEGINNING = max(map(len, TOKEN_BEGINNINGS))
 # Characters above and below the cursor that are looked at, and of its line left and right.
 REACH = 2000
-FENCE = "```"
-# As facts.py writes them, with what measures a value; and all that may still become one.
-FACT = re.compile(r"# ?(?:files \(|[^\W\d]\w*(?:\[\"[^\"\n]*\"\]: '|: \w+ (?:of \d|\d+x\d|\(\d)))")
-MAY_BE_FACT = re.compile(
-    r"# ?(?:\w*(?:\[(?:\"[^\"\n]*(?:\"(?:\](?:: ?)?)?)?)?)?|\w+:(?: \w*(?: o?f? ?\(?\d*x?)?)?|files )"
+# A fence, or a line as facts.py writes them with what measures a value; and all that may still become one.
+NO_CODE = re.compile(r"```|# ?(?:files \(|[^\W\d]\w*(?:\[\"[^\"\n]*\"\]: '|: \w+ (?:of \d|\d+x\d|\(\d)))")
+MAY_BE_NO_CODE = re.compile(
+    r"`{1,2}|# ?(?:\w*(?:\[(?:\"[^\"\n]*(?:\"(?:\](?:: ?)?)?)?)?)?|\w+:(?: \w*(?: o?f? ?\(?\d*x?)?)?|files )"
 )
 COMMENT = re.compile(r"(?:^|\s)#")
 # A shorter beginning of what stands right of the cursor may stand there by chance.
@@ -225,25 +224,13 @@ def _special_token(text: str, place: Place, ended: bool) -> str:
     return text[: next((start for start in starts if text[start:] in TOKEN_BEGINNINGS), len(text))]
 
 
-def _fence(text: str, place: Place, ended: bool) -> str:
-    """In code a Markdown fence says that the code is over, and prose comes next."""
-    start = 0
-    for line in text.split("\n") if place.is_code else ():
-        begun = line.strip()
-        may_be_one = not ended and start + len(line) == len(text) and bool(begun) and FENCE.startswith(begun)
-        if (begun.startswith(FENCE) or may_be_one) and (start or not place.left.strip()):
-            return text[:start].rstrip("\n")
-        start += len(line) + 1
-    return text
-
-
-def _fact(text: str, place: Place, ended: bool) -> str:
-    """What the prompt says of the kernel's names is for the model alone; it may write the like."""
+def _leaves_code(text: str, place: Place, ended: bool) -> str:
+    """A Markdown fence says that the code is over; what the prompt says of names is for the model alone."""
     start = 0
     for line in text.split("\n") if place.is_code else ():
         whole = line.strip() if start else (place.left + line).strip()
         is_last = start + len(line) == len(text)
-        if FACT.match(whole) or (not ended and is_last and MAY_BE_FACT.fullmatch(whole)):
+        if NO_CODE.match(whole) or (not ended and is_last and MAY_BE_NO_CODE.fullmatch(whole)):
             return text[:start].rstrip("\n")
         start += len(line) + 1
     return text
@@ -291,7 +278,7 @@ class _Block:
         """Whether this next line is the first that doesn't belong to the block."""
         if not self._lines or not line.strip():
             return False
-        if self._place.is_code and line.lstrip().startswith(FENCE):
+        if self._place.is_code and NO_CODE.match(line.lstrip()):
             return True
         indent, base = _indent(line), self._place.indent
         stays = bool(CONTINUES_STATEMENT.match(line.lstrip()))
@@ -578,8 +565,7 @@ def _indent(line: str) -> int:
 
 RULES: tuple[Callable[[str, Place, bool], str], ...] = (
     _special_token,
-    _fence,
-    _fact,
+    _leaves_code,
     _closes_around,
     _end_of_line,
     _comment_after_code,

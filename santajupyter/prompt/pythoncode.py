@@ -6,6 +6,7 @@ import ast
 import re
 import threading
 import warnings
+from functools import lru_cache
 from itertools import pairwise
 
 # Up to so many characters are parsed at once; what is longer, one statement of the top level at a time.
@@ -30,8 +31,12 @@ def parsed(source: str) -> ast.Module:
         return ast.parse(source)
 
 
+@lru_cache(4)
 def compiled(source: str) -> ast.Module:
-    """The tree of what IPython would run: ``await`` may stand anywhere. Raises one of UNPARSED."""
+    """The tree of what IPython would run: ``await`` may stand anywhere. Raises one of UNPARSED.
+
+    The latest are kept: a suggestion is held against several things.
+    """
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = ast.parse(source)
