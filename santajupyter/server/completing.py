@@ -35,7 +35,9 @@ from .status import Statistics
 
 # (index of the candidate, what may be shown of it since)
 OnDelta = Callable[[int, str], Awaitable[None]]
-# In the place of a broken candidate so many others are looked at, drawn with this temperature.
+# Rules by which the user, where he has asked, gets the next best text.
+DROPPED = frozenset(postprocess.REASONS.values())
+# In the place of a broken candidate, or of one of these, so many others are looked at, at this temperature.
 OTHERS = 3
 OTHERS_TEMPERATURE = 0.8
 
@@ -147,7 +149,7 @@ class Completing:
         items = await self._items(asked, answer)
         # To look at others would take too long for many, and their pieces wouldn't be those of the text.
         may_ask = len(items) == 1 and not asked.sampling.logprobs and not asked.prefetch
-        if may_ask and items[0].reason == BROKEN:
+        if may_ask and (items[0].reason == BROKEN or (not asked.automatic and items[0].reason in DROPPED)):
             items = (await self._other(asked, answer) or items[0],)
         items = tuple(replace(item, reason=None) if item.text else item for item in items)
         done, engine = answer.done, answer.engine
@@ -185,7 +187,7 @@ class Completing:
         return Candidate(asked.place, asked.check, self._prompts.run, asked.begun)
 
     async def _other(self, asked: _Asked, answer: _Answer) -> Item | None:
-        """The likeliest of some others that begin as the broken candidate, as far as that is sound."""
+        """The likeliest of some others that begin as what isn't shown, as far as that is sound."""
         begun = await answer.candidates[0].beginning()
         document = replace(asked.document, prefix=asked.document.prefix + begun)
         sampling = replace(

@@ -681,6 +681,14 @@ class TestBuiltInModel:
         assert status["serving"] == "santa-mini"
         assert status["message"].endswith("The built-in model santa-mini answers instead.")
 
+    async def test_who_asks_gets_the_next_best(self, ask: Any, body: Body) -> None:
+        """Where the likeliest text would only say the line above again."""
+        code = "df = df.dropna()\ndf = df."
+        _, invoked = await ask("complete", body(code, trigger="invoke"))
+        assert invoked["items"][0]["text"] not in ("", "dropna()")
+        _, automatic = await ask("complete", body(code, trigger="automatic"))
+        assert (automatic["items"][0]["text"], automatic["items"][0]["reason"]) == ("", "repeats-above")
+
     async def test_it_does_not_for_blocks(self, ask: Any, body: Body) -> None:
         whole = body("def mean(x):\n    return x", mode="block", trigger="invoke")
         for path in ("complete", "docstring"):
