@@ -14,18 +14,20 @@ export interface ICells {
   length: number;
   active: number;
   get(number: number): ICellModel | null;
+  /** What has them, where a `version` is known: another text where anything but the active one's text changed. */
+  notebook: object | null;
+  version: string;
 }
 
 /** The cells around the cursor as the server gets them; `request` has the active one's text. */
 export function cellsAround(
-  { length, active, get }: ICells,
+  { get, ...cells }: ICells,
   { text, offset }: CompletionHandler.IRequest,
   withText: boolean
 ): Pick<INotebookContext, 'cells' | 'active' | 'offset' | 'names'> {
   const cursor = Text.charIndexToJsIndex(offset, text);
   const clip = clipped({
-    length,
-    active,
+    ...cells,
     left: text.slice(0, cursor),
     right: text.slice(cursor),
     get: number => get(number) as ICellModel
@@ -39,7 +41,7 @@ export function cellsAround(
   // The nearest first.
   const above = clip.above.reverse().map(other).reverse();
   const below = clip.below.map(other);
-  const current = told(get(active), source, model =>
+  const current = told(get(cells.active), source, model =>
     cellOutputs(model, { text: withText, line: true })
   );
   return {

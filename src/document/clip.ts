@@ -1,7 +1,13 @@
-/** Characters of one cell that are sent at most, and of a line in another cell than the cursor's. */
-export const MAX_CELL = 16_000;
-export const MAX_LINE = 1_000;
-const LINE_END = 100;
+import {
+  type INote,
+  type IText,
+  MAX_CELL,
+  NAME,
+  noteOf,
+  wholeEnd,
+  wholeStart
+} from './notes';
+
 /** Cells that are looked at for the names that they define, though they aren't sent. */
 const MAX_LEFT_OUT = 500;
 /** Stands for names that nobody can tell. */
@@ -18,7 +24,7 @@ export const MAX_AFTER = 8_000;
 const STEP = 4_000;
 
 /** Characters of cells above that are looked at, nearest first; and so many cells at the top in any case. */
-const REACH = 300_000;
+export const REACH = 300_000;
 const TOP = 20;
 
 /** What a cell counts at least, so that very many small ones have a bound, too. */
@@ -30,25 +36,6 @@ const NEAR = 10;
 const NAMING_CELLS = 2;
 const NAMING_LINES = 40;
 
-/** What the cursor's cell may need from far away. */
-const DEFINES =
-  /^(async def|class|const|def|from|function|import|library|using)\b/m;
-/** Of a statement without indentation the part with the names that it gives a meaning. */
-const BINDS =
-  /^(?:(?:import|from|library|using)\b.*|(?:async +def|class|const|def|function|let|var) +[\p{L}\p{M}\p{N}_]+|[\p{L}_][\p{L}\p{M}\p{N}_, ]*(?= *(?:<-|=(?!=))))/gmu;
-const KEYWORDS = new Set(
-  'as async class const def from function import let library using var'.split(
-    ' '
-  )
-);
-const NAME = /[\p{L}_][\p{L}\p{M}\p{N}_]*/gu;
-
-/** A cell's model, as far as it is read here. */
-export interface IText {
-  type: string;
-  sharedModel: { getSource(): string };
-}
-
 /** A document's cells by their numbers, and the text of the active one around the cursor. */
 export interface IDocument {
   length: number;
@@ -56,6 +43,9 @@ export interface IDocument {
   left: string;
   right: string;
   get(number: number): IText;
+  /** What has these cells, and a text that is another one where there are other ones around the active one; null: nobody knows. */
+  notebook: object | null;
+  version: string;
 }
 
 /** What is sent of a cell. */
@@ -98,29 +88,27 @@ function namesElsewhere(document: IDocument, sent: IPiece[]): string[] {
     .filter(number => number !== document.active)
     .map(number => ({ number, note: noteOf(document.get(number)) }))
     .filter(({ note }) => note.isCode);
-  const isCut = notes.some(({ note }) => note.source.length > MAX_CELL);
+  const isCut = notes.some(({ note }) => note.length > MAX_CELL);
   const others = notes.filter(({ number }) => !numbers.has(number));
   return isCut ? ANY : [...new Set(others.flatMap(({ note }) => note.binds))];
 }
 
-/** `text` without the half of a character that it may end with. */
-export function wholeEnd(text: string): string {
-  return text.replace(/[\uD800-\uDBFF]$/, '');
-}
-
 function keepAbove(document: IDocument, left: string, right: string): IPiece[] {
-  const cells = inReach(document);
-  const total = cells.reduce((sum, cell) => sum + cell.size, left.length);
+  const above = cellsAbove(document);
+  const total = above.size + left.length;
   let excess = Math.ceil(Math.max(0, total - MAX_BEFORE) / STEP) * STEP;
+  if (excess === 0) {
+    return above.cells;
+  }
   const gone = new Set<ICandidate>();
-  for (const cell of excess > 0 ? dispensable(cells, left, right) : []) {
+  for (const cell of dispensable(above, neededNames(above, left, right))) {
     if (excess <= 0) {
       break;
     }
     excess -= cell.size;
     gone.add(cell);
   }
-  return cells.filter(cell => !gone.has(cell));
+  return above.cells.filter(cell => !gone.has(cell));
 }
 
 function keepBelow(document: IDocument, most: number): IPiece[] {
@@ -149,7 +137,40 @@ function candidate(document: IDocument, number: number): ICandidate {
   return { number, text, size: Math.max(SMALLEST, text.length), note };
 }
 
-/** The cells above the cursor's that are looked at, in the document's order. */
+/** The cells above the cursor's that are looked at, in the document's order, and what is known of all of them. */
+interface IAbove {
+  cells: ICandidate[];
+  size: number;
+  /** In the order in which they go where nothing names them; those that stay longest aren't there. */
+  order: ICandidate[];
+  /** Those that stay longest. */
+  last: ICandidate[];
+  /** The code right above the cursor's. */
+  naming: ICandidate[];
+}
+
+/** What was found for the cursor's cell in a notebook, as long as nothing else changes: a key there changes none of it. */
+interface IFound extends IAbove {
+  active: IText;
+  version: string;
+}
+
+const found = new WeakMap<object, IFound>();
+
+function cellsAbove(document: IDocument): IAbove {
+  const { notebook, version } = document;
+  if (!notebook) {
+    return sorted(inReach(document));
+  }
+  const active = document.get(document.active);
+  let known = found.get(notebook);
+  if (known?.active !== active || known.version !== version) {
+    known = { ...sorted(inReach(document)), active, version };
+    found.set(notebook, known);
+  }
+  return known;
+}
+
 function inReach(document: IDocument): ICandidate[] {
   const cells: ICandidate[] = [];
   let number = document.active - 1;
@@ -164,121 +185,53 @@ function inReach(document: IDocument): ICandidate[] {
   return cells.reverse();
 }
 
-/** The cells in the order in which they go: of a kind the furthest first. */
-function dispensable(
-  cells: ICandidate[],
+function sorted(cells: ICandidate[]): IAbove {
+  const first = cells.slice(0, -NAMING_CELLS);
+  const near = new Set(cells.slice(-NEAR));
+  const kind = (cell: ICandidate) =>
+    near.has(cell) ? 3 : !cell.note.isCode ? 0 : cell.note.isDefinition ? 2 : 1;
+  return {
+    cells,
+    size: cells.reduce((sum, cell) => sum + cell.size, 0),
+    // Of a kind the furthest first.
+    order: [0, 1, 2, 3].flatMap(number =>
+      first.filter(cell => kind(cell) === number)
+    ),
+    last: cells.slice(-NAMING_CELLS),
+    naming: cells.filter(({ note }) => note.isCode).slice(-NAMING_CELLS)
+  };
+}
+
+/** The cells in the order in which they go: what binds a name that is needed goes after what doesn't. */
+function* dispensable(
+  { order, last }: IAbove,
+  needed: Set<string>
+): Generator<ICandidate> {
+  const binding: ICandidate[] = [];
+  for (const cell of order) {
+    if (cell.note.binds.some(name => needed.has(name))) {
+      binding.push(cell);
+    } else {
+      yield cell;
+    }
+  }
+  yield* binding.sort((a, b) => a.number - b.number);
+  yield* last;
+}
+
+/** The names near the cursor: the code there needs them, wherever they are bound. */
+function neededNames(
+  { naming }: IAbove,
   left: string,
   right: string
-): ICandidate[] {
-  const naming = cells.filter(({ note }) => note.isCode).slice(-NAMING_CELLS);
-  const needed = new Set(
+): Set<string> {
+  return new Set(
     [
       ...left.split('\n').slice(-NAMING_LINES, -1),
       ...right.split('\n').slice(1, NAMING_LINES),
       ...naming.map(({ text }) => text)
     ].flatMap(text => text.match(NAME) ?? [])
   );
-  const kind = ({ note }: ICandidate, index: number) => {
-    if (index >= cells.length - NAMING_CELLS) {
-      return 5;
-    }
-    if (note.binds.some(name => needed.has(name))) {
-      return 4;
-    }
-    return index >= cells.length - NEAR
-      ? 3
-      : !note.isCode
-        ? 0
-        : note.isDefinition
-          ? 2
-          : 1;
-  };
-  const kinds = cells.map(kind);
-  return [...kinds.keys()]
-    .sort((a, b) => kinds[a] - kinds[b] || a - b)
-    .map(index => cells[index]);
-}
-
-/** What is known of a cell's text, so that each is read once. */
-interface INote {
-  source: string;
-  /** What is sent of it. */
-  text: string;
-  isCode: boolean;
-  isDefinition: boolean;
-  binds: string[];
-}
-
-const notes = new WeakMap<object, INote>();
-
-function noteOf(cell: IText): INote {
-  const source = cell.sharedModel.getSource();
-  let note = notes.get(cell);
-  if (note?.source !== source) {
-    const isCode = cell.type === 'code';
-    const text = shortened(source, isCode);
-    note = {
-      source,
-      text,
-      isCode,
-      isDefinition: isCode && DEFINES.test(text),
-      binds: isCode ? bound(text) : []
-    };
-    notes.set(cell, note);
-  }
-  return note;
-}
-
-function bound(code: string): string[] {
-  const names = (code.match(BINDS) ?? []).flatMap(
-    part => part.match(NAME) ?? []
-  );
-  return names.filter(name => !KEYWORDS.has(name));
-}
-
-/**
- * A long text's beginning, or its end if it is code, as the server has it;
- * without the middle of long lines, such as an image's data.
- */
-function shortened(source: string, isCode: boolean): string {
-  if (source.length <= MAX_LINE) {
-    return source;
-  }
-  return isCode ? lastLines(source) : firstLines(source);
-}
-
-function firstLines(source: string): string {
-  const lines: string[] = [];
-  let room = MAX_CELL;
-  for (let start = 0; start <= source.length && room > 0;) {
-    const found = source.indexOf('\n', start);
-    const end = found < 0 ? source.length : found;
-    const line = shortLine(source.slice(start, end));
-    lines.push(line);
-    room -= line.length + 1;
-    start = end + 1;
-  }
-  return lines.join('\n');
-}
-
-function lastLines(source: string): string {
-  const lines: string[] = [];
-  let room = MAX_CELL;
-  for (let end = source.length; end >= 0 && room > 0;) {
-    const start = end > 0 ? source.lastIndexOf('\n', end - 1) + 1 : 0;
-    const line = shortLine(source.slice(start, end));
-    lines.push(line);
-    room -= line.length + 1;
-    end = start - 1;
-  }
-  return lines.reverse().join('\n');
-}
-
-/** A line without its middle where it is long; its end may close what its beginning opens. */
-function shortLine(line: string): string {
-  return line.length <= MAX_LINE
-    ? line
-    : `${wholeEnd(line.slice(0, MAX_LINE - LINE_END))}…${wholeStart(line.slice(-LINE_END))}`;
 }
 
 /** The end of what is left of the cursor, from a line's beginning if there is one. */
@@ -299,8 +252,4 @@ function beginning(text: string, most: number): string {
   }
   const line = text.lastIndexOf('\n', most);
   return line > 0 ? text.slice(0, line) : wholeEnd(text.slice(0, most));
-}
-
-function wholeStart(text: string): string {
-  return text.replace(/^[\uDC00-\uDFFF]/, '');
 }

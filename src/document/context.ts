@@ -12,6 +12,8 @@ import type { Widget } from '@lumino/widgets';
 import type { ICell, INotebookContext } from '../server/protocol';
 import type { IPlace } from './types';
 import { cellsAround, cellType } from './cells';
+import { MAX_AFTER, REACH } from './clip';
+import { readAhead } from './notes';
 import { Revisions } from './revisions';
 
 /**
@@ -31,13 +33,24 @@ export function notebookContext(
   }
   return {
     ...cellsAround(
-      { length: 1, active: 0, get: () => null },
+      { ...NO_NOTEBOOK, length: 1, active: 0, get: () => null },
       request,
       withText
     ),
     language: mimeLanguage(request.mimeType),
     path: fileEditor(widget)?.context.path ?? ''
   };
+}
+
+/** Has the cells around the cursor read before a key needs them, the nearest first. */
+export async function readAround(widget: Widget): Promise<void> {
+  if (widget instanceof NotebookPanel) {
+    const { activeCellIndex: active, model } = widget.content;
+    const cells = Array.from(model?.cells ?? []);
+    const above = cells.slice(0, active).reverse();
+    await readAhead(above, REACH);
+    await readAhead(cells.slice(active + 1), MAX_AFTER);
+  }
 }
 
 /** The editor that the user types into, null where there is none. */
@@ -183,6 +196,8 @@ const MIME_LANGUAGES: Record<string, string> = {
   sh: 'bash'
 };
 
+const NO_NOTEBOOK = { notebook: null, version: '' };
+
 function isEmpty({ start, end }: CodeEditor.IRange): boolean {
   return start.line === end.line && start.column === end.column;
 }
@@ -195,8 +210,10 @@ function panelContext(
   const { model, activeCellIndex: active } = panel.content;
   const length = model?.cells.length ?? 1;
   const get = (number: number) => model?.cells.get(number) ?? null;
+  const version = surroundings(panel);
+  const cells = { length, active, get, notebook: model, version };
   return {
-    ...cellsAround({ length, active, get }, request, withText),
+    ...cellsAround(cells, request, withText),
     language: notebookLanguage(panel, request.mimeType),
     path: panel.context.path
   };
@@ -212,8 +229,9 @@ function consoleContext(
     .filter(model => model.type === 'code');
   const active = ran.length;
   const get = (number: number) => ran[number] ?? null;
+  const cells = { ...NO_NOTEBOOK, length: active + 1, active, get };
   return {
-    ...cellsAround({ length: active + 1, active, get }, request, withText),
+    ...cellsAround(cells, request, withText),
     language: mimeLanguage(request.mimeType),
     path: panel.console.sessionContext.path
   };

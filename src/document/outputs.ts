@@ -1,7 +1,7 @@
 import type { ICodeCellModel } from '@jupyterlab/cells';
 
 import type { IOutput } from '../server/protocol';
-import { wholeEnd } from './clip';
+import { wholeEnd } from './notes';
 
 const MAX_OUTPUTS = 8;
 const MAX_TEXT = 400;

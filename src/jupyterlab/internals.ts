@@ -234,9 +234,13 @@ export class Completer {
   /** Marks the editor while the suggestion that is shown there is ours, for key bindings and styles; says what comes with it. */
   mark(isOurs: boolean, imports: readonly string[]): void {
     const host = this.editor?.host;
-    const note = imports.length > 0 ? `⊕ ${imports.join('; ')}` : '';
+    const text = imports.length > 0 ? `⊕ ${imports.join('; ')}` : '';
+    const note = text && JSON.stringify(text);
     host?.classList.toggle(OURS, isOurs);
-    host?.style.setProperty(IMPORTS, note && JSON.stringify(note));
+    // At each key: what is set anew has the browser style all of the editor again.
+    if (host && host.style.getPropertyValue(IMPORTS) !== note) {
+      host.style.setProperty(IMPORTS, note);
+    }
   }
 
   /** Takes all suggestions away. */

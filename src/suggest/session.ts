@@ -14,6 +14,7 @@ import {
   activeLanguage,
   currentPlace,
   currentRequest,
+  readAround,
   requestPlace
 } from '../document/context';
 import type { KernelFacts } from '../document/kernelfacts';
@@ -167,6 +168,7 @@ export class Session {
   /** What the server would be asked if a key brought the cursor where it is; null: nothing. */
   async upcoming(widget: Widget): Promise<ICompletionRequest | null> {
     await this._settings.ready;
+    await readAround(widget);
     await this._facts.settled(widget);
     const request = currentRequest(widget);
     return request && this.mayAsk(widget, true)

@@ -32,7 +32,7 @@ export class Warmup {
 
   /** Another model answers now, which has read nothing yet. */
   anew(): void {
-    this._read = '';
+    this._read = null;
     this.soon();
   }
 
@@ -51,7 +51,7 @@ export class Warmup {
       return;
     }
     const request = await this._session.upcoming(widget);
-    if (!request || promptOf(request) === this._read) {
+    if (!request || this._isRead(request)) {
       return;
     }
     this._controller.abort();
@@ -83,13 +83,13 @@ export class Warmup {
     request: ICompletionRequest,
     signal: AbortSignal
   ): Promise<void> {
-    this._read = promptOf(request);
+    this._read = request;
     try {
       await this._api.warm(request, signal);
     } catch {
       // Nobody waits for it, and a completion tells what is wrong with the server.
       if (!signal.aborted) {
-        this._read = '';
+        this._read = null;
       }
     }
   }
@@ -98,13 +98,17 @@ export class Warmup {
   private _yield(request: ICompletionRequest): void {
     window.clearTimeout(this._timer);
     this._controller.abort();
-    this._read = promptOf(request);
+    this._read = request;
+  }
+
+  private _isRead(request: ICompletionRequest): boolean {
+    return this._read !== null && promptOf(request) === promptOf(this._read);
   }
 
   private _awaited: ISessionContext | null = null;
   private _controller = new AbortController();
   /** What the model has read last, or is reading. */
-  private _read = '';
+  private _read: ICompletionRequest | null = null;
   private _timer = 0;
 }
 

@@ -1,22 +1,28 @@
 import type { ICellModel } from '@jupyterlab/cells';
+import { Signal } from '@lumino/signaling';
 
 import type { ICell } from '../../server/protocol';
 import { cellsAround } from '../../document/cells';
-import { MAX_AFTER, MAX_BEFORE, MAX_CELL, MAX_LINE } from '../../document/clip';
+import { MAX_AFTER, MAX_BEFORE } from '../../document/clip';
+import { MAX_CELL, MAX_LINE, readAhead } from '../../document/notes';
 
 type Context = ReturnType<typeof cellsAround>;
 
 /** How often a cell's text is read is counted in `reads`. */
 function model(source: string, type: ICell['type'] = 'code', reads?: string[]) {
-  const getSource = () => {
-    reads?.push(source);
-    return source;
+  const sharedModel = {
+    changed: new Signal<object, object>({}),
+    getSource: () => {
+      reads?.push(source);
+      return source;
+    },
+    setSource: (text: string) => {
+      source = text;
+      sharedModel.changed.emit({ sourceChange: [{ insert: text }] });
+    }
   };
-  return {
-    type,
-    sharedModel: { getSource },
-    outputs: { length: 0 }
-  } as unknown as ICellModel;
+  const outputs = { length: 0 };
+  return { type, sharedModel, outputs } as unknown as ICellModel;
 }
 
 /** What is sent with the cursor `offset` code points into the active cell. */
@@ -31,7 +37,12 @@ function sent(
   const text = models[active].sharedModel.getSource();
   const request = { text, offset: offset ?? [...text].length };
   const get = (number: number) => models[number];
-  return cellsAround({ length: cells.length, active, get }, request, false);
+  const document = { length: cells.length, active, get };
+  return cellsAround(
+    { ...document, notebook: null, version: '' },
+    request,
+    false
+  );
 }
 
 /** The text left of the cursor, by code points as the server counts. */
@@ -171,5 +182,60 @@ describe('what is sent of a document', () => {
     sent([...cells.slice(0, 10_000), 'y', ...cells.slice(10_000)], 10_000);
     expect(reads.length).toBeGreaterThan(0);
     expect(reads.length).toBeLessThan(500);
+  });
+
+  it('reads no cell again at a key, but what has changed', () => {
+    const reads: string[] = [];
+    const cells = Array.from({ length: 300 }, (_, i) =>
+      model(pad(`${i}`), 'code', reads)
+    );
+    const others = [...cells, model('y')];
+    sent(others, 300, 1);
+    expect(reads.length).toBeGreaterThan(100);
+    reads.length = 0;
+    expect(sources(sent(others, 300, 0))).toContain(pad('299'));
+    expect(reads).toEqual([]);
+    cells[299].sharedModel.setSource('new');
+    expect(sources(sent(others, 300, 1))).toContain('new');
+    expect(reads).toEqual(['new']);
+  });
+
+  it('looks at no cell that is not sent, while nothing around the cursor changes', () => {
+    const looks: number[] = [];
+    const cells = Array.from({ length: 2000 }, (_, i) => model(pad(`${i}`)));
+    const get = (number: number) => {
+      looks.push(number);
+      return cells[number];
+    };
+    const ask = (text: string, version: string, active = 1999) =>
+      cellsAround(
+        { length: 2000, active, get, notebook: cells, version },
+        { text, offset: text.length },
+        false
+      );
+    const first = ask('y', '1');
+    const all = looks.length;
+    looks.length = 0;
+    expect(sources(ask('ya', '1')).slice(0, -1)).toEqual(
+      sources(first).slice(0, -1)
+    );
+    expect(looks.length).toBeLessThan(2 * first.cells.length);
+    expect(looks.length).toBeLessThan(all / 2);
+    // Another cell, or a change around it.
+    expect(sources(ask('y', '1', 1000))).toContain(pad('999'));
+    cells[1998].sharedModel.setSource('new');
+    expect(sources(ask('y', '2'))).toContain('new');
+  });
+
+  it('can be read ahead', async () => {
+    const reads: string[] = [];
+    const cells = Array.from({ length: 300 }, (_, i) =>
+      model(pad(`${i}`), 'code', reads)
+    );
+    await readAhead(cells, Infinity);
+    expect(new Set(reads).size).toBe(300);
+    reads.length = 0;
+    sent([...cells, 'y'], 300);
+    expect(reads).toEqual([]);
   });
 });

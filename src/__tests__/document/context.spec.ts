@@ -1,5 +1,6 @@
 import { ConsolePanel } from '@jupyterlab/console';
 import { NotebookPanel } from '@jupyterlab/notebook';
+import { Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
 import {
@@ -146,7 +147,10 @@ function notebook(
       activeCell: { model: cells[1], editor },
       activeCellIndex: 1,
       model: {
-        cells: { length: cells.length, get: (i: number) => cells[i] },
+        cells: Object.assign([...cells], {
+          changed: new Signal({}),
+          get: (i: number) => cells[i]
+        }),
         getMetadata: (key: string) => metadata[key]
       }
     },
@@ -160,6 +164,6 @@ function model(type: string, source: string, id: number, count?: number) {
     id: `c${id}`,
     executionCount: count ?? null,
     outputs: { length: 0 },
-    sharedModel: { getSource: () => source }
+    sharedModel: { changed: new Signal({}), getSource: () => source }
   };
 }

@@ -33,6 +33,7 @@ jest.mock('../../document/context', () => ({
   currentPlace: () => editor.place,
   indentUnit: () => '    ',
   currentRequest: () => ({ text: editor.place.prefix, offset: 0 }),
+  readAround: () => Promise.resolve(),
   requestPlace: () => editor.place,
   surroundings: () => editor.around,
   requestAt: (place: IPlace) => ({ text: place.prefix, offset: 0 }),
