@@ -91,6 +91,33 @@ class Variable(Struct, frozen=True, gc=False):
         force_setattr(self, "signature", self.signature[:MAX_NAME])
 
 
+class Table(Struct, frozen=True, gc=False):
+    """A database's table, and pairs of its columns' names and types."""
+
+    name: ListedName
+    columns: tuple[tuple[ListedName, ListedName], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.columns) > MAX_LISTED:
+            force_setattr(self, "columns", self.columns[:MAX_LISTED])
+
+
+class Database(Struct, frozen=True, gc=False):
+    """What SQL can ask in a kernel, as kernel/databases.py reads it.
+
+    ``name``: of the variable that has it, or ``%sql`` for what that magic asks; ``engine``: SQLAlchemy's
+    name of its dialect.
+    """
+
+    name: ListedName
+    engine: ListedName = ""
+    tables: tuple[Table, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.tables) > MAX_LISTED:
+            force_setattr(self, "tables", self.tables[:MAX_LISTED])
+
+
 @dataclass(frozen=True)
 class Cell:
     """One notebook cell. ``source`` may be empty; ``execution_count`` is null for one that didn't run so.
@@ -163,6 +190,7 @@ class CompletionRequest(Decoding):
     variables: tuple[Variable, ...] = ()
     classes: Mapping[str, tuple[ListedName, ...]] = field(default_factory=dict)
     names: tuple[ListedName, ...] = ()
+    databases: tuple[Database, ...] = ()
     trigger: Literal["invoke", "automatic"] = "automatic"
     mode: Literal["line", "block", "auto"] = "auto"
     max_new_tokens: NewTokens = 64

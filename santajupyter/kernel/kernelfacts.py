@@ -51,7 +51,8 @@ _module_dict = vars(types.ModuleType)["__dict__"].__get__
 def read(namespace: dict[str, Any], used_names: list[str], values: int = 0) -> str:
     """JSON: ``variables``, those named in ``used_names`` first, then the newest; ``classes``: their names;
 
-    ``names``: of all that is there, "*" for more than can be told.
+    ``names``: of all that is there, "*" for more than can be told; ``databases``, where databases.py's text
+    stands behind this one's.
 
     ``used_names`` are also the columns that are listed however many a dataframe has. A list of names is all
     there are where ``complete`` names it. ``values``: 1 for values, as Python writes them, 0 for none.
@@ -81,8 +82,10 @@ def read(namespace: dict[str, Any], used_names: list[str], values: int = 0) -> s
             else:
                 partial = True
     names = {place: names for place, (_, names, _) in classes.items()}
-    told = _names(namespace)
-    return json.dumps({"variables": facts, "classes": names, "names": told, "partial": partial})
+    told = {"variables": facts, "classes": names, "names": _names(namespace), "partial": partial}
+    if "databases" in globals():
+        told["databases"] = globals()["databases"](namespace, used_names)
+    return json.dumps(told)
 
 
 def _names(namespace: dict[str, Any]) -> list[str]:
@@ -251,6 +254,14 @@ def _polars(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) 
         fact["dtype"] = _dtype(value.dtype)
 
 
+def _relation(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:
+    """DuckDB's: a query that hasn't run, of which the columns are known."""
+    there = sys.modules.get("duckdb")
+    if type(there) is types.ModuleType and _module_dict(there).get("DuckDBPyRelation") is kind:
+        dtypes = value.types
+        _columns(value.columns, lambda at: str(dtypes[at])[:40], fact, used_names)
+
+
 def _pandas(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:
     """``df.dtypes`` would ask a column of a user's own array type: the arrays are looked at one by one."""
     frame = _is(kind, "pandas", "DataFrame")
@@ -288,7 +299,9 @@ def _pandas(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) 
 
 
 DETAILS: Any = {
+    "_duckdb": _relation,
     "builtins": _builtin,
+    "duckdb": _relation,
     "numpy": _numpy,
     "pandas": _pandas,
     "polars": _polars,

@@ -65,7 +65,7 @@ def _ending(text: str) -> str:
 
 def files_line(files: Sequence[str]) -> tuple[str, ...]:
     """``files (ages.csv, data/rows.csv)``, as many as fit."""
-    return ("files" + _bracketed(files, MAX_LENGTH),) if files else ()
+    return ("files" + bracketed(files, MAX_LENGTH),) if files else ()
 
 
 def line(variable: Variable) -> str:
@@ -82,7 +82,7 @@ def line(variable: Variable) -> str:
         text = " ".join([f"{name}: {kind}", *_measures(variable)])
     text = _printable(text)[:MAX_LENGTH]
     details = [] if kind in ("class", "function", "module") else list(_details(variable))
-    return text + _bracketed(details, MAX_LENGTH - len(text)) if text else ""
+    return text + bracketed(details, MAX_LENGTH - len(text)) if text else ""
 
 
 def _measures(variable: Variable) -> Iterator[str]:
@@ -104,7 +104,7 @@ def _details(variable: Variable) -> Iterable[str]:
     return variable.keys or variable.members
 
 
-def _bracketed(details: Iterable[str], room: int) -> str:
+def bracketed(details: Iterable[str], room: int) -> str:
     """`` (a, b, …)``, as many as fit."""
     listed = _listed(details, room)
     return f" ({listed})" if listed else ""

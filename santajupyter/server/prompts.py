@@ -24,6 +24,7 @@ from ..prompt.explain import Pieces, locate_pieces
 from ..prompt.facts import facts, files_line
 from ..prompt.files import data_files
 from ..prompt.repairs import repair
+from ..prompt.sqlchoices import sql_choice, table_lines
 from ..protocol import CompletionRequest, Fix
 
 # A file system that is slower than this isn't waited for, and not again before it has answered.
@@ -142,7 +143,8 @@ class Prompts:
         text = _document(request, where, project)
         names = None
         if self._kernel_names and request.language == "python":
-            names = choice(request.variables, request.classes, where, project.files)
+            names = sql_choice(request.databases, request.variables, where)
+            names = names or choice(request.variables, request.classes, where, project.files)
         check = Check(request) if self._check else None
         is_code = request.cells[request.active].type == "code"
         place = postprocess.place(text, request.mode, request.trigger, is_code)
@@ -150,7 +152,8 @@ class Prompts:
 
 
 def _document(request: CompletionRequest, where: Excerpt, project: Project) -> Document:
-    known = (*files_line(project.files), *facts(request.variables, where))
+    tables = table_lines(request.databases, request.variables, where)
+    known = (*files_line(project.files), *tables, *facts(request.variables, where))
     return document(where, request.language, known, project.signatures)
 
 

@@ -4,6 +4,7 @@ import type { Widget } from '@lumino/widgets';
 
 // Compiled or not, this folder's neighbour is `src`.
 import type { IKernelFacts, INotebookContext } from '../server/protocol';
+import DATABASES from '../../santajupyter/kernel/databases.py';
 import SOURCE from '../../santajupyter/kernel/kernelfacts.py';
 import {
   currentRequest,
@@ -21,6 +22,12 @@ const TIMEOUT = 2000;
 const ABOVE = 5;
 const BELOW = 1;
 const MAX_USED_NAMES = 500;
+/** A notebook that has this may ask a database. */
+const SQL = /sql|duckdb/i;
+/** Code that has this may be SQL, or hold some. */
+const ASKS = /sql|duckdb|bigquery|%%ddb|\b(execute(many|script)?|query)\(/i;
+/** Of these types DuckDB takes a variable for a table. */
+const TABLES = ['DataFrame', 'DuckDBPyRelation', 'LazyFrame'];
 const NOTHING: IReading = {
   variables: [],
   classes: {},
@@ -39,11 +46,15 @@ export class KernelFacts {
 
   /** What is known of the names around the cursor; never waits. */
   about(widget: Widget, context: INotebookContext): Partial<IKernelFacts> {
-    const { variables, classes, names } = this._watch(widget)?.known ?? NOTHING;
+    const known = this._watch(widget)?.known ?? NOTHING;
+    const { variables, classes, names } = known;
     const words = new Set(namesIn(nearby(context)));
+    const asks = ASKS.test(context.cells[context.active].source);
     const { kernelValues } = this._settings.choices;
     const near = variables
-      .filter(variable => words.has(variable.name))
+      .filter(
+        ({ name, type }) => words.has(name) || (asks && TABLES.includes(type))
+      )
       .map(({ values, ...rest }) =>
         kernelValues ? { ...rest, values } : rest
       );
@@ -55,7 +66,8 @@ export class KernelFacts {
     return {
       variables: near,
       classes: Object.fromEntries(named.map(type => [type, classes[type]])),
-      names: [...(context.names ?? []), ...names]
+      names: [...(context.names ?? []), ...names],
+      ...(asks && known.databases ? { databases: known.databases } : {})
     };
   }
 
@@ -179,7 +191,8 @@ class KernelWatch {
           const reader = this._hasRun ? 'read' : 'read_if_used';
           this._withValues = this._mayTellValues();
           const values = this._withValues ? 1 : 0;
-          this.known = await ask(this._kernel, reader, names, values);
+          const files = this._usesSql() ? [SOURCE, DATABASES] : [SOURCE];
+          this.known = await ask(this._kernel, files, reader, names, values);
           this.readings++;
         }
       }
@@ -192,6 +205,15 @@ class KernelWatch {
 
   private _names(): string[] {
     return this._widget ? usedNames(currentCode(this._widget)) : [];
+  }
+
+  private _usesSql(): boolean {
+    const request = this._widget && currentRequest(this._widget);
+    const cells =
+      this._widget && request
+        ? notebookContext(this._widget, request, false).cells
+        : [];
+    return cells.some(cell => cell.type === 'code' && SQL.test(cell.source));
   }
 
   /** Whether a run was seen since the kernel started. */
@@ -208,6 +230,7 @@ class KernelWatch {
 
 async function ask(
   kernel: Kernel.IKernelConnection,
+  files: string[],
   reader: string,
   words: string[],
   values: 0 | 1
@@ -216,7 +239,7 @@ async function ask(
     code: '',
     silent: true,
     store_history: false,
-    user_expressions: { facts: expression(reader, words, values) },
+    user_expressions: { facts: expression(files, reader, words, values) },
     allow_stdin: false,
     stop_on_error: false
   });
@@ -233,14 +256,19 @@ async function ask(
 
 /**
  * What the kernel evaluates: Python's own `exec`, whatever the user calls so,
- * runs the file in a dictionary that nothing else sees; `reader`, a function of
+ * runs the files in a dictionary that nothing else sees; `reader`, a function of
  * it, then gets the user's namespace. Strings and lists in JSON are Python's as well.
  */
-function expression(reader: string, words: string[], values: 0 | 1): string {
-  return `(lambda own: (
-    (lambda: 0).__globals__["__builtins__"].exec(${JSON.stringify(SOURCE)}, own),
+function expression(
+  files: string[],
+  reader: string,
+  words: string[],
+  values: 0 | 1
+): string {
+  return `(lambda own, run: (
+    [run(file, own) for file in ${JSON.stringify(files)}],
     own[${JSON.stringify(reader)}]((lambda: 0).__globals__, ${JSON.stringify(words)}, ${JSON.stringify(values)})
-  )[1])({})`;
+  )[1])({}, (lambda: 0).__globals__["__builtins__"].exec)`;
 }
 
 /** The facts from Python's `repr` of an ASCII text: backslashes and quotes are all it escapes. */

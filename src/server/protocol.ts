@@ -32,11 +32,19 @@ export interface IVariable {
   [detail: string]: unknown;
 }
 
+/** A database in the kernel's namespace; `databases.py` makes it. */
+export interface IDatabase {
+  name: string;
+  engine: string;
+  tables: { name: string; columns: [string, string][] }[];
+}
+
 /** What a request tells of the kernel's namespace; `classes` lists the names of the variables' types, `names` all that is there. */
 export interface IKernelFacts {
   variables: IVariable[];
   classes: Record<string, string[]>;
   names: string[];
+  databases?: IDatabase[];
 }
 
 /** The body of POST `complete`. */

@@ -60,6 +60,12 @@ ANCHORED = (
     "fitting.TOTALS",
     "repairs.TARGET",
     "languages._MAGIC",
+    "sql.BEGINS",
+    "sql.CELL_MAGIC",
+    "sql.OTHER_ARGUMENT",
+    "sql.SURELY_BEGINS",
+    "sqlchoices.ASSIGNED",
+    "sqlchoices.PLAIN",
 )
 # Ends of texts that stop a pattern just before its end.
 ENDS = ["", "x", "\n", "!"]

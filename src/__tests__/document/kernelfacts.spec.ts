@@ -11,6 +11,10 @@ jest.mock(
   '../../../santajupyter/kernel/kernelfacts.py',
   () => 'def read(): "\\n"'
 );
+jest.mock(
+  '../../../santajupyter/kernel/databases.py',
+  () => 'def databases(): "\\n"'
+);
 jest.mock('../../document/context', () => ({
   currentRequest: () => ({}),
   hasCounts: () => mockCells.haveCounts,
