@@ -70,9 +70,7 @@ def test_waits_for_no_lock(read: Any, tmp_path: Path) -> None:
     first.execute("CREATE TABLE t(x)")
     first.execute("PRAGMA locking_mode = EXCLUSIVE")
     first.execute("BEGIN EXCLUSIVE")
-    assert read({"second": second}, []) == [{"name": "second", "engine": "", "tables": []}] or not read(
-        {"second": second}, []
-    )
+    assert read({"second": second}, []) == []
     first.close()
     second.close()
 
@@ -99,13 +97,17 @@ def test_what_is_asked_for_comes_first(read: Any, con: sqlite3.Connection) -> No
 
 
 def test_touches_nothing_that_only_looks_like_a_database(read: Any, con: sqlite3.Connection) -> None:
+    lies = False
+
     class Lying(sqlite3.Connection):
         def __getattribute__(self, name: str) -> Any:
-            pytest.fail("was touched")
+            if lies:
+                pytest.fail("was touched")
+            return super().__getattribute__(name)
 
     Lying.__module__, Lying.__name__ = "sqlite3", "Connection"
     lying = sqlite3.connect(":memory:", factory=Lying)
-    odd = types.ModuleType("duckdb")
+    lies, odd = True, types.ModuleType("duckdb")
     assert read({"lying": lying, "odd": odd, "x": 1, "con": sqlite3, "_": con}, []) == []
 
 
