@@ -245,7 +245,13 @@ const kernelBridge: JupyterFrontEndPlugin<void> = {
     { settings }: IBase,
     notebooks: INotebookTracker,
     consoles: IConsoleTracker | null
-  ): void => answerKernels({ notebooks, consoles, settings })
+  ): void =>
+    answerKernels({
+      notebooks,
+      consoles,
+      runs: NotebookActions.executionScheduled,
+      settings
+    })
 };
 
 const status: JupyterFrontEndPlugin<IPanel> = {

@@ -48,18 +48,30 @@ class Bridge:
         A server that runs the cells itself (jupyter-server-documents) tells no id. A page that has the cell
         is asked for it then; when it answers, the id is written into what was returned.
         """
-        parent = self._kernel.get_parent() if self._kernel else {}
+        parent = self._parent()
         cell, client = parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("session")
         place = {"cell": str(cell or ""), "client": str(client or "")}
 
         def found(answer: dict[str, Any]) -> None:
-            place["cell"] = str(answer.get("cell", ""))
+            place.update({name: str(answer[name]) for name in place if name in answer})
             on_found()
 
-        if self.present and not cell:
-            code = str(parent.get("content", {}).get("code", ""))
-            self._ask({"action": "locate", "code": code, "count": self._shell.execution_count}, found)
+        if self.is_run_by_server:
+            self._ask({"action": "locate", **self._run()}, found)
         return place
+
+    def switch(self, automatic: bool, on_answer: Callable[[bool], None]) -> None:
+        """Have the page that had this cell run suggest code while its user types, or no longer."""
+        run = self._run() if self.is_run_by_server else {}
+        self.send({"action": "automatic", "value": automatic, **run}, on_answer)
+
+    @property
+    def is_run_by_server(self) -> bool:
+        """Whether a server sent the cell that is being run, for a page that has the labextension.
+
+        It tells no cell's id, keeps every display of the run as one more output, and none after the run.
+        """
+        return self.present and not self._parent().get("metadata", {}).get("cellId")
 
     def send(self, request: dict[str, Any], on_answer: Callable[[bool], None]) -> None:
         """``{action: hello | insert | replace | copy | automatic, …}``, see src/commands/bridge.ts.
@@ -76,6 +88,14 @@ class Bridge:
         name = uuid.uuid4().hex
         self._asked[name] = _Asked(on_answer)
         self._comm.send({"id": name, **request})
+
+    def _parent(self) -> dict[str, Any]:
+        return self._kernel.get_parent() if self._kernel else {}
+
+    def _run(self) -> dict[str, Any]:
+        """By what a page knows a run again that a server had begun for it."""
+        code = str(self._parent().get("content", {}).get("code", ""))
+        return {"code": code, "count": self._shell.execution_count}
 
     def _registered(self) -> Any:
         from comm import create_comm, get_comm_manager

@@ -26,6 +26,11 @@ CONTEXT_CHARACTERS = 200_000
 # Several candidates that are all the same are of no use.
 VARIED = 0.8
 MAKE_CANDIDATES = ("generate", "fill", "doc")
+# Where a server runs the cells, JupyterLab trusts none that came with the file.
+UNTRUSTED_HINT = (
+    "If no buttons show above, use `Trust Notebook` in JupyterLab's command palette, "
+    "or `%santa pick 1` for a new cell with the text."
+)
 GHOST_TEXT_HINT = "use `Suggest Code While Typing` in JupyterLab's command palette"
 
 
@@ -137,14 +142,15 @@ class SantaMagics(Magics):
         """Only the page can switch its ghost text, and it answers once this cell is over."""
         if not self.bridge.present:
             raise SantaError(f"This kernel can't reach JupyterLab's ghost text: {GHOST_TEXT_HINT}.")
-        shown = display(views.sentence("Asking JupyterLab."), display_id=True)
+        state = "while you type" if automatic else "only when you ask (Alt+\\)"
+        asking = f"JupyterLab is asked to suggest code {state}. Where it doesn't: {GHOST_TEXT_HINT}."
+        shown = display(views.sentence(asking), display_id=True)
 
         def answered(done: bool) -> None:
-            state = "while you type" if automatic else "only when you ask (Alt+\\)"
             said = f"JupyterLab suggests code {state}." if done else f"That failed: {GHOST_TEXT_HINT}."
             shown.update(views.sentence(said))
 
-        self.bridge.send({"action": "automatic", "value": automatic}, answered)
+        self.bridge.switch(automatic, answered)
 
     def _license(self, arguments: argparse.Namespace) -> None:
         display(views.sentence(views.LICENCE))
@@ -190,6 +196,7 @@ class SantaMagics(Magics):
             body = client.at_cursor(cell, n=arguments.n, logprobs=True, **options)
             self.picks.is_being_made = True
             widgets.Chooser(cell, body, self.bridge, self.picks.keep, arguments.shade).show()
+            self._hint_at_trust()
             return
         texts = [""] * arguments.n
 
@@ -265,9 +272,14 @@ class SantaMagics(Magics):
         if widgets:
             self._screen.clear()
             widgets.Change(change, new, self.bridge).show()
+            self._hint_at_trust()
             return
         self._screen.end(change)
         self._place(new, where)
+
+    def _hint_at_trust(self) -> None:
+        if self.bridge.is_run_by_server:
+            display(views.sentence(UNTRUSTED_HINT))
 
     def _place(self, text: str, where: str | None) -> None:
         """A new cell below unless told otherwise; in a terminal either way the next input."""
@@ -284,7 +296,7 @@ class SantaMagics(Magics):
         view: Callable[[], View] | None = None,
     ) -> T:
         """The work's result; what comes in, or what is waited for, is shown meanwhile."""
-        screen = self._screen = _Screen(self._in_notebook)
+        screen = self._screen = _Screen(self._in_notebook, self.bridge.is_run_by_server)
         waiting: list[View] = []
 
         def draw() -> None:
@@ -345,15 +357,18 @@ def _without_own_lines(source: str) -> str:
 
 
 class _Screen:
-    """One place for what changes: an output in a notebook, the last line in a terminal."""
+    """One place for what changes: an output in a notebook, the last line in a terminal.
 
-    def __init__(self, in_notebook: bool) -> None:
-        self._in_notebook = in_notebook
+    Where an output can't change, which ``only_end`` says, only the result is shown.
+    """
+
+    def __init__(self, in_notebook: bool, only_end: bool = False) -> None:
+        self._in_notebook, self._only_end = in_notebook, only_end
         self._handle: Any = None
         self._shown = View("", "")
 
     def show(self, view: View) -> None:
-        if view == self._shown:
+        if view == self._shown or self._only_end:
             return
         before, self._shown = self._shown.text, view
         if not self._in_notebook:

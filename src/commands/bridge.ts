@@ -1,9 +1,10 @@
 import type { ISessionContext } from '@jupyterlab/apputils';
-import type { ICellModel, ICodeCellModel } from '@jupyterlab/cells';
+import type { Cell, ICellModel, ICodeCellModel } from '@jupyterlab/cells';
 import type { IConsoleTracker } from '@jupyterlab/console';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import { type JSONObject, UUID } from '@lumino/coreutils';
+import type { ISignal } from '@lumino/signaling';
 
 import type { Settings } from '../settings';
 import { copy } from './clipboard';
@@ -26,7 +27,7 @@ export interface IRequest extends IMessage {
   client?: string;
   text?: string;
   value?: boolean;
-  /** Of a cell without an id: its text, and the number of its run. */
+  /** Of the run, for where a server ran the cell: its text and its number. */
   code?: string;
   count?: number;
 }
@@ -35,7 +36,14 @@ export interface IRequest extends IMessage {
 export interface IBridgeParts {
   notebooks: INotebookTracker;
   consoles: IConsoleTracker | null;
+  /** The cells that this page has run. */
+  runs: ISignal<unknown, { cell: Cell }>;
   settings: Pick<Settings, 'set'>;
+}
+
+interface IRun {
+  panel: NotebookPanel;
+  model: ICodeCellModel;
 }
 
 /** What the id of the kernel's comm begins with: no page has it open. */
@@ -46,6 +54,7 @@ const GRACE = 2000;
 /** Answers the kernels of all notebooks. */
 export function answerKernels(parts: IBridgeParts): void {
   const bridge = new Bridge(parts);
+  parts.runs.connect((_, { cell }) => bridge.noteRun(cell.model));
   const watch = ({ sessionContext }: NotebookPanel) => {
     sessionContext.iopubMessage.connect((_, message) =>
       bridge.hear(sessionContext, message)
@@ -58,11 +67,19 @@ export function answerKernels(parts: IBridgeParts): void {
 /**
  * Does what kernels ask for, each thing once: a page hears it from each of its
  * notebooks, and so does every other page of the kernel. The page that sent what led
- * to the request does it at once. Others do it where that one is gone, when the
- * kernel has granted it to one of them.
+ * to the request does it at once. A page that had a server run the cell offers at once
+ * to do it, since another may have run the same; others where the page that asked is
+ * gone. Those do it when the kernel has granted it to one of them.
  */
 class Bridge {
   constructor(private readonly _parts: IBridgeParts) {}
+
+  noteRun(model: ICellModel): void {
+    if (isCode(model)) {
+      const code = model.sharedModel.getSource();
+      this._ran.set(model, { code, before: model.executionCount });
+    }
+  }
 
   hear(context: ISessionContext, message: KernelMessage.IMessage): void {
     const heard = messageIn(message);
@@ -73,37 +90,32 @@ class Bridge {
     const offered = this._offered.get(heard.id);
     if (offered && heard.granted === this._page) {
       this._offered.delete(heard.id);
+      this._forgetRun(offered, kernel);
       void this._do(offered, kernel);
     } else if (isRequest(heard) && !this._heard.has(heard.id)) {
       this._heard.add(heard.id);
+      const isRunHere = !!this._runOf(heard, kernel);
+      const wait = isRunHere ? 0 : GRACE;
       if (heard.action === 'locate') {
-        this._locate(heard, kernel);
+        after(wait, () => this._locate(heard, kernel));
       } else if (
         heard.action === 'hello' ||
         this._isOurs(message.parent_header)
       ) {
         void this._do(heard, kernel);
       } else {
-        setTimeout(() => this._offer(heard, kernel), GRACE);
+        after(wait, () => this._offer(heard, kernel, isRunHere));
       }
     }
   }
 
-  /** Says which cell runs; where the text of it, or its state, is yet to come, a little later. */
-  private _locate(
-    request: IRequest,
-    kernel: Kernel.IKernelConnection,
-    isAgain = false
-  ): void {
-    const models = new Set(
-      this._panelsOf(kernel).map(({ content }) => content.model)
-    );
-    const cells = [...models].flatMap(model => [...(model?.cells ?? [])]);
-    const cell = runningOf(cells, request);
-    if (cell) {
-      answer(kernel, request, { done: true, cell: cell.id });
-    } else if (!isAgain) {
-      setTimeout(() => this._locate(request, kernel, true), GRACE);
+  /** Says which cell runs, and in which notebook. */
+  private _locate(request: IRequest, kernel: Kernel.IKernelConnection): void {
+    const run = this._runOf(request, kernel) ?? this._guess(request, kernel);
+    if (run) {
+      this._forgetRun(request, kernel);
+      const client = connectionOf(run.panel)?.clientId ?? '';
+      answer(kernel, request, { done: true, cell: run.model.id, client });
     }
   }
 
@@ -115,11 +127,19 @@ class Bridge {
     answer(kernel, request, { done });
   }
 
-  private _offer(request: IRequest, kernel: Kernel.IKernelConnection): void {
+  private _offer(
+    request: IRequest,
+    kernel: Kernel.IKernelConnection,
+    isRunHere: boolean
+  ): void {
     const { action } = request;
     const needsCell = action === 'insert' || action === 'replace';
-    // A text for somebody else's clipboard is not for this one.
-    if (action === 'copy' || (needsCell && !this._find(request, kernel))) {
+    // Somebody else's clipboard and settings are not this one's.
+    const isPersonal = action === 'copy' || action === 'automatic';
+    if (
+      (isPersonal && !isRunHere) ||
+      (needsCell && !this._find(request, kernel))
+    ) {
       return;
     }
     this._offered.set(request.id, request);
@@ -182,6 +202,54 @@ class Bridge {
     );
   }
 
+  /** The cell that this page has run, and that the kernel hasn't spoken of yet. */
+  private _runOf(
+    { code, count }: IRequest,
+    kernel: Kernel.IKernelConnection
+  ): IRun | undefined {
+    return this._cellsOf(kernel).find(({ model }) => {
+      const ran = this._ran.get(model);
+      // Another number: that run is over, and somebody else has begun another.
+      const numbers = [null, ran?.before, count];
+      return (
+        !!ran && ran.code === code && numbers.includes(model.executionCount)
+      );
+    });
+  }
+
+  private _forgetRun(
+    request: IRequest,
+    kernel: Kernel.IKernelConnection
+  ): void {
+    const run = this._runOf(request, kernel);
+    if (run) {
+      this._ran.delete(run.model);
+    }
+  }
+
+  /** The cell of a run that this page doesn't know of: it was loaded since, or another page has run it. */
+  private _guess(
+    { code, count }: IRequest,
+    kernel: Kernel.IKernelConnection
+  ): IRun | undefined {
+    const same = this._cellsOf(kernel).filter(
+      ({ model }) => model.sharedModel.getSource() === code
+    );
+    return (
+      same.find(({ model }) => model.executionState === 'running') ??
+      same.find(({ model }) => model.executionCount === count) ??
+      (new Set(same.map(({ model }) => model)).size === 1 ? same[0] : undefined)
+    );
+  }
+
+  private _cellsOf(kernel: Kernel.IKernelConnection): IRun[] {
+    return this._panelsOf(kernel).flatMap(panel =>
+      [...(panel.content.model?.cells ?? [])]
+        .filter(isCode)
+        .map(model => ({ panel, model }))
+    );
+  }
+
   private _panelsOf({ id }: Kernel.IKernelConnection): NotebookPanel[] {
     return this._parts.notebooks.filter(
       panel => connectionOf(panel)?.id === id
@@ -196,9 +264,26 @@ class Bridge {
     return !!(notebooks.find(isSender) ?? consoles?.find(isSender));
   }
 
+  /** Of each cell its text and its number when it was last run. */
+  private readonly _ran = new WeakMap<
+    ICellModel,
+    { code: string; before: number | null }
+  >();
   private readonly _page = UUID.uuid4();
   private readonly _heard = new Set<string>();
   private readonly _offered = new Map<string, IRequest>();
+}
+
+function isCode(cell: ICellModel): cell is ICodeCellModel {
+  return cell.type === 'code';
+}
+
+function after(milliseconds: number, act: () => void): void {
+  if (milliseconds === 0) {
+    act();
+  } else {
+    setTimeout(act, milliseconds);
+  }
 }
 
 function messageIn(message: KernelMessage.IMessage): IMessage | null {
@@ -221,21 +306,6 @@ function connectionOf({
   sessionContext: ISessionContext;
 }): Kernel.IKernelConnection | null | undefined {
   return sessionContext.session?.kernel;
-}
-
-/** The cell of a run of which the text and the number are known. */
-function runningOf(
-  cells: ICellModel[],
-  { code, count }: IRequest
-): ICellModel | undefined {
-  const same = cells
-    .filter((cell): cell is ICodeCellModel => cell.type === 'code')
-    .filter(cell => cell.sharedModel.getSource() === code);
-  return (
-    same.find(cell => cell.executionState === 'running') ??
-    same.find(cell => cell.executionCount === count) ??
-    (same.length === 1 ? same[0] : undefined)
-  );
 }
 
 function indexIn(panel: NotebookPanel, { cell }: IRequest): number {

@@ -40,6 +40,9 @@ class Page:
             if state.get("_model_name") == model and fields.items() <= state.items()
         ]
 
+    def says(self, words: str) -> bool:
+        return any(words in data["text/plain"] for data in self.shown)
+
     def texts(self) -> str:
         return "\n".join(self.states[name].get("value", "") for name in self.all("HTMLModel"))
 
@@ -143,11 +146,12 @@ def test_the_buttons_ask_for_the_cell_that_a_page_has_found(session: Session) ->
     page = Page(session, session.run(CHOOSE))
     [located] = page.asked
     assert (located["action"], located["code"]) == ("locate", CHOOSE)
-    page.answer(located, done=True, cell="found")
+    page.answer(located, done=True, cell="found", client="its page")
     page.until(lambda: made(page) and len(page.shown) > 1)
     page.click("Insert below")
     page.until(lambda: len(page.asked) == 2)
-    assert (page.asked[1]["action"], page.asked[1]["cell"]) == ("insert", "found")
+    asked = page.asked[1]
+    assert (asked["action"], asked["cell"], asked["client"]) == ("insert", "found", "its page")
 
 
 @pytest.mark.parametrize(("where", "action"), [("below", "insert"), ("replace", "replace")])
@@ -264,6 +268,24 @@ def test_a_diff_to_accept(session: Session) -> None:
     locate, asked = page.asked
     assert (locate["action"], asked["action"]) == ("locate", "replace")
     assert "<FILL>" not in asked["text"] and "b = 2" in asked["text"]
+
+
+def test_a_server_that_runs_the_cells_keeps_no_output_but_the_last(session: Session) -> None:
+    with_labextension(session)
+    for code in ("%santa load", "%%santa generate -m 20 --no-context --show\nfor i in"):
+        ran = session.run(code)
+        kinds = [message["msg_type"] for message in ran.messages]
+        assert "display_data" in kinds and "update_display_data" not in kinds
+    assert not Page(session, run_as_cell(session, CHOOSE, "a-cell")).says("%santa pick 1")
+    assert Page(session, session.run(CHOOSE)).says("%santa pick 1")
+
+
+def test_the_run_tells_the_page_that_had_a_server_run_it(session: Session) -> None:
+    with_labextension(session)
+    [asked] = Page(session, session.run("%santa off")).asked
+    assert asked["code"] == "%santa off" and asked["count"] > 0
+    # The page that sent a run itself is known by that.
+    assert "code" not in Page(session, run_as_cell(session, "%santa off", "a-cell")).asked[0]
 
 
 def test_ghost_text_is_switched_by_the_page(session: Session) -> None:

@@ -1,3 +1,4 @@
+import type { Cell } from '@jupyterlab/cells';
 import type { KernelMessage } from '@jupyterlab/services';
 import { Signal } from '@lumino/signaling';
 
@@ -57,6 +58,7 @@ function panelOf(kernel: Kernel, clientId: string, cells = ['a', 'b']) {
 }
 
 type Panel = ReturnType<typeof panelOf>;
+type Cells = Panel['model']['cells'];
 
 /** A page with these notebooks. */
 function pageOf(panels: Panel[], consoles: Panel[] = []) {
@@ -69,12 +71,17 @@ function pageOf(panels: Panel[], consoles: Panel[] = []) {
   });
   const notebooks = tracker(panels);
   const settings = { set: jest.fn().mockResolvedValue(undefined) };
+  const runs = new Signal<object, { cell: Cell }>({});
   answerKernels({
     notebooks: notebooks as never,
     consoles: tracker(consoles) as never,
+    runs,
     settings
   });
-  return { notebooks, settings };
+  /** As its user's run of the notebook's cell. */
+  const run = (panel: Panel, index: number) =>
+    runs.emit({ cell: panel.content.widgets[index] as never });
+  return { notebooks, settings, run };
 }
 
 let requests = 0;
@@ -230,8 +237,7 @@ describe('answerKernels', () => {
     const setUpTwice = () => {
       kernel.answers = [];
       const panel = panelOf(kernel, 'me', ['a1', 'b', 'a2']);
-      pageOf([panel]);
-      return { panel, cells: panel.model.cells };
+      return { panel, cells: panel.model.cells, ...pageOf([panel]) };
     };
 
     it('says at once that it is there', async () => {
@@ -240,27 +246,27 @@ describe('answerKernels', () => {
       expect(kernel.answers).toEqual([{ id, done: true }]);
     });
 
-    it('finds the cell by its text', async () => {
-      const { panel } = setUp();
+    it('names the cell that it has run, and the notebook', async () => {
+      const { panel, run: runCell } = setUpTwice();
+      runCell(panel, 2);
       const id = await send([panel], 'the server', run);
-      expect(kernel.answers).toEqual([{ id, done: true, cell: 'a' }]);
+      const told = { id, done: true, cell: 'a2', client: 'me' };
+      expect(kernel.answers).toEqual([told]);
     });
 
-    it('finds the one that runs of those with the same text', async () => {
+    it.each<[string, Partial<typeof run>, (cells: Cells) => unknown]>([
+      ['by its text', { code: 'text of b' }, () => 0],
+      ['that runs', {}, cells => (cells[2].executionState = 'running')],
+      ['with the number', {}, cells => (cells[2].executionCount = 3)]
+    ])('finds one that it has not run %s', async (_, change, prepare) => {
       const { panel, cells } = setUpTwice();
-      cells[0].executionCount = 3;
-      cells[2].executionState = 'running';
-      const id = await send([panel], 'the server', run);
-      expect(kernel.answers).toEqual([{ id, done: true, cell: 'a2' }]);
-    });
-
-    it('finds it once the number of its run is there', async () => {
-      const { panel, cells } = setUpTwice();
-      const id = await send([panel], 'the server', run);
+      prepare(cells);
+      const id = await send([panel], 'the server', { ...run, ...change });
+      // The page that has run it goes first.
       expect(kernel.answers).toEqual([]);
-      cells[2].executionCount = 3;
       await jest.runAllTimersAsync();
-      expect(kernel.answers).toEqual([{ id, done: true, cell: 'a2' }]);
+      const cell = change.code ? 'b' : 'a2';
+      expect(kernel.answers).toMatchObject([{ id, done: true, cell }]);
     });
 
     it('says nothing of a cell that it does not have', async () => {
@@ -311,8 +317,63 @@ describe('answerKernels', () => {
       const panels = setUpTwo();
       await send(panels, 'gone', { action: 'replace', cell: 'gone' });
       await send(panels, 'gone', { action: 'copy', text: 'y' });
+      await send(panels, 'gone', { action: 'automatic', value: false });
       await jest.runAllTimersAsync();
       expect(kernel.answers).toEqual([]);
+    });
+
+    describe('that has its cells run by the server', () => {
+      const off = { action: 'automatic', value: false, code: 'text of a' };
+      const setUpRuns = () => {
+        kernel.answers = [];
+        return ['mine', 'theirs'].map(name => {
+          const panel = panelOf(kernel, name);
+          return { panel, ...pageOf([panel]) };
+        });
+      };
+      type Page = ReturnType<typeof setUpRuns>[number];
+
+      /** What the kernel does with the offers that are made at once. */
+      async function ask(pages: Page[], count: number) {
+        const panels = pages.map(({ panel }) => panel);
+        kernel.answers = [];
+        const id = await send(panels, 'the server', { ...off, count });
+        const offers = kernel.answers.flatMap(({ offer }) => offer ?? []);
+        if (offers.length > 0) {
+          await send(panels, 'the server', { granted: offers[0] }, id);
+        }
+        await jest.runAllTimersAsync();
+        return pages.map(({ settings }) => settings.set.mock.calls.length);
+      }
+
+      it('switches the page that ran the cell', async () => {
+        const pages = setUpRuns();
+        pages[1].run(pages[1].panel, 0);
+        expect(await ask(pages, 3)).toEqual([0, 1]);
+      });
+
+      it('switches none that did not run it', async () => {
+        expect(await ask(setUpRuns(), 3)).toEqual([0, 0]);
+      });
+
+      it('switches each once where both ran it', async () => {
+        const pages = setUpRuns();
+        pages.forEach(({ panel, run }) => run(panel, 0));
+        await ask(pages, 3);
+        expect(await ask(pages, 4)).toEqual([1, 1]);
+        expect(await ask(pages, 5)).toEqual([1, 1]);
+      });
+
+      it('switches none whose own run is over', async () => {
+        const pages = setUpRuns();
+        pages[0].run(pages[0].panel, 0);
+        // That one failed, before the magics were loaded.
+        for (const { panel } of pages) {
+          panel.model.cells[0].executionCount = 3;
+        }
+        pages[1].run(pages[1].panel, 0);
+        expect(await ask(pages, 4)).toEqual([0, 1]);
+      });
     });
   });
 });
