@@ -95,7 +95,8 @@ class Bridge:
     def _run(self) -> dict[str, Any]:
         """By what a page knows a run again that a server had begun for it."""
         code = str(self._parent().get("content", {}).get("code", ""))
-        return {"code": code, "count": self._shell.execution_count}
+        # The shell's own counter is one ahead in newer releases of IPython.
+        return {"code": code, "count": len(self._shell.history_manager.input_hist_parsed) - 1}
 
     def _registered(self) -> Any:
         from comm import create_comm, get_comm_manager

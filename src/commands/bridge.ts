@@ -67,9 +67,8 @@ export function answerKernels(parts: IBridgeParts): void {
 /**
  * Does what kernels ask for, each thing once: a page hears it from each of its
  * notebooks, and so does every other page of the kernel. The page that sent what led
- * to the request does it at once. A page that had a server run the cell offers at once
- * to do it, since another may have run the same; others where the page that asked is
- * gone. Those do it when the kernel has granted it to one of them.
+ * to the request, or had a server run the cell, does it at once. Others do it where
+ * that one is gone, when the kernel has granted it to one of them.
  */
 class Bridge {
   constructor(private readonly _parts: IBridgeParts) {}
@@ -90,21 +89,21 @@ class Bridge {
     const offered = this._offered.get(heard.id);
     if (offered && heard.granted === this._page) {
       this._offered.delete(heard.id);
-      this._forgetRun(offered, kernel);
       void this._do(offered, kernel);
     } else if (isRequest(heard) && !this._heard.has(heard.id)) {
       this._heard.add(heard.id);
       const isRunHere = !!this._runOf(heard, kernel);
-      const wait = isRunHere ? 0 : GRACE;
       if (heard.action === 'locate') {
-        after(wait, () => this._locate(heard, kernel));
+        after(isRunHere ? 0 : GRACE, () => this._locate(heard, kernel));
       } else if (
         heard.action === 'hello' ||
+        isRunHere ||
         this._isOurs(message.parent_header)
       ) {
+        this._forgetRun(heard, kernel);
         void this._do(heard, kernel);
       } else {
-        after(wait, () => this._offer(heard, kernel, isRunHere));
+        setTimeout(() => this._offer(heard, kernel), GRACE);
       }
     }
   }
@@ -127,19 +126,12 @@ class Bridge {
     answer(kernel, request, { done });
   }
 
-  private _offer(
-    request: IRequest,
-    kernel: Kernel.IKernelConnection,
-    isRunHere: boolean
-  ): void {
+  private _offer(request: IRequest, kernel: Kernel.IKernelConnection): void {
     const { action } = request;
     const needsCell = action === 'insert' || action === 'replace';
     // Somebody else's clipboard and settings are not this one's.
     const isPersonal = action === 'copy' || action === 'automatic';
-    if (
-      (isPersonal && !isRunHere) ||
-      (needsCell && !this._find(request, kernel))
-    ) {
+    if (isPersonal || (needsCell && !this._find(request, kernel))) {
       return;
     }
     this._offered.set(request.id, request);
