@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -317,6 +318,16 @@ def test_says_whether_there_is_more() -> None:
     found = json.loads(own["read"](many, ["x0"]))
     assert found["partial"] is True
     assert found["variables"][0]["name"] == "x0"
+
+
+def test_a_busy_machine_makes_no_fact_untrue() -> None:
+    """The reading computes little, however long it has to wait in between."""
+    own: dict[str, Any] = {}
+    exec(SOURCE.replace("\nSECONDS = 10", "\nSECONDS = 0.02"), own)
+    describe = own["describe"]
+    own["describe"] = lambda *given: time.sleep(0.01) or describe(*given)
+    told = json.loads(own["read"]({f"x{i}": i for i in range(20)}, []))
+    assert (len(told["variables"]), told["partial"]) == (20, False)
 
 
 def test_nothing_is_read_where_no_cell_has_run() -> None:
