@@ -18,6 +18,7 @@ import { type SantaApi } from '../server/api';
 import { belowComment, type ITarget } from './belowcomment';
 import { activeEditor } from '../document/context';
 import { hasVim } from '../jupyterlab/internals';
+import { OthersChanges } from '../jupyterlab/otherschanges';
 import type { SantaProvider } from '../suggest/provider';
 import type { Session } from '../suggest/session';
 import type { Reply, Run } from '../suggest/reply';
@@ -32,6 +33,8 @@ interface ISpot {
   text: string;
   from: number;
   to: number;
+  /** What others changed since. */
+  others: OthersChanges;
 }
 
 /**
@@ -59,18 +62,20 @@ export class CodeCommands {
 
   /** Several lines at the cursor, wherever that is. */
   async completeHere(): Promise<void> {
-    const spot = this._spot();
-    if (spot) {
-      await this._fill(spot, { at: spot.to, lead: '' });
-    }
+    await this._at(spot => this._fill(spot, { at: spot.to, lead: '' }));
   }
 
   /** The code that the comment at or above the cursor, or in the selection, asks for. */
   async generate(): Promise<void> {
-    const spot = this._spot();
-    if (!spot) {
-      return;
-    }
+    await this._at(spot => this._generate(spot));
+  }
+
+  /** Documentation for the function around the cursor. */
+  async writeDocstring(): Promise<void> {
+    await this._at(spot => this._writeDocstring(spot));
+  }
+
+  private async _generate(spot: ISpot): Promise<void> {
     const { editor, text, from, to } = spot;
     const target = belowComment(text, from, to, index =>
       isComment(editor, index)
@@ -86,12 +91,7 @@ export class CodeCommands {
     }
   }
 
-  /** Documentation for the function around the cursor. */
-  async writeDocstring(): Promise<void> {
-    const spot = this._spot();
-    if (!spot) {
-      return;
-    }
+  private async _writeDocstring(spot: ISpot): Promise<void> {
     const request = this._request(spot, spot.text, spot.to);
     let found: IDocumentation | null = null;
     // Where the words go is known when they come.
@@ -122,14 +122,15 @@ export class CodeCommands {
       index--;
       text = '\n' + text.slice(0, -1);
     }
-    await this._show(
-      spot,
-      this._begin(spot, place(spot, index), () => Promise.resolve(text))
-    );
+    const now = this._now(spot, index);
+    if (now) {
+      const reply = this._begin(spot, now, () => Promise.resolve(text));
+      await this._show(spot, index, reply);
+    }
   }
 
   private async _fill(spot: ISpot, { at, lead }: ITarget): Promise<void> {
-    const target = place(spot, at);
+    const target = place(spot.editor, spot.text, at);
     const text = target.prefix + lead + target.suffix;
     const request = this._request(spot, text, at + lead.length);
     const led = (made: string) => made && lead + made;
@@ -139,30 +140,29 @@ export class CodeCommands {
       reply.imports = made.imports ?? [];
       return led(made.text);
     });
-    await this._show(spot, reply);
+    await this._show(spot, at, reply);
   }
 
-  /** Shows the reply as ghost text at its place as it comes, if the user is still there. */
-  private async _show(spot: ISpot, reply: Reply): Promise<void> {
-    const { place } = reply;
-    while (!reply.isDone && !reply.rest(place)) {
+  /** Shows the reply as ghost text at its place in the text of the spot as it comes, if the user is still there. */
+  private async _show(spot: ISpot, at: number, reply: Reply): Promise<void> {
+    while (!reply.isDone && !reply.hasText) {
       await reply.changed(reply.version);
     }
-    if (reply.rest(place) && !reply.isAborted) {
-      if (!this._isAsFound(spot)) {
+    if (reply.hasText && !reply.isAborted) {
+      const { editor, widget } = spot;
+      const now = this._now(spot, at);
+      if (!now || !this._session.offer(reply, widget, now)) {
         reply.abort();
-        this._say(this._trans.__('You went on before the model had answered.'));
         return;
       }
-      const { editor, widget } = spot;
-      const cursor = editor.getPositionAt(place.prefix.length);
+      const cursor = editor.getPositionAt(now.prefix.length);
       if (cursor) {
         editor.focus();
         editor.setCursorPosition(cursor);
         this._provider.show(widget, true);
       }
     }
-    if ((await this._ends(reply)) && !reply.rest(place)) {
+    if ((await this._ends(reply)) && !reply.hasText) {
       this._say(this._trans.__('The model had nothing to add.'));
     }
   }
@@ -202,11 +202,12 @@ export class CodeCommands {
     });
   }
 
-  private _spot(): ISpot | null {
+  /** Does something where the command is given. */
+  private async _at(use: (spot: ISpot) => Promise<void>): Promise<void> {
     const widget = this._shell.currentWidget;
     const editor = widget && activeEditor(widget);
     if (!editor || !this.isEnabled) {
-      return null;
+      return;
     }
     const state = stateOf(editor);
     if (state.text.includes('\r')) {
@@ -215,20 +216,41 @@ export class CodeCommands {
           'JupyterLab writes astray in a cell with CR LF line breaks: copy its text into a new cell.'
         )
       );
-      return null;
+      return;
     }
-    return { widget, editor, ...state };
+    const others = new OthersChanges(editor);
+    try {
+      await use({ widget, editor, ...state, others });
+    } finally {
+      others.dispose();
+    }
   }
 
-  private _isAsFound(spot: ISpot): boolean {
-    const now = this._spot();
-    return (
-      now !== null &&
-      now.editor === spot.editor &&
-      now.text === spot.text &&
-      now.from === spot.from &&
-      now.to === spot.to
-    );
+  /** Where a place of the spot's text is now; null, and a word, where it is void. */
+  private _now({ editor, from, to, others }: ISpot, at: number): IPlace | null {
+    const { currentWidget } = this._shell;
+    const isHere =
+      this.isEnabled && currentWidget && activeEditor(currentWidget) === editor;
+    const now = isHere ? stateOf(editor) : null;
+    if (
+      !now ||
+      !others.isMoved(from, now.from) ||
+      !others.isMoved(to, now.to) ||
+      others.isOwn
+    ) {
+      this._say(this._trans.__('You went on before the model had answered.'));
+      return null;
+    }
+    const index = others.follow(at, from < at ? from : to);
+    if (index === null) {
+      this._say(
+        this._trans.__(
+          'Somebody else changed this text before the model had answered.'
+        )
+      );
+      return null;
+    }
+    return place(editor, now.text, index);
   }
 
   private _say(message: string): void {
@@ -257,7 +279,11 @@ function isComment(editor: CodeEditor.IEditor, index: number): boolean {
   return /comment/i.test(editor.getTokenAt(index + 1)?.type ?? '');
 }
 
-function place({ editor, text }: ISpot, index: number): IPlace {
+function place(
+  editor: CodeEditor.IEditor,
+  text: string,
+  index: number
+): IPlace {
   return {
     editor: editor.uuid,
     prefix: text.slice(0, index),

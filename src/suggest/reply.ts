@@ -16,7 +16,7 @@ export type Run = (
 export class Reply {
   constructor(
     place: IPlace,
-    readonly around: string,
+    public around: string,
     run: Run,
     readonly asked: IAsked | null = null
   ) {

@@ -248,6 +248,17 @@ export class Session {
     return this._take(this._asking.run(place, widget, run));
   }
 
+  /** A command's request is for a place to which others' changes have moved it, whatever else has changed meanwhile; false where it isn't. */
+  offer(reply: Reply, widget: Widget, place: IPlace): boolean {
+    if (!reply.follow(place)) {
+      return false;
+    }
+    this._forget();
+    reply.around = this._asking.around(widget);
+    this._take(reply);
+    return true;
+  }
+
   /** The whole text to show, each time more of it is there. */
   stream(token: string): AsyncGenerator<IInlineCompletionItem> {
     return this._delivery.stream(token);

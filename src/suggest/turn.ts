@@ -3,6 +3,7 @@ import type { Widget } from '@lumino/widgets';
 import type { IPlace } from '../document/types';
 import type { IGhostItem } from '../jupyterlab/ghosts';
 import type { TextChange } from '../jupyterlab/internals';
+import { movedBy } from '../jupyterlab/otherschanges';
 import { lineAt } from './reply';
 
 /** Rejects a call that has no answer any more; JupyterLab keeps what it shows. */
@@ -50,14 +51,8 @@ export class Turn {
   }
 
   /** Someone else changes the text. */
-  shift({ sourceChange = [] }: TextChange): void {
-    let at = 0;
-    for (const { retain = 0, insert = '', delete: gone = 0 } of sourceChange) {
-      if (at < this._offset) {
-        this._offset += insert.length - Math.min(gone, this._offset - at);
-      }
-      at += retain + insert.length;
-    }
+  shift(change: TextChange): void {
+    this._offset = movedBy(change, this._offset);
   }
 
   /** Goes along to where the cursor is unless others changed its line, or the user went elsewhere. */

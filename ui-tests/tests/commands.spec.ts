@@ -10,8 +10,11 @@ import {
   loadForBlocks,
   loadModel,
   openFile,
+  expectGhost,
   openNotebook,
-  source
+  source,
+  writeAsSomeoneElse,
+  writeCell
 } from './helpers';
 
 const DOCSTRING = 'santajupyter:docstring';
@@ -230,6 +233,48 @@ test.describe('while the model works', () => {
     await expectMessage(page, 'You went on before the model had answered.');
     await expect(page.locator(GHOST)).toHaveCount(0);
     expect(await source(page)).toBe('x = ');
+  });
+
+  test('what others write elsewhere only moves it', async ({ page }) => {
+    const held = await hold(page, ['import os', 'a = 1\nx = |\nprint(x)']);
+    await writeAsSomeoneElse(page, 0, 0, '# All\n');
+    await writeCell(page, 0, 'import sys');
+    await held.answer('2');
+    await expectGhost(page, '2');
+    await page.keyboard.press('Tab');
+    await expect.poll(() => source(page)).toBe('# All\na = 1\nx = 2\nprint(x)');
+  });
+
+  test('what others write in its line makes its answer void', async ({
+    page
+  }) => {
+    const held = await hold(page, ['a = 1\nx = |']);
+    await writeAsSomeoneElse(page, 6, 7, 'total');
+    await held.answer('2');
+    await expectMessage(page, 'Somebody else changed this text');
+    await expect(page.locator(GHOST)).toHaveCount(0);
+  });
+
+  test('a docstring goes where others have moved its function', async ({
+    page
+  }) => {
+    const header = 'def fly(hat):';
+    let held: Route | null = null;
+    await page.route(/santajupyter\/docstring/, route => {
+      held = route;
+    });
+    await openNotebook(page, [`${header}\n    return |hat`]);
+    void execute(page, DOCSTRING);
+    await expect.poll(() => held).not.toBeNull();
+    await writeAsSomeoneElse(page, 0, 0, 'import os\n');
+    const text = '    """Fly."""\n';
+    const json = { name: 'fly', at: header.length + 1, text, message: '' };
+    await (held as unknown as Route).fulfill({ json });
+    await expectGhost(page, '\n    """Fly."""');
+    await page.keyboard.press('Tab');
+    await expect
+      .poll(() => source(page))
+      .toBe(`import os\n${header}\n    """Fly."""\n    return hat`);
   });
 });
 

@@ -2,7 +2,6 @@ import type {
   ICompletionProviderManager,
   IInlineCompletionProvider
 } from '@jupyterlab/completer';
-import type { NotebookPanel } from '@jupyterlab/notebook';
 
 import { asked, useEngine } from './engine';
 import { expect, galata, type IJupyterLabPageFixture, test } from './fixtures';
@@ -13,7 +12,8 @@ import {
   loadModel,
   openCell,
   openFile,
-  source
+  source,
+  writeAsSomeoneElse
 } from './helpers';
 
 /** Another provider of inline completions in the page. */
@@ -113,26 +113,6 @@ async function meet(
 
 function calls(page: IJupyterLabPageFixture): Promise<number> {
   return page.evaluate(() => window.other.calls);
-}
-
-/** Writes into the active cell as another person does. */
-function writeAsSomeoneElse(
-  page: IJupyterLabPageFixture,
-  start: number,
-  end: number,
-  text: string
-): Promise<void> {
-  return page.evaluate(
-    ([start, end, text]) => {
-      const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
-      panel.content.activeCell?.model.sharedModel.updateSource(
-        start as number,
-        end as number,
-        text as string
-      );
-    },
-    [start, end, text]
-  );
 }
 
 test.describe('beside another provider', () => {

@@ -139,6 +139,26 @@ export async function writeCell(
   );
 }
 
+/** Writes into the active cell as another person does. */
+export function writeAsSomeoneElse(
+  page: IJupyterLabPageFixture,
+  start: number,
+  end: number,
+  text: string
+): Promise<void> {
+  return page.evaluate(
+    ([start, end, text]) => {
+      const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
+      panel.content.activeCell?.model.sharedModel.updateSource(
+        start as number,
+        end as number,
+        text as string
+      );
+    },
+    [start, end, text]
+  );
+}
+
 /** Accepts the ghost; the cell is then exactly before + ghost + after. */
 export async function acceptGhost(page: IJupyterLabPageFixture): Promise<void> {
   const ghost = await ghostText(page);

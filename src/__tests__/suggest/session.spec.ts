@@ -776,4 +776,26 @@ describe('Session', () => {
       expect(session.isAsking).toBe(false);
     });
   });
+
+  it("shows a command's text, whatever changed elsewhere while it was made", async () => {
+    const { asked, session, watch } = setUp();
+    const widget = { id: 'w' } as Widget;
+    editor.place = { editor: 'e', prefix: 'x = ', suffix: '' };
+    editor.seen = null;
+    let end: (text: string) => void = () => undefined;
+    const made = new Promise<string>(resolve => (end = resolve));
+    const reply = session.begin(widget, editor.place, () => made);
+    watch.serving = 'the model that it waits for';
+    editor.around = 'other cells, changed';
+    end('[1]');
+    await pause();
+    const moved = { ...editor.place, prefix: 'import os\nx = ' };
+    expect(session.offer(reply, widget, moved)).toBe(true);
+    const [item] = await type(session, moved.prefix, 'invoke');
+    expect(item.insertText).toBe('[1]');
+    expect(asked).toEqual([]);
+    const other = { ...editor.place, prefix: 'y = ' };
+    expect(session.offer(reply, widget, other)).toBe(false);
+    editor.around = 'other cells';
+  });
 });
