@@ -13,6 +13,7 @@ import { hasFailed } from '../document/outputs';
 import { applyChanges, type IChange, showDiff } from '../jupyterlab/diff';
 import { addAtOutput } from '../jupyterlab/errors';
 import { undoneAlone } from '../jupyterlab/internals';
+import { OthersChanges } from '../jupyterlab/otherschanges';
 import type { Session } from '../suggest/session';
 
 const FIX = 'santajupyter:fix';
@@ -72,6 +73,7 @@ export class FixCommand {
     });
     this._asking.abort();
     const { signal } = (this._asking = new AbortController());
+    const others = new OthersChanges(editor);
     let found: IFix;
     try {
       found = await this._api.fix(request, signal);
@@ -82,10 +84,11 @@ export class FixCommand {
         this._say(this._trans.__('No code completion: %1', message));
       }
       return;
+    } finally {
+      others.dispose();
     }
-    const isSame = editor.model.sharedModel.getSource() === text;
-    if (!signal.aborted && !editor.isDisposed && isSame) {
-      this._show(editor, found, text);
+    if (!signal.aborted && !editor.isDisposed) {
+      this._show(editor, found, this._changes(found, text, others));
     }
   }
 
@@ -95,12 +98,36 @@ export class FixCommand {
     this._hide?.();
   }
 
-  private _show(editor: CodeEditor.IEditor, found: IFix, source: string): void {
-    const changes = found.edits.map(({ start, end, text }) => ({
-      start: Text.charIndexToJsIndex(start, source),
-      end: Text.charIndexToJsIndex(end, source),
-      text
-    }));
+  /** What is found, where others have moved it by now; null where somebody changed that text. */
+  private _changes(
+    { edits }: IFix,
+    source: string,
+    others: OthersChanges
+  ): IChange[] | null {
+    const changes: IChange[] = [];
+    for (const { text, ...edit } of edits) {
+      const start = Text.charIndexToJsIndex(edit.start, source);
+      const end = Text.charIndexToJsIndex(edit.end, source);
+      const now = others.isOwn ? null : others.follow(start, end);
+      if (now === null) {
+        return null;
+      }
+      changes.push({ start: now, end: now + end - start, text });
+    }
+    return changes;
+  }
+
+  private _show(
+    editor: CodeEditor.IEditor,
+    found: IFix,
+    changes: IChange[] | null
+  ): void {
+    if (!changes) {
+      this._say(
+        this._trans.__('The text was changed before there was an answer.')
+      );
+      return;
+    }
     if (changes.length === 0) {
       this._say(this._why(found));
       return;
