@@ -9,7 +9,7 @@ interface ISuggester {
   delay(): number;
 }
 
-/** `knows` tells whether the answer is there already: nobody needs to rest for that. */
+/** `knows` tells whether the answer is there already: who accepted text that ends with the line needs no rest for that. */
 interface ILineSuggester extends ISuggester {
   isWanted(): boolean;
   knows(): boolean;
@@ -53,6 +53,8 @@ function watch(completer: Completer, suggester: ILineSuggester): void {
   let timer = 0;
   /** Whether the blank line is one that the user just made, perhaps with another indentation since. */
   let isNew = false;
+  /** Whether it came with other text. After Enter a Tab may follow, to indent, which would accept what is shown. */
+  let isAccepted = false;
   const waits = () => {
     const { editor } = completer;
     isNew &&= !!editor && rests(editor);
@@ -67,12 +69,14 @@ function watch(completer: Completer, suggester: ILineSuggester): void {
     if (waits() && suggester.isWanted()) {
       timer = window.setTimeout(
         suggest,
-        suggester.knows() ? 0 : suggester.delay()
+        isAccepted && suggester.knows() ? 0 : suggester.delay()
       );
     }
   };
   completer.textChanged.connect((_, change) => {
-    isNew ||= addsLine(change);
+    const added = addedBy(change);
+    isNew ||= added.includes('\n');
+    isAccepted = added.includes('\n') && added.trim() !== '';
     window.clearTimeout(timer);
     if (!isNew) {
       return;
@@ -82,11 +86,8 @@ function watch(completer: Completer, suggester: ILineSuggester): void {
   });
 }
 
-function addsLine(change: TextChange): boolean {
-  const parts = change.sourceChange ?? [];
-  return parts.some(
-    ({ insert }) => typeof insert === 'string' && insert.includes('\n')
-  );
+function addedBy({ sourceChange = [] }: TextChange): string {
+  return sourceChange.map(({ insert = '' }) => insert).join('');
 }
 
 function rests(editor: CodeEditor.IEditor): boolean {

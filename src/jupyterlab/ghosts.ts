@@ -46,6 +46,8 @@ export interface ISuggestion {
   rest(place: IPlace): string | null;
   /** Goes along to a place that someone else's change has moved; false where it can't. */
   follow(place: IPlace): boolean;
+  /** Goes along to a place that an import above leads to, and back with undo. */
+  goTo(place: IPlace): void;
 }
 
 /** What goes to JupyterLab; `suggestion` stays the same while the user types through it. */
@@ -395,7 +397,7 @@ function aboveOf(
   const place = suggestion.imports.length > 0 ? placeIn(editor) : null;
   const above = place && importsAbove(place.prefix, text, suggestion.imports);
   if (place && above) {
-    suggestion.follow({ ...place, prefix: withAbove(place.prefix, above) });
+    suggestion.goTo({ ...place, prefix: withAbove(place.prefix, above) });
   }
   return above;
 }

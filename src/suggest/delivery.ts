@@ -6,6 +6,7 @@ import type { Ghosts, IGhostItem } from '../jupyterlab/ghosts';
 import { isCommanding } from '../jupyterlab/internals';
 import type { Reply } from './reply';
 import { Superseded, type Turn } from './turn';
+import { essence } from './variants';
 
 /** Hands replies to JupyterLab while they still grow: the first text as an item, the rest as a stream. */
 export class Delivery {
@@ -16,11 +17,13 @@ export class Delivery {
     for (const reply of replies) {
       const rest = await begun(reply, turn);
       if (rest) {
-        const items = new Map([[rest, this._item(rest, reply, turn)]]);
+        const first = this._item(rest, reply, turn);
+        const items = new Map([[essence(rest), first]]);
         for (const other of replies.filter(({ isDone }) => isDone)) {
           const insertText = restOf(other, turn);
-          if (insertText && !items.has(insertText)) {
-            items.set(insertText, { insertText, suggestion: other });
+          if (insertText && !items.has(essence(insertText))) {
+            const item = { insertText, suggestion: other };
+            items.set(essence(insertText), item);
           }
         }
         return [...items.values()];

@@ -76,19 +76,21 @@ export class Reply {
 
   /** What is left of the text at a place; null if the place isn't on its way. */
   rest(place: IPlace): string | null {
-    const { place: origin } = this;
-    const now = cutAs(place, origin);
-    const rest = remainder(origin, this._text, now);
-    if (rest === null || !isFarSame(place, origin)) {
-      return null;
+    for (const origin of [this._place, this._before]) {
+      const rest = origin && this._restFrom(origin, place);
+      if (rest !== null) {
+        return rest;
+      }
     }
-    this._typed = now.prefix.slice(origin.prefix.length);
-    this._closed = now.suffix.slice(
-      0,
-      now.suffix.length - origin.suffix.length
-    );
-    this._line = lineAt(place);
-    return rest;
+    return null;
+  }
+
+  /** Is for this place from now on, to which an import above leads; and still for the one that undo leads back to. */
+  goTo({ editor, prefix, suffix }: IPlace): void {
+    const before = this._place;
+    if (this.follow({ editor, prefix, suffix })) {
+      this._before = before;
+    }
   }
 
   /** Goes along to where the cursor is since someone else changed other lines of the text; false if they changed this one. */
@@ -101,6 +103,7 @@ export class Reply {
     ) {
       return false;
     }
+    this._before = null;
     this._place = near({
       editor,
       prefix: prefix.slice(0, prefix.length - this._typed.length),
@@ -142,6 +145,21 @@ export class Reply {
       : new Promise(resolve => this._waiting.push(resolve));
   }
 
+  private _restFrom(origin: INear, place: IPlace): string | null {
+    const now = cutAs(place, origin);
+    const rest = remainder(origin, this._text, now);
+    if (rest === null || !isFarSame(place, origin)) {
+      return null;
+    }
+    this._typed = now.prefix.slice(origin.prefix.length);
+    this._closed = now.suffix.slice(
+      0,
+      now.suffix.length - origin.suffix.length
+    );
+    this._line = lineAt(place);
+    return rest;
+  }
+
   private async _start(run: Run): Promise<void> {
     try {
       this._text = await run(this._controller.signal, text => {
@@ -174,6 +192,8 @@ export class Reply {
   private _line: string;
   private _typed = '';
   private _place: INear;
+  /** Where it was for before an import came in above. */
+  private _before: INear | null = null;
   private _text = '';
   private _version = 0;
   private _waiting: (() => void)[] = [];

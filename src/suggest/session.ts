@@ -8,7 +8,7 @@ import type { Widget } from '@lumino/widgets';
 
 import type { SantaApi } from '../server/api';
 import type { IServerWatch } from '../server/monitor';
-import type { ICompletionRequest } from '../server/protocol';
+import type { ICompletion, ICompletionRequest } from '../server/protocol';
 import {
   activeEditor,
   activeLanguage,
@@ -38,6 +38,7 @@ import { Replies } from './replies';
 import { Reply, type Run } from './reply';
 import { type Silence, whyNothing, whyNowhere } from './silence';
 import { Superseded, Turn } from './turn';
+import { essence } from './variants';
 
 /** Milliseconds between two looks whether an input method is done: not each one tells. */
 const GLANCE = 50;
@@ -202,7 +203,6 @@ export class Session {
     });
     const rests = shown.map(reply => reply.rest(place));
     const made = await this._asking.others(request, widget, n);
-    const texts = new Map(made.map(({ text, imports }) => [text, imports]));
     const now = currentPlace(widget);
     // Others' changes of the text move what is shown.
     const isStill = (reply: Reply, at: number) =>
@@ -210,11 +210,9 @@ export class Session {
     if (!now || !(samePlace(now, place) || shown.some(isStill))) {
       return [];
     }
-    rests.forEach(rest => texts.delete(rest ?? ''));
-    texts.delete('');
-    const others = [...texts].map(([insertText, imports]) => ({
-      insertText,
-      suggestion: Reply.of(insertText, now, around, asked, imports ?? [])
+    const others = distinct(made, rests).map(({ text, imports }) => ({
+      insertText: text,
+      suggestion: Reply.of(text, now, around, asked, imports ?? [])
     }));
     this._replies.add(...shown, ...others.map(({ suggestion }) => suggestion));
     return others;
@@ -469,6 +467,19 @@ export class Session {
 
 function isWrittenIn(editor: CodeEditor.IEditor | null): boolean {
   return !!editor?.hasFocus() && !isCommanding(editor);
+}
+
+/** Those that say something other than what is shown, or one before them. */
+function distinct(
+  made: ICompletion[],
+  shown: readonly (string | null)[]
+): ICompletion[] {
+  const seen = new Set(['', ...shown.map(text => essence(text ?? ''))]);
+  return made.filter(({ text }) => {
+    const isNew = !seen.has(essence(text));
+    seen.add(essence(text));
+    return isNew;
+  });
 }
 
 function samePlace(now: IPlace | null, then: IPlace): boolean {

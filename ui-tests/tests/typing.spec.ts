@@ -223,9 +223,11 @@ test.describe('an import that a suggestion needs', () => {
     // It was asked for with the import.
     await expectGhost(page, '.sum()');
     expect(await noteBehindGhost(page)).toBe('none');
+    const before = await asked(page);
     await page.keyboard.press('Control+z');
     expect(await source(page)).toBe('import os\nzeros = ');
     await expectGhost(page, 'np.zeros(3)');
+    expect(await asked(page)).toBe(before);
   });
 
   test('goes in with the word that it is for', async ({ page }) => {

@@ -81,11 +81,19 @@ describe('watchBlankLines', () => {
     expect(suggest).toHaveBeenCalledTimes(1);
   });
 
-  it('does not wait for what is known', () => {
+  it('does not wait for what is known after accepted text, but after Enter, which a Tab may follow', () => {
     const { suggest, type } = setUp(true);
     type('x = 1\n');
     jest.advanceTimersByTime(1);
     expect(suggest).toHaveBeenCalledTimes(1);
+    type('x');
+    for (const text of ['\n', '    ']) {
+      type(text);
+      jest.advanceTimersByTime(390);
+      expect(suggest).toHaveBeenCalledTimes(1);
+    }
+    jest.advanceTimersByTime(20);
+    expect(suggest).toHaveBeenCalledTimes(2);
   });
 });
 

@@ -45,6 +45,9 @@ const saying = (text: string, imports: string[] = []): ISuggestion => {
       origin = prefix;
       return true;
     },
+    goTo: ({ prefix }: IPlace) => {
+      origin = prefix;
+    },
     rest: ({ prefix }: IPlace) =>
       prefix.startsWith(origin) && text.startsWith(prefix.slice(origin.length))
         ? text.slice(prefix.length - origin.length)

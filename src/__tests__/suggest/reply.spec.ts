@@ -154,3 +154,21 @@ describe('Reply.follow', () => {
     expect(reply.follow({ ...at('a\ny = '), editor: 'f' })).toBe(false);
   });
 });
+
+describe('Reply.goTo', () => {
+  const at = (prefix: string) => ({ editor: 'e', prefix, suffix: '' });
+
+  it('goes along with an import, and back with undo', () => {
+    const reply = Reply.of('np.sum(x)', at('y = '), '');
+    expect(reply.rest(at('y = '))).toBe('np.sum(x)');
+    reply.goTo(at('import numpy as np\ny = '));
+    expect(reply.rest(at('import numpy as np\ny = np.'))).toBe('sum(x)');
+    expect(reply.rest(at('y = '))).toBe('np.sum(x)');
+    expect(reply.rest(at('y = np'))).toBe('.sum(x)');
+    expect(reply.rest(at('import numpy\ny = '))).toBeNull();
+    // Others change the text, which has no import any more.
+    expect(reply.follow(at('a\ny = np'))).toBe(true);
+    expect(reply.rest(at('a\ny = '))).toBe('np.sum(x)');
+    expect(reply.rest(at('import numpy as np\ny = '))).toBeNull();
+  });
+});

@@ -262,6 +262,24 @@ describe('Session', () => {
     expect(asked.length).toBe(1);
   });
 
+  it('has no others that merely close what one leaves open', async () => {
+    const { asked, candidates, session } = setUp();
+    const widget = { id: 'w' } as Widget;
+    const list = type(session, 'df["');
+    await pause();
+    asked[0].end('sunk');
+    await list;
+    const texts = ['sunk"]', 'total"]', 'total', 'sunken', '")', '"]'];
+    candidates.mockResolvedValueOnce(texts.map(text => ({ text })));
+    const others = await session.others(widget);
+    expect(others.map(({ insertText }) => insertText)).toEqual([
+      'total"]',
+      'sunken',
+      '")',
+      '"]'
+    ]);
+  });
+
   it('has no others where the server fails', async () => {
     const { candidates, session, watch } = setUp();
     editor.place = { ...editor.place, prefix: 'x = ' };

@@ -9,7 +9,13 @@ const ghost = (
   asked: IAsked | null = null
 ): IGhostItem => ({
   insertText,
-  suggestion: { asked, imports: [], follow: () => true, rest: () => insertText }
+  suggestion: {
+    asked,
+    imports: [],
+    follow: () => true,
+    goTo: () => undefined,
+    rest: () => insertText
+  }
 });
 
 function setUp() {
