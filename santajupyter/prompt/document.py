@@ -27,6 +27,8 @@ SEPARATOR = "\n\n"
 # A longer comment keeps its headings and first lines, a longer line its first sentences.
 COMMENT_LINES = 8
 COMMENT_LINE = 240
+# An embedded image, a key, a hash: nothing that anybody reads. Other alphabets write without spaces.
+_UNREADABLE = re.compile(r"[!-'*-~]{100,}")
 # The text right above the active cell says what is to be done there.
 TASK_LINES = 40
 OUTPUT_LINES = 3
@@ -169,6 +171,7 @@ def _gist(source: str, most: int) -> list[str]:
 
 def _sentences(line: str) -> str:
     """The line, or as many whole sentences or else words as COMMENT_LINE has room for."""
+    line = _UNREADABLE.sub("", line)
     if len(line) <= COMMENT_LINE:
         return line
     begun = line[:COMMENT_LINE]

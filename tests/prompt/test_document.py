@@ -182,6 +182,15 @@ def test_priorities() -> None:
     assert priorities == [USED, DOUBTFUL, USED, USED, CODE, DOUBTFUL, NARRATIVE, DOUBTFUL, CODE, FACT]
 
 
+def test_what_nobody_reads_takes_no_room_in_a_comment() -> None:
+    image = f"![ships](data:image/png;base64,{'iVBORw0/KGgo+' * 9999}=) are counted."
+    key = Cell("key", outputs=(Output("text", text="ab12" * 40 + " is it"),))
+    assert render([Cell(image, "markdown")]) == "# ![ships]() are counted."
+    assert "ab12" not in document([key, Cell("x")], 1, 1).prefix
+    written = "数据" * 60
+    assert render([Cell(written, "markdown")]) == f"# {written}"
+
+
 def test_a_long_cells_segments_begin_with_statements_of_the_top_level() -> None:
     source = "\n\n".join(f"def f{i}(x):\n    y = {i}\n\n    return y" for i in range(100))
     found = document([Cell(source), Cell(source)], 1, len(source))
