@@ -118,7 +118,11 @@ export function mended(
   plugin: Plugin,
   validator: Validator
 ): { plugin: Plugin; ignored: string[] } {
-  const types = (plugin.schema.definitions ?? {}) as Properties;
+  // Without a prototype: "constructor" is no key of ours.
+  const types = Object.assign(
+    Object.create(null),
+    plugin.schema.definitions
+  ) as Properties;
   const fits = (key: string, value: PartialJSONValue) =>
     validator.validateData(probe(plugin, key, value, types[key]), false) ===
     null;
@@ -196,6 +200,9 @@ function readable(
       Object.assign(closed, safe(key, value));
     } else {
       kept[key] = value;
+      const meant = Object.entries(saidOff(key, value));
+      const own = meant.filter(([name]) => !(name in values));
+      Object.assign(closed, Object.fromEntries(own));
     }
   }
   return { kept: { ...kept, ...closed }, ignored };
@@ -206,9 +213,37 @@ function safe(key: string, value: PartialJSONValue): PartialJSONObject {
   if (!Array.isArray(DEFAULTS[key as keyof IChoices])) {
     return key in CLOSED ? { [key]: CLOSED[key as keyof IChoices] } : {};
   }
-  const names = [value].flat().filter(name => typeof name === 'string');
+  const items = ([value] as unknown[]).flat(Infinity) as PartialJSONValue[];
+  const names = items.filter(item => typeof item === 'string');
   // Where nobody can tell what is left out, all is.
-  return names.length > 0 ? { [key]: names } : { enabled: false };
+  return names.length > 0 && !items.some(isObject)
+    ? { [key]: names }
+    : { enabled: false };
+}
+
+/** What a key that is spelt otherwise, or settings within settings, leave off. They never turn on. */
+function saidOff(key: string, value: PartialJSONValue): PartialJSONObject {
+  if (isObject(value)) {
+    const parts = Object.entries(value as PartialJSONObject);
+    return Object.assign(
+      {},
+      ...parts.map(([key, value = null]) => saidOff(key, value))
+    );
+  }
+  const letters = lettersOf(key);
+  const known = Object.keys(DEFAULTS).find(key => lettersOf(key) === letters);
+  const isOn = known && value === !CLOSED[known as keyof IChoices];
+  return known && !isOn ? safe(known, value) : {};
+}
+
+/** Of `santajupyter.off_languages` "offlanguages". */
+function lettersOf(key: string): string {
+  const name = key.trim().split(/[.:/]/).pop() ?? '';
+  return name.replace(/[^a-z]/gi, '').toLowerCase();
+}
+
+function isObject(value: PartialJSONValue): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function defaultsOf({ schema }: Plugin): PartialJSONObject {

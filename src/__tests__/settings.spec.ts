@@ -194,6 +194,47 @@ describe('Settings', () => {
     }
   });
 
+  it.each([
+    { Enabled: false },
+    { ENABLED: 'no' },
+    { ' enabled ': false },
+    { 'santajupyter.enabled': false },
+    { 'santajupyter:plugin': { enabled: false } },
+    { settings: { suggest: { enabled: null } } },
+    { Excluded: [] },
+    { excluded: ['*.py', { glob: '*.pem' }] },
+    { offLanguages: [[]] }
+  ])('is off where somebody tried to say so: %j', async user => {
+    expect((await settingsOf(user)).choices.enabled).toBe(false);
+  });
+
+  it.each([
+    [{ Enabled: true, enabled: false }, { enabled: false }],
+    [{ 'santajupyter:plugin': { enabled: true } }, { enabled: true }],
+    // As it is after the panel has turned it on again.
+    [{ Enabled: false, enabled: true }, { enabled: true }],
+    [{ Automatic: false }, { enabled: true, automatic: false }],
+    [{ kernel_facts: false }, { kernelFacts: false }],
+    [{ KernelValues: true, kernel_values: 1 }, { kernelValues: false }],
+    [
+      { markDown: true, Outputs: true },
+      { markdown: false, outputs: false }
+    ],
+    [{ OnlySure: true }, { onlySure: true }],
+    [{ off_languages: ['r', ['julia']] }, { offLanguages: ['r', 'julia'] }],
+    [{ temperature: { value: 1 } }, { temperature: 0 }],
+    [{ constructor: false, toString: 1 }, { enabled: true }],
+    [JSON.parse('{"__proto__": {"enabled": false}}'), { enabled: false }],
+    [
+      { Delay: 'x', unknown: [null, { deep: [] }] },
+      { enabled: true, delay: 0 }
+    ]
+  ])('takes keys that it does not know only for a no: %j', async (user, is) => {
+    const settings = await settingsOf(user);
+    expect(settings.choices).toMatchObject(is);
+    expect(settings.ignored).not.toEqual([]);
+  });
+
   it.each(['{"enabled": fal', '[]', 'true', ''])(
     'is off where the text is no settings: %s',
     async raw => {
