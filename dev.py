@@ -222,8 +222,9 @@ def check_wheel() -> None:
 def check_release() -> None:
     """The repository has an owner, and the changelog a section with the version and its date."""
     package = json.loads((ROOT / "package.json").read_text("utf-8"))
-    if "/OWNER/" in package["repository"]["url"]:
-        raise DevError("package.json: put the repository's owner in the place of OWNER, and in the README")
+    for name in ("package.json", "README.md"):
+        if "/OWNER/" in (ROOT / name).read_text("utf-8"):
+            raise DevError(f"{name}: put the repository's owner in the place of OWNER")
     heading = rf"^## {re.escape(package['version'])} \(\d{{4}}-\d\d-\d\d\)$"
     if not re.search(heading, (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE):
         raise DevError(f"CHANGELOG.md: add the section `## {package['version']} (YEAR-MONTH-DAY)`")
