@@ -20,7 +20,8 @@ export function showHint(
   const word = keysOf(commands, AcceptIDs.word);
   Notification.info(
     trans.__(
-      'The grey text is a suggestion: %1 accepts it, %2 a word of it. How to have fewer, or none for a while, is in the menu of the status bar, and under SantaJupyter in the command palette.',
+      // JupyterLab shows 140 characters.
+      'Grey text is a suggestion: %1 accepts it, %2 a word. Fewer, or none for a while: in the status bar’s menu.',
       all,
       word
     ),
