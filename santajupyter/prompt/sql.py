@@ -39,7 +39,7 @@ ASK_FRAMES = frozenset(["duckdb", "pl", "polars", "sqldf"])
 MAGIC = "%sql"
 # Queries within queries, and tables of one, that are looked at.
 MAX_DEPTH = 5
-MAX_SOURCES = 20
+MAX_SOURCES = 12
 
 TOKEN = re.compile(
     r"(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))|(?P<string>'(?:''|[^'])*(?:'|\Z))"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from ..protocol import Database, Variable
@@ -31,12 +32,14 @@ ARGUMENTS = {
 SUMS = frozenset(["sum", "avg", "median"])
 TIME_FUNCTIONS = frozenset(["year", "month", "date_trunc", "strftime", "date", "julianday", "hour", "day"])
 KINDS = {"group": "groupby", "partition": "groupby", "order": "sort_values"}
+WORD = re.compile(r"\w+")
 PLAIN = re.compile(r"[^\W\d]\w*\Z")
 # Engines in which a name is the same in large and small letters.
 FOLDS_NOT = frozenset(["duckdb", "sqlite"])
 # A function that what is begun may become.
 FUNCTIONS = ("count(", "sum(", "avg(", "min(", "max(", "round(", "coalesce(", "cast(", "lower(", "upper(")
 MAX_COLUMNS = 300
+MAX_NAMES = 500
 SAID_ABOVE = 300
 ASSIGNED = re.compile(r"\s*([^\W\d]\w*)\s*=(?!=)")
 
@@ -50,13 +53,31 @@ class _Name(NamedTuple):
     weight: float = 0.0
 
 
+class _Others(NamedTuple):
+    """The columns of a statement's other tables: by name, by what a key to them is called, without "_"."""
+
+    names: set[str]
+    keys: set[str]
+    plain: set[str]
+
+    @classmethod
+    def than(cls, source: Source | None, sources: Sequence[Source]) -> _Others:
+        pairs = [(one.table, name) for one in sources if one is not source for name in one.columns]
+        return cls(
+            {name for _, name in pairs},
+            {key for table, name in pairs for key in _keys(table, name)},
+            {_plain(name) for _, name in pairs},
+        )
+
+
 def sql_choice(databases: Sequence[Database], variables: Sequence[Variable], where: Excerpt) -> Choice | None:
     """The tables or columns that can stand at the cursor; None where it is in no SQL, or none is known."""
     query, tables = _asked(databases, variables, where)
     spot = spot_at(query, tables) if query and tables else None
     if query is None or spot is None:
         return None
-    names = [*(_tables(spot, tables) if spot.kind == "table" else _columns(spot, tables))]
+    found = _tables(spot, tables) if spot.kind == "table" else _columns(spot, tables)
+    names = [*islice(found, MAX_NAMES)]
     engine = next((database.engine for database in databases if database.name == query.owner), "")
     spelt = [name._replace(name=_spelt(name.name, spot, engine)) for name in names]
     rests = _rests(spelt, spot)
@@ -84,7 +105,8 @@ def table_lines(
         return ()
     cut = len(where.cursor.left) - len(where.cursor.before_word)
     text = f"{query.left[: len(query.left) - cut]} {query.right}".lower()
-    named = [name for name in tables if re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", text)]
+    words = {*WORD.findall(text)}
+    named = [name for name in tables if words.issuperset(WORD.findall(name.lower()))]
     rest = [name for name in tables if name not in named]
     lines = [_line(name, tables[name]) for name in (rest + named)[-MAX_FACTS:]]
     return (*(["tables" + bracketed(tables, MAX_LENGTH)] if len(tables) > MAX_FACTS else []), *lines)
@@ -129,11 +151,11 @@ def _columns(spot: Spot, tables: Tables) -> Iterator[_Name]:
         sources = [Source("", columns) for columns in tables.values()] if spot.clause == "select" else []
     seen: set[str] = set()
     for source in sources:
-        others = {name for other in sources if other is not source for name in other.columns}
+        others = _Others.than(source, sources)
         for column, dtype in [*source.columns.items()][:MAX_COLUMNS]:
             weight = _weight(column, source, spot, others)
             weight += 2.0 * (spot.function in TIME_FUNCTIONS and _dtype(dtype) == "datetime64")
-            is_doubtful = column in others and spot.before != "(" and spot.function != "using"
+            is_doubtful = column in others.names and spot.before != "(" and spot.function != "using"
             may_qualify = spot.clause not in ("set", "into") and len(spot.sources) > 1 and bool(source.alias)
             if may_qualify and (is_doubtful or spot.qualifies or spot.clause == "on"):
                 yield _Name(f"{source.alias}.{column}", column, dtype, weight)
@@ -153,7 +175,7 @@ def _of_qualifier(spot: Spot, tables: Tables) -> Iterator[_Name]:
         if source
         else next((columns for name, columns in tables.items() if name.lower() == owner), {})
     )
-    others = {name for one in spot.sources if one is not source for name in one.columns}
+    others = _Others.than(source, spot.sources)
     for column, dtype in columns.items():
         yield _Name(column, column, dtype, _weight(column, source, spot, others))
     for name in tables:
@@ -161,7 +183,7 @@ def _of_qualifier(spot: Spot, tables: Tables) -> Iterator[_Name]:
             yield _Name(name[len(owner) + 1 :], name)
 
 
-def _weight(column: str, source: Source | None, spot: Spot, others: set[str]) -> float:
+def _weight(column: str, source: Source | None, spot: Spot, others: _Others) -> float:
     """What the statement's other parts say of a column."""
     weight = 0.0
     if spot.clause == "group":
@@ -173,11 +195,11 @@ def _weight(column: str, source: Source | None, spot: Spot, others: set[str]) ->
     if spot.function in SUMS and column.lower().endswith("id"):
         weight -= 2.0
     if spot.clause in ("on", "using") or spot.function == "using":
-        weight += _joins(column.lower(), source, spot)
+        weight += _joins(column.lower(), source, spot, others)
     return weight
 
 
-def _joins(column: str, source: Source | None, spot: Spot) -> float:
+def _joins(column: str, source: Source | None, spot: Spot, others: _Others) -> float:
     """How well it joins its table with the others, or with what it is compared with."""
     compared, qualifier = spot.compared
     table = source.table if source else ""
@@ -186,21 +208,26 @@ def _joins(column: str, source: Source | None, spot: Spot) -> float:
             return -4.0
         other = next((one.table for one in spot.sources if one.alias.lower() == qualifier.lower()), "")
         return _pairs(compared.lower(), other, column, table)
-    others = [one for one in spot.sources if one is not source]
-    return max(
-        (_pairs(column, table, name.lower(), one.table) for one in others for name in one.columns),
-        default=0.0,
-    )
+    if column in others.names:
+        return _pairs(column, "", column, "")
+    return 5.0 if _plain(column) in others.keys or _keys(table, column) & others.plain else 0.0
+
+
+def _plain(column: str) -> str:
+    return column.lower().replace("_", "")
+
+
+def _keys(table: str, column: str) -> set[str]:
+    """What other tables may call the column: ``ports.id`` is ``port_id``."""
+    return {_plain(name + column) for name in (table, table.lower().removesuffix("s"))} if table else set()
 
 
 def _pairs(left: str, left_table: str, right: str, right_table: str) -> float:
     """``ships.port_id = ports.id``; of two columns by one name "id" says little."""
     if left == right:
         return 1.0 if left in ("id", "name") else 5.0
-    for one, other, table in ((left, right, right_table), (right, left, left_table)):
-        table = table.lower()
-        if one.replace("_", "") in (f"{table}{other}", f"{table.rstrip('s')}{other}"):
-            return 5.0
+    if _plain(left) in _keys(right_table, right) or _plain(right) in _keys(left_table, left):
+        return 5.0
     return 3.0 if left.endswith("_" + right) or right.endswith("_" + left) else 0.0
 
 
