@@ -151,7 +151,7 @@ def _columns(spot: Spot, tables: Tables) -> Iterator[_Name]:
         sources = [Source("", columns) for columns in tables.values()] if spot.clause == "select" else []
     seen: set[str] = set()
     for source in sources:
-        others = _Others.than(source, sources)
+        others = _Others.than(source, spot.sources)
         for column, dtype in [*source.columns.items()][:MAX_COLUMNS]:
             weight = _weight(column, source, spot, others)
             weight += 2.0 * (spot.function in TIME_FUNCTIONS and _dtype(dtype) == "datetime64")
