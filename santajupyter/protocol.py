@@ -68,7 +68,7 @@ class Variable(Struct, frozen=True, gc=False):
     more.
     """
 
-    name: Annotated[ListedName, Meta(extra_json_schema={"pattern": r"^[A-Za-z_]\w*$"})]
+    name: Annotated[ListedName, Meta(extra_json_schema={"pattern": r"^[A-Za-z_][\w.]*$"})]
     type: ListedName
     module: ListedName = ""
     shape: Annotated[tuple[Dimension, ...], Meta(max_length=MAX_DIMENSIONS)] | None = None
@@ -82,8 +82,9 @@ class Variable(Struct, frozen=True, gc=False):
     complete: frozenset[ListedName] = frozenset()
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier():
-            raise ValueError("name: must be a Python name")
+        # R's names may have dots.
+        if not self.name.replace(".", "_").isidentifier():
+            raise ValueError("name: must be a name of Python's or R's")
         for member in ("columns", "keys", "levels", "members", "values"):
             if len(getattr(self, member)) > MAX_LISTED:
                 force_setattr(self, member, getattr(self, member)[:MAX_LISTED])

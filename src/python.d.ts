@@ -3,3 +3,9 @@ declare module '*.py' {
   const source: string;
   export default source;
 }
+
+/** An R file, as its text. */
+declare module '*.R' {
+  const source: string;
+  export default source;
+}

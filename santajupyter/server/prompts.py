@@ -23,6 +23,7 @@ from ..prompt.document import Document, document
 from ..prompt.explain import Pieces, locate_pieces
 from ..prompt.facts import facts, files_line
 from ..prompt.files import data_files
+from ..prompt.rchoices import r_choice
 from ..prompt.repairs import repair
 from ..prompt.sqlchoices import sql_choice, table_lines
 from ..protocol import CompletionRequest, Fix
@@ -145,6 +146,8 @@ class Prompts:
         if self._kernel_names and request.language == "python":
             names = sql_choice(request.databases, request.variables, where)
             names = names or choice(request.variables, request.classes, where, project.files)
+        elif self._kernel_names and request.language.lower() == "r":
+            names = r_choice(request.variables, where)
         check = Check(request) if self._check else None
         is_code = request.cells[request.active].type == "code"
         place = postprocess.place(text, request.mode, request.trigger, is_code)

@@ -28,7 +28,7 @@ function importsOf(file: string): string[] {
   const source = fs.readFileSync(path.join(SOURCES, file), 'utf-8');
   return [...source.matchAll(/from '(\.[^']*)'/g)]
     .map(([, target]) => path.join(path.dirname(file), target))
-    .filter(target => !target.endsWith('.py'));
+    .filter(target => !/\.(py|R)$/.test(target));
 }
 
 function rank(file: string): number {

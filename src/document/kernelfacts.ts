@@ -6,6 +6,7 @@ import type { Widget } from '@lumino/widgets';
 import type { IKernelFacts, INotebookContext } from '../server/protocol';
 import DATABASES from '../../santajupyter/kernel/databases.py';
 import SOURCE from '../../santajupyter/kernel/kernelfacts.py';
+import R_SOURCE from '../../santajupyter/kernel/rfacts.R';
 import {
   currentRequest,
   hasCounts,
@@ -28,6 +29,10 @@ const SQL = /sql|duckdb/i;
 const ASKS = /sql|duckdb|bigquery|%%ddb|\b(execute(many|script)?|query)\(/i;
 /** Of these types DuckDB takes a variable for a table. */
 const TABLES = ['DataFrame', 'DuckDBPyRelation', 'LazyFrame'];
+/** Under this an R kernel shows what it knows, to us alone: IRkernel evaluates no user expressions. */
+const R_TYPE = 'application/vnd.santajupyter';
+/** R's names may have dots. */
+const R_NAME = /[\p{L}.][\p{L}\p{M}\p{N}._]*/gu;
 const NOTHING: IReading = {
   variables: [],
   classes: {},
@@ -48,7 +53,8 @@ export class KernelFacts {
   about(widget: Widget, context: INotebookContext): Partial<IKernelFacts> {
     const known = this._watch(widget)?.known ?? NOTHING;
     const { variables, classes, names } = known;
-    const words = new Set(namesIn(nearby(context)));
+    const code = nearby(context);
+    const words = new Set([...namesIn(code), ...(code.match(R_NAME) ?? [])]);
     const asks = ASKS.test(context.cells[context.active].source);
     const { kernelValues } = this._settings.choices;
     const near = variables
@@ -164,8 +170,10 @@ class KernelWatch {
   }
 
   private _onMessage(_: unknown, message: KernelMessage.IIOPubMessage): void {
-    // Whoever ran it; a silent execution, such as ours, has no such message.
-    if (message.header.msg_type === 'execute_input') {
+    // Whoever ran it; a silent execution, such as ours, has no such message, but IRkernel sends one all the same.
+    const content = message.content as { code?: string } | undefined;
+    const isOurs = content?.code === R_SOURCE;
+    if (message.header.msg_type === 'execute_input' && !isOurs) {
       this._isStale = this._hasRun = true;
     }
   }
@@ -193,6 +201,9 @@ class KernelWatch {
           const values = this._withValues ? 1 : 0;
           const files = this._usesSql() ? [SOURCE, DATABASES] : [SOURCE];
           this.known = await ask(this._kernel, files, reader, names, values);
+          this.readings++;
+        } else if (language.name === 'R') {
+          this.known = await askR(this._kernel);
           this.readings++;
         }
       }
@@ -235,20 +246,44 @@ async function ask(
   words: string[],
   values: 0 | 1
 ): Promise<IReading> {
+  const facts = expression(files, reader, words, values);
+  const { content } = await run(kernel, '', { facts }, () => undefined);
+  return content.status === 'ok'
+    ? parse(content.user_expressions.facts)
+    : NOTHING;
+}
+
+async function askR(kernel: Kernel.IKernelConnection): Promise<IReading> {
+  let known = NOTHING;
+  await run(kernel, R_SOURCE, {}, ({ content }) => {
+    const { data } = content as { data?: Record<string, unknown> };
+    const text = data?.[R_TYPE];
+    if (typeof text === 'string') {
+      known = JSON.parse(text) as IReading;
+    }
+  });
+  return known;
+}
+
+/** Silently, so that no name, history or output is left; rejects where the kernel says nothing in time. */
+async function run(
+  kernel: Kernel.IKernelConnection,
+  code: string,
+  expressions: Record<string, string>,
+  onIOPub: (message: KernelMessage.IIOPubMessage) => void
+): Promise<KernelMessage.IExecuteReplyMsg> {
   const future = kernel.requestExecute({
-    code: '',
+    code,
     silent: true,
     store_history: false,
-    user_expressions: { facts: expression(files, reader, words, values) },
+    user_expressions: expressions,
     allow_stdin: false,
     stop_on_error: false
   });
+  future.onIOPub = onIOPub;
   const timer = window.setTimeout(() => future.dispose(), TIMEOUT);
   try {
-    const { content } = await future.done;
-    return content.status === 'ok'
-      ? parse(content.user_expressions.facts)
-      : NOTHING;
+    return await future.done;
   } finally {
     window.clearTimeout(timer);
   }

@@ -60,6 +60,8 @@ ANCHORED = (
     "fitting.TOTALS",
     "repairs.TARGET",
     "languages._MAGIC",
+    "rchoices.DATA",
+    "rchoices.PLAIN",
     "sql.BEGINS",
     "sql.CELL_MAGIC",
     "sql.OTHER_ARGUMENT",

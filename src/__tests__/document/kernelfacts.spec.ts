@@ -15,6 +15,7 @@ jest.mock(
   '../../../santajupyter/kernel/databases.py',
   () => 'def databases(): "\\n"'
 );
+jest.mock('../../../santajupyter/kernel/rfacts.R', () => '# R');
 jest.mock('../../document/context', () => ({
   currentRequest: () => ({}),
   hasCounts: () => mockCells.haveCounts,
@@ -285,7 +286,7 @@ describe('KernelFacts', () => {
   });
 
   it('asks no kernel of another language, and none when it may not', async () => {
-    const other = setUp('R');
+    const other = setUp('julia');
     other.about();
     const off = setUp();
     off.settings.choices.kernelFacts = false;
