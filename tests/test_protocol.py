@@ -135,7 +135,10 @@ def test_defaults(body: Body) -> None:
         ({"variables": {"df": "DataFrame"}}, "variables: must be a list"),
         ({"variables": ["df"]}, r"variables\[0\]: must be a JSON object"),
         ({"variables": [{"type": "int"}]}, r"variables\[0\].name: missing"),
-        ({"variables": [{"name": "a b", "type": "int"}]}, r"variables\[0\].name: must be a Python name"),
+        (
+            {"variables": [{"name": "a b", "type": "int"}]},
+            r"variables\[0\].name: must be a name of Python's or R's",
+        ),
         (
             {"variables": [{"name": "x", "type": "int", "shape": [-1]}]},
             r"variables\[0\].shape\[0\]: must be a whole number from 0",
