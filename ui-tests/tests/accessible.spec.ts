@@ -2,9 +2,17 @@ import AxeBuilder from '@axe-core/playwright';
 
 import { expect, type IJupyterLabPageFixture, test } from './fixtures';
 import { asked, useEngine } from './engine';
-import { execute, expectGhost, GHOST, loadModel, openCell } from './helpers';
+import {
+  execute,
+  expectGhost,
+  GHOST,
+  loadModel,
+  openCell,
+  openNotebook
+} from './helpers';
 
 const TYPED = 'import numpy as n';
+const DIFF = ['bar', 'added', 'removed'].map(part => `.santa-Diff-${part}`);
 
 test.beforeEach(({ page }) => loadModel(page));
 
@@ -75,6 +83,22 @@ test.describe('axe finds nothing', () => {
     await expect(page.locator('.santa-View-text')).toBeFocused();
     await expectAccessible(page, ['.santa-View-text']);
     await page.keyboard.press('Escape');
+  });
+
+  test('in a repair, and in the dark', async ({ page }) => {
+    await openNotebook(page, ['measures = [1]\nx = len(mesures)']);
+    await execute(page, 'notebook:run-cell');
+    const button = page.getByRole('button', { name: 'Fix the Error Here' });
+    await button.click();
+    await expect(page.locator('.santa-Diff-bar')).toBeVisible();
+    await expectAccessible(page, [...DIFF, '.santa-FixButton']);
+    await page.theme.setDarkTheme();
+    await expectAccessible(page, [...DIFF, '.santa-FixButton']);
+    await execute(page, 'santajupyter:status');
+    await expect(page.locator('.santa-Body select')).toBeFocused();
+    await expectAccessible(page, ['.santa-Panel', '.santa-StatusItem']);
+    await page.keyboard.press('Escape');
+    await page.theme.setLightTheme();
   });
 });
 
