@@ -186,14 +186,21 @@ export function mimeLanguage(mimeType: string | undefined): string {
   return MIME_LANGUAGES[name] ?? name;
 }
 
+/** Those whose MIME type has another name than kernels and users have for the language. */
 const MIME_LANGUAGES: Record<string, string> = {
   '': 'python',
+  ecmascript: 'javascript',
+  gfm: 'markdown',
+  'httpd-php': 'php',
   ipython: 'python',
   ipythongfm: 'markdown',
-  markdown: 'markdown',
-  gfm: 'markdown',
-  rsrc: 'r',
-  sh: 'bash'
+  jsx: 'javascript',
+  mariadb: 'sql',
+  mssql: 'sql',
+  objectivec: 'objective-c',
+  pgsql: 'sql',
+  sh: 'bash',
+  'typescript-jsx': 'typescript'
 };
 
 const NO_NOTEBOOK = { notebook: null, version: '' };

@@ -31,6 +31,9 @@ describe('mimeLanguage', () => {
     ['text/x-java', 'java'],
     ['text/x-c++src', 'c++'],
     ['text/x-rsrc', 'r'],
+    ['text/x-mssql', 'sql'],
+    ['application/x-httpd-php', 'php'],
+    ['text/typescript-jsx', 'typescript'],
     ['application/json', 'json'],
     ['text/x-ipythongfm', 'markdown'],
     [undefined, 'python']
