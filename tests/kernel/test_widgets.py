@@ -212,7 +212,7 @@ def test_of_several_pages_that_offer_one_is_told_to_do_it(session: Session) -> N
     page.until(lambda: len(page.asked) == 2)
     assert page.asked[1] == {"comm": asked["comm"], "id": asked["id"], "granted": "one page"}
     page.answer(asked, done=True)
-    page.until(lambda: "only when you ask" in page.shown[-1]["text/plain"])
+    page.until(lambda: "JupyterLab suggests code only when you ask" in page.shown[-1]["text/plain"])
     page.answer(asked, offer="a third page")
     page.answer(asked, done=False)
     assert not Page(session, session.run("1")).asked
@@ -300,7 +300,7 @@ def test_ghost_text_is_switched_by_the_page(session: Session) -> None:
     [asked] = page.asked
     assert (asked["action"], asked["value"]) == ("automatic", False)
     page.answer(asked, done=True)
-    page.until(lambda: "only when you ask" in page.shown[-1]["text/plain"])
+    page.until(lambda: "JupyterLab suggests code only when you ask" in page.shown[-1]["text/plain"])
 
 
 def test_the_panel_previews_and_sets_what_cells_do(session: Session) -> None:

@@ -74,9 +74,13 @@ test.describe('the magics', () => {
 
   test('ghost text is switched off and on', async ({ page }) => {
     await run(page, 1, '%santa off');
-    await expect(output(page, 1)).toContainText('only when you ask');
+    await expect(output(page, 1)).toContainText(
+      'JupyterLab suggests code only when you ask'
+    );
     await run(page, 2, '%santa on');
-    await expect(output(page, 2)).toContainText('suggests code while you type');
+    await expect(output(page, 2)).toContainText(
+      'JupyterLab suggests code while you type'
+    );
   });
 
   test('the panel previews', async ({ page }) => {
