@@ -134,7 +134,9 @@ export class FixCommand {
     }
     const accept = () => {
       this._hide?.();
-      undoneAlone(editor, () => applyChanges(editor, changes));
+      if (editor.getOption('readOnly') !== true) {
+        undoneAlone(editor, () => applyChanges(editor, changes));
+      }
       editor.focus();
     };
     const dismiss = () => {

@@ -27,6 +27,21 @@ export function whereIs(widget: Widget): IWhere {
   };
 }
 
+/** Tells, from now on, when metadata of the cell with the cursor, or of its notebook, have changed: they may lock or exclude it. */
+export function watchWhere(widget: Widget, changed: () => void): void {
+  const cell =
+    widget instanceof NotebookPanel ? widget.content.activeCell : null;
+  for (const model of [cell?.model, notebookModel(widget)]) {
+    if (model && !watched.has(model)) {
+      watched.add(model);
+      // The editor is locked after this.
+      model.metadataChanged.connect(() => setTimeout(changed, 0));
+    }
+  }
+}
+
+const watched = new WeakSet<object>();
+
 /** From the server's root folder, or that of the drive it is on; "" where there is no file. */
 function pathOf(widget: Widget): string {
   if (widget instanceof DocumentWidget) {

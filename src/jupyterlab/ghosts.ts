@@ -423,6 +423,9 @@ function fits(completer: Completer): boolean {
   if (!ghost) {
     return true;
   }
+  if (editor.getOption('readOnly') === true) {
+    return false;
+  }
   const place = placeIn(editor);
   const rest = place && ghost.suggestion.rest(place);
   return !isCommanding(editor) && !!rest?.startsWith(ghost.insertText);

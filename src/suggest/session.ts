@@ -20,7 +20,7 @@ import {
 import type { KernelFacts } from '../document/kernelfacts';
 import { importsAbove, withAbove } from '../document/imports';
 import type { IPlace } from '../document/types';
-import { whereIs } from '../document/where';
+import { watchWhere, whereIs } from '../document/where';
 import type { Ghosts, IGhostItem } from '../jupyterlab/ghosts';
 import {
   isCommanding,
@@ -305,6 +305,7 @@ export class Session {
     const items = await this._find(turn, automatic);
     const suggestion = items[0]?.suggestion;
     if (suggestion instanceof Reply) {
+      watchWhere(turn.widget, () => this._endWhereOff());
       void this._lookAhead(suggestion, turn);
     }
     if (items.length === 0) {
@@ -424,6 +425,14 @@ export class Session {
   /** Whether nothing is suggested there, not even what is known; false before the settings are read. */
   private _isOff(widget: Widget): boolean {
     return this._isReady && this._settings.refusal(whereIs(widget)) !== null;
+  }
+
+  /** The cell that is suggested in may have been locked or excluded meanwhile, by whomever. */
+  private _endWhereOff(): void {
+    const widget = this._turn?.widget;
+    if (widget && !widget.isDisposed && this._isOff(widget)) {
+      this.end(widget);
+    }
   }
 
   /** The replies on whose way the place is, the newest first. */

@@ -63,6 +63,8 @@ function setUp() {
     host: document.createElement('div'),
     focus: jest.fn(),
     hasFocus: () => true,
+    isLocked: false,
+    getOption: () => editor.isLocked,
     getCursorPosition: () => ({ line: 0, column: editor.text.length }),
     model: { sharedModel: { undoManager: { stopCapturing } } },
     editor: {
@@ -245,6 +247,21 @@ describe('Ghosts', () => {
     expect(noteOf(editor)).toBe('');
     ghosts.accept(editor as never, 'whole');
     expect(editor.text).toBe('import numpy as np\nx = np.e');
+  });
+
+  it('accepts nothing in a cell that was locked meanwhile', () => {
+    const { accepted, completer, editor, ghosts, model, show } = setUp();
+    for (const accept of [
+      () => ghosts.accept(editor as never, 'word'),
+      () => completer.accept()
+    ]) {
+      editor.isLocked = false;
+      show(item('one two', saying('one two')));
+      editor.isLocked = true;
+      accept();
+      expect([editor.text, model.completions]).toEqual(['', null]);
+    }
+    expect(accepted).toEqual([]);
   });
 
   it('accepts nothing where the cursor has left the ghost', () => {

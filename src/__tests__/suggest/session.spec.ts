@@ -26,7 +26,12 @@ jest.mock('../../jupyterlab/internals', () => ({
   isComposing: () => editor.composing,
   isOthersChange: () => editor.byOthers
 }));
-jest.mock('../../document/where', () => ({ whereIs: () => 'here' }));
+const metadata: { changed: () => void } = { changed: () => undefined };
+jest.mock('../../document/where', () => ({
+  whereIs: () => 'here',
+  watchWhere: (_widget: Widget, changed: () => void) =>
+    (metadata.changed = changed)
+}));
 jest.mock('../../document/context', () => ({
   activeEditor: () => editor,
   activeLanguage: () => 'python',
@@ -793,6 +798,20 @@ describe('Session', () => {
       expect(dismissed.ahead).toEqual([]);
       expect(session.isAsking).toBe(false);
     });
+  });
+
+  it('ends what is shown in a cell that is locked or excluded meanwhile', async () => {
+    const { asked, ghosts, session, settings } = setUp();
+    const list = type(session, 'x = ');
+    await pause();
+    asked[0].end('1');
+    await list;
+    ghosts.end.mockClear();
+    metadata.changed();
+    expect(ghosts.end).not.toHaveBeenCalled();
+    settings.refusal.mockReturnValue('read-only');
+    metadata.changed();
+    expect(ghosts.end).toHaveBeenCalledTimes(1);
   });
 
   it("shows a command's text, whatever changed elsewhere while it was made", async () => {
