@@ -88,7 +88,10 @@ class Monkey {
     private readonly _page: IJupyterLabPageFixture,
     state: IState
   ) {
-    this._cells = state.cells.map(text => [text, '']);
+    // Nobody has been in the others: their cursors are where they begin.
+    this._cells = state.cells.map((text, i) =>
+      i === state.active ? [text, ''] : ['', text]
+    );
     this._active = state.active;
     this._state = state;
   }
