@@ -7,6 +7,7 @@ import {
   editCell,
   execute,
   expectCalmAfter,
+  expectGhost,
   GHOST,
   ghostText,
   isPrefetch,
@@ -15,6 +16,7 @@ import {
   moveLeft,
   openCell,
   openFile,
+  openNotebook,
   source,
   writeCell
 } from './helpers';
@@ -107,6 +109,29 @@ test('what the kernel knows goes with requests and leaves no trace there', async
     page.locator('.jp-OutputPrompt', { hasText: '[2]' })
   ).toBeVisible();
   expect(await page.notebook.getCellTextOutput(1)).toEqual(["['_i2']"]);
+});
+
+test('SQL has the tables and columns of a database in the kernel', async ({
+  page
+}) => {
+  await loadModel(page);
+  await openNotebook(page, [
+    [
+      'import sqlite3',
+      'con = sqlite3.connect(":memory:")',
+      'con.execute(\'CREATE TABLE voyages(ship TEXT, "left at" TEXT)\')'
+    ].join('\n'),
+    'con.execute("SELECT * FROM |")'
+  ]);
+  const told = page.waitForRequest(
+    request => request.postDataJSON()?.databases?.[0]?.name === 'con'
+  );
+  await editCell(page, 0);
+  await execute(page, 'notebook:run-cell');
+  await editCell(page, 1, 'con.execute("SELECT * FROM '.length);
+  await told;
+  await page.keyboard.press('Alt+\\');
+  await expectGhost(page, 'voyages');
 });
 
 test.describe('reading ahead', () => {
