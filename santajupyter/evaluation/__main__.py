@@ -1,4 +1,4 @@
-"""python -m santajupyter.evaluation replay | fresh | infilling; see docs/evaluation.md."""
+"""python -m santajupyter.evaluation replay | fresh | executed | infilling; see docs/evaluation.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..protocol import CompletionRequest, completion_request
 from ..server.settings import BUILT_IN, Settings
-from . import fresh
+from . import executed, fresh
 from .infilling import outcomes, read_tasks, summary
 from .kernel import facts
 from .places import KINDS, MEMBER, Notebook, Place, body, choose, read_folder
@@ -38,11 +38,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = commands.add_parser("fresh", help="names of tables that only a kernel knows")
     _add_model(command)
     _add_fresh(command)
+    command = commands.add_parser("executed", help="tasks whose suggestion is run")
+    _add_model(command)
+    _add_executed(command)
     command = commands.add_parser("infilling", help="HumanEval single-line infilling")
     _add_model(command)
     _add_infilling(command)
     args = parser.parse_args(argv)
-    asyncio.run({"replay": _replay, "fresh": _fresh, "infilling": _infilling}[args.command](args))
+    protocols = {"replay": _replay, "fresh": _fresh, "executed": _executed, "infilling": _infilling}
+    asyncio.run(protocols[args.command](args))
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +93,13 @@ def _add_fresh(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configurations", nargs="+", choices=names, default=names, metavar="NAME")
 
 
+def _add_executed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--trigger", choices=("automatic", "invoke"), default="invoke")
+    names = [configuration.name for configuration in CONFIGURATIONS]
+    parser.add_argument("--configurations", nargs="+", choices=names, default=["full"], metavar="NAME")
+    _add_consent(parser)
+
+
 def _add_infilling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
@@ -97,6 +108,10 @@ def _add_infilling(parser: argparse.ArgumentParser) -> None:
         help="HumanEval.jsonl.gz or HumanEval-SingleLineInfilling.jsonl.gz",
     )
     parser.add_argument("--tasks", type=int, default=0, help="a sample of so many (all)")
+    _add_consent(parser)
+
+
+def _add_consent(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run-generated-code",
         action="store_true",
@@ -137,6 +152,17 @@ async def _fresh(args: argparse.Namespace) -> None:
     configurations = [each for each in CONFIGURATIONS if each.name in args.configurations]
     results = await _results(args, configurations, requests)
     print(fresh.tables(results, {place: fresh.existing(place, bodies[place]) for place in chosen}))
+
+
+async def _executed(args: argparse.Namespace) -> None:
+    tasks = {task.name: task for task in executed.runnable()}
+    bodies = executed.places([*tasks.values()], args.trigger)
+    requests = {place: completion_request(fields) for place, fields in bodies.items()}
+    chosen = [each for each in CONFIGURATIONS if each.name in args.configurations]
+    results = await _results(args, [*usable(chosen, requests.values())], requests)
+    texts = dict.fromkeys((result.place.notebook, result.text) for result in results)
+    passed = {(name, text): executed.passes(tasks[name], text) for name, text in texts}
+    print(executed.tables(results, passed))
 
 
 async def _results(

@@ -34,6 +34,7 @@ MAY_BE_NO_CODE = re.compile(
     r"`{1,2}|# ?(?:\w*(?:\[(?:\"[^\"\n]*(?:\"(?:\](?:: ?)?)?)?)?)?|\w+:(?: \w*(?: o?f? ?\(?\d*x?)?)?|files )"
 )
 COMMENT = re.compile(r"(?:^|\s)#")
+WORD = re.compile(r"[^\W\d]\w")
 # A shorter beginning of what stands right of the cursor may stand there by chance.
 OVERLAP = 3
 # A compound statement's colon or a brace; not a bracket, whose call mostly ends on its own line.
@@ -102,6 +103,18 @@ class Place:
         """The first line below that says something."""
         return next((line.strip() for line in self.below.split("\n") if line.strip()), "")
 
+    @property
+    def is_statement(self) -> bool:
+        """Whether one statement goes in, or the line that opens the block below."""
+        return self.block and (self.statement or self.body_below)
+
+    @cached_property
+    def body_below(self) -> bool:
+        """Whether the block stands below already that the cursor's line is to open."""
+        below = next((line for line in self.below.split("\n") if line.strip()), "")
+        in_statement = self.in_text or self.before.opened or self.right.strip()
+        return not in_statement and not self.opened and _indent(below) > self.indent
+
     @cached_property
     def before(self) -> _Scan:
         """The brackets and quotes of the paragraph up to the cursor."""
@@ -145,7 +158,7 @@ class Stream:
         self._length = self._shown = self._due = 0
         self._line = ""
         self._block = _Block(place) if place and place.block else None
-        self._statement = _Statement(place) if place and place.statement else None
+        self._statement = _Statement(place) if place and place.is_statement else None
         self.finished = False
 
     def add(self, delta: str) -> str:
@@ -314,7 +327,8 @@ def _end_of_block(text: str, place: Place, ended: bool) -> str:
 class _Statement:
     """Which lines belong to the statement begun on the cursor's line, one line after the other.
 
-    Where nothing is left to say of that, it is the next one. If it opens a block it is the block's matter.
+    Where nothing is left to say of that, it is the next one. If it opens a block it is the block's matter,
+    unless that stands below.
     """
 
     def __init__(self, place: Place) -> None:
@@ -322,6 +336,7 @@ class _Statement:
         self._opened = place.before.opened
         self._in_text = place.in_text
         self._opens_block = place.opened
+        self._has_body = place.body_below
         self.kept = 0
         self.is_over = False
 
@@ -334,7 +349,7 @@ class _Statement:
         for _, mark in _brackets(line, "")[0]:
             self._opened = max(0, self._opened + (1 if mark in OPENERS else -1))
         self._in_text ^= len(TRIPLE_QUOTE.findall(line)) % 2 == 1
-        self._opens_block = self._opens_block or bool(OPENS_BLOCK.search(whole))
+        self._opens_block = self._opens_block or (not self._has_body and bool(OPENS_BLOCK.search(whole)))
         goes_on = self._opened or self._in_text or self._opens_block or whole.rstrip().endswith("\\")
         says_nothing = not line.strip() or whole.lstrip().startswith(NO_STATEMENT)
         self.is_over = not (goes_on or says_nothing)
@@ -342,7 +357,7 @@ class _Statement:
 
 def _end_of_statement(text: str, place: Place, ended: bool) -> str:
     """What goes on a line that was begun ends with its statement, unless that opens a block."""
-    if not place.statement:
+    if not place.is_statement:
         return text
     statement, lines = _Statement(place), text.split("\n")
     for line in lines:
@@ -359,6 +374,19 @@ def _ends_at_below(text: str, place: Place, ended: bool) -> str:
         may_be_it = not ended and number == len(others) - 1 and below.startswith(begun)
         if begun == below or may_be_it:
             return "\n".join([first, *others[:number]]).rstrip()
+    return text
+
+
+def _line_again(text: str, place: Place, ended: bool) -> str:
+    """A line that is the one above it over again ends the text."""
+    lines = text.split("\n")
+    above = (place.left + lines[0]).strip()
+    for number, line in enumerate(lines[1:], 1):
+        begun = line.strip()
+        may_be_it = not ended and number == len(lines) - 1 and above.startswith(begun)
+        if (begun == above or may_be_it) and WORD.search(above):
+            return "\n".join(lines[:number]).rstrip()
+        above = begun or above
     return text
 
 
@@ -573,6 +601,7 @@ RULES: tuple[Callable[[str, Place, bool], str], ...] = (
     _end_of_statement,
     _ends_at_below,
     _loops,
+    _line_again,
     _closes_twice,
     _repeats_right,
     _repeats_below,

@@ -156,11 +156,21 @@ def test_golden(where: str, raw: str, shown: str) -> None:
         # what stands below isn't written again
         ("total = 0\n║\nprint(total)", "n = 1\ntotal += n\nprint(total)\nz", "n = 1\ntotal += n"),
         ("for year in ║\n    print(year)", "years:\n    print(year)", "years:"),
+        # nor the body of what the line opens, nor another one
+        ("for year in ║\n    f(year)", "years:\n    y = year\n    print(year)", "years:"),
+        ("n = 1\n║\n    f(n)", "while n < 9:\n    n += 1\n    f(n)", "while n < 9:"),
+        ("if f(\n    ║\n        b):\n    c", "a,\n    d,", "a,\n    d,"),
+        ("for year in years:║\n    f(year)", "\n    y = year\n    g(y)", "\n    y = year\n    g(y)"),
+        # a line isn't said twice
+        ("║", "self.y = y\nself.y = y\nself.z = z", "self.y = y"),
+        ("if x:\n    ║", "a = 1\n    b = [\n        [\n            1\n        ]\n    ]", None),
     ],
 )
-def test_what_is_asked_for_ends_where_it_should(where: str, raw: str, shown: str) -> None:
+def test_what_is_asked_for_ends_where_it_should(where: str, raw: str, shown: str | None) -> None:
+    """None: all of it."""
     prefix, suffix = where.split("║")
-    assert clean(raw, place(Document(prefix, suffix), trigger="invoke")) == shown
+    whole = raw if shown is None else shown
+    assert clean(raw, place(Document(prefix, suffix), trigger="invoke")) == whole
 
 
 def test_a_block_that_was_asked_for_goes_beyond_the_statement() -> None:
