@@ -119,6 +119,11 @@ COLUMN_KEYWORDS = frozenset(
         "y",
     ]
 )
+# Hardly anything else than a column or a list of them is given to these: its quote may be missing.
+PLAIN_COLUMN = frozenset(
+    ["by", "group_by", "groupby", "hue", "left_on", "nlargest", "nsmallest", "on", "set_index", "sort_values"]
+    + ["subset", "value_vars", "values", "x", "y"]
+)
 # Functions that take no columns by those names, or others than those that there are.
 OTHER_KEYWORDS = frozenset([("rename", "index"), ("reindex", "index"), ("reindex", "columns")])
 ROWS = frozenset(["iterrows", "itertuples", "groupby"])
@@ -191,10 +196,12 @@ def choice(
     rests = [(name, name[len(spot.begun) :]) for name in names if name.startswith(spot.begun)]
     if not any(rest for _, rest in rests) or cursor.right[:1].isidentifier():
         return None
-    spot = replace(spot, left=_line_left(code), right=cursor.right[:RIGHT], above=_above(where))
+    spot = replace(
+        spot, left=_line_left(code) + spot.opening, right=cursor.right[:RIGHT], above=_above(where)
+    )
     fitting = weights([name for name, _ in rests], spot)
     return Choice(
-        tuple(_spelt(rest, spot.quote) for _, rest in rests),
+        tuple(spot.opening + _spelt(rest, spot.quote) for _, rest in rests),
         tuple(fitting),
         spot.quote,
         always=spot.kind != "attribute",
@@ -385,7 +392,7 @@ class _Reader:
         at = last if begun else last + 1
         if self.text(at - 1) == ".":
             return self._attribute(at, begun)
-        return self._argument(at, begun)
+        return self._argument(at, begun) or (None if begun else self._unquoted(at))
 
     def _attribute(self, at: int, begun: str) -> tuple[Sequence[str], Spot] | None:
         known = self.resolve(at - 2)
@@ -407,6 +414,34 @@ class _Reader:
             return None
         return [name for name in known.arguments if name not in given], Spot("argument", begun)
 
+    def _unquoted(self, at: int) -> tuple[Sequence[str], Spot] | None:
+        """Where a column comes, whose quote isn't typed yet."""
+        bracket = self._inside.get(at, -1)
+        is_first = bracket >= 0 and (self.text(at - 1) == "=" or bracket == at - 1)
+        taken = self._taker(at) if is_first and self.right[:1] in ("", "\n", ")", "]", ",") else None
+        if taken is None or taken.known.keys is None:
+            return None
+        if taken.kind not in PLAIN_COLUMN and not self._masks(bracket):
+            return None
+        quotes = [token.text[0] for token in self.tokens if PLAIN.match(token.text)]
+        quote = "'" if quotes and quotes[-1] == "'" else '"'
+        return self._columns(taken, "", quote, quote)
+
+    def _masks(self, bracket: int) -> bool:
+        """Whether a table's own bracket stands in another one of it."""
+        around = self._inside[bracket]
+        owner = around - 3 if self.text(around - 1) == "loc" else around - 1
+        return [*map(self.text, (bracket, around, owner))] == ["[", "[", self.text(bracket - 1)]
+
+    def _columns(
+        self, taken: _Taken, begun: str, quote: str, opening: str = "", at: int = -1
+    ) -> tuple[Sequence[str], Spot]:
+        """The names for a string, which is the token ``at``."""
+        keys = taken.known.keys or {}
+        others = [plain[2] for n, t in enumerate(self.tokens) if n != at and (plain := PLAIN.match(t.text))]
+        names = [*keys, *taken.known.levels] if taken.kind in BY_LEVEL else [*keys]
+        return names, Spot(taken.kind, begun, quote, opening, keys, tuple(others), self._made())
+
     def _in_string(self, at: int, quote: str, begun: str) -> tuple[Sequence[str], Spot] | None:
         before, call = self.text(at - 1), self._inside[at]
         method = self.text(call - 1) if self.text(call) == "(" else ""
@@ -420,10 +455,7 @@ class _Reader:
         taken = self._taker(at)
         if taken is None or taken.known.keys is None or (call == 1 and ASSIGNED.match(self.right)):
             return None
-        keys = taken.known.keys
-        others = [plain[2] for n, t in enumerate(self.tokens) if n != at and (plain := PLAIN.match(t.text))]
-        names = [*keys, *taken.known.levels] if taken.kind in BY_LEVEL else [*keys]
-        return names, Spot(taken.kind, begun, quote, keys, tuple(others), self._made())
+        return self._columns(taken, begun, quote, at=at)
 
     def _values(self, at: int) -> Sequence[str]:
         """The texts of the column that the one at ``at`` is compared with."""

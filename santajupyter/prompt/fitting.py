@@ -167,13 +167,15 @@ TOTALS = re.compile(r"[\"']?\]?\)?\.(?:sum|mean|median|std|var|max|min|hist|quan
 class Spot:
     """Where a name stands: its ``kind`` (attribute, argument, file, query, value, key, loc, agg or a taker),
 
-    what of it is ``begun``, the string's ``quote``, the ``dtypes`` of the columns, what is ``named`` in the
-    statement and ``made`` by it, and the line ``left`` and ``right`` of it with what is said ``above``.
+    what of it is ``begun``, the string's ``quote``, the ``opening`` one where that is still missing, the
+    ``dtypes`` of the columns, what is ``named`` in the statement and ``made`` by it, and the line ``left``
+    and ``right`` of it with what is said ``above``.
     """
 
     kind: str
     begun: str = ""
     quote: str = ""
+    opening: str = ""
     dtypes: Mapping[str, str] = field(default_factory=dict)
     named: Sequence[str] = ()
     made: str = ""

@@ -178,6 +178,32 @@ def test_no_value_where_none_is_known_or_compared(code: str) -> None:
     assert choice([told], {}, excerpt([Cell(code.replace("║", ""))], 0, code.index("║"))) is None
 
 
+@pytest.mark.parametrize(
+    ("code", "quote"),
+    [
+        ("df.groupby(║)", '"'),
+        ("many = df.groupby(║", '"'),
+        ("df['depth'].max(); df.sort_values(by=║, ascending=False)", '"'),
+        ("df.sort_values(║\nprint(df)", '"'),
+        ("x = df[df['flag'] > df[║", "'"),
+        ("x = df[df[║]]", '"'),
+        ("x = df.loc[df[║", '"'),
+    ],
+)
+def test_a_columns_quote_may_be_missing(code: str, quote: str) -> None:
+    found = at(code)
+    assert found is not None and found.quote == quote
+    assert [*found.rests] == [quote + name for name in NAMES]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["x = df[║", "df.groupby(║df)", "df.head(║", "x[df[║", "df.drop(columns=║", "df.groupby(by║"],
+)
+def test_other_things_than_a_column_may_come(code: str) -> None:
+    assert at(code) is None
+
+
 def test_of_very_many_those_that_are_told_exist() -> None:
     some = Variable("df", "DataFrame", "pandas", columns=COLUMNS[:2])
     found = choice([some], {}, excerpt([Cell('df["')], 0, 4))
