@@ -69,14 +69,14 @@ def passes(task: Task, text: str) -> bool:
 
 
 def run(task: Task, cells: Sequence[str], reader: str = "", names: Sequence[str] = ()) -> str | None:
-    """What ``reader`` says of the namespace after the cells; None where one of them fails or takes too long."""
+    """What ``reader`` says of the namespace after the cells; None where they fail or take too long."""
     end = secrets.token_hex(16)
     told = {"cells": cells, "reader": reader, "names": names, "end": end}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for name, content in task.files.items():
             Path(folder, name).write_text(content, "utf-8")
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603  our own program
                 [sys.executable, "-c", PROGRAM],
                 input=json.dumps(told),
                 encoding="utf-8",

@@ -57,6 +57,10 @@ COMPOUND = frozenset(["async", "class", "def", "for", "if", "match", "try", "whi
 FIRST_WORD = re.compile(r"\s*(@|\w+)")
 # At the end of a text that goes on: a word and what it is an attribute of, or a number.
 GROWING = re.compile(r"(?<![\w.])[\w.]+\Z")
+# What wants something after it.
+ASKING = "-+*/%&|^=<>!"
+# Behind a column in a mask a comparison may still come.
+MASK_ENDS = re.compile(r"\]\s*[\],]")
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 # A string that isn't closed ends with its line, or in three quotes with the code.
 TOKEN = re.compile(
@@ -166,6 +170,8 @@ class Check:
                 return Problem("name", name, min(max(0, line), last))
         facts = self._facts.copy()
         wrong = [use for use in facts.ran(tree) if use.what not in before.wrong]
+        if not ended and not MASK_ENDS.search(text):
+            wrong = [use for use in wrong if use.kind != "mask"]
         if wrong and not ended and (begun := place.open_string(text)) is not None:
             wrong = [use for use in wrong if use.name != begun or not self._facts.may_become(use)]
         if wrong:
@@ -409,9 +415,12 @@ def _string_end(match: re.Match[str], at: int) -> str:
 
 
 def _settled(text: str) -> str:
-    """Without the word at its end, which may go on."""
+    """Without the word at its end, which may go on, and without the signs that ask for another one."""
     growing = GROWING.search(text)
-    return text[: growing.start()] if growing else text
+    settled = text[: growing.start()] if growing else text
+    bare = settled.rstrip()
+    signs = bare.rstrip(ASKING)
+    return settled if signs == bare else signs.rstrip()
 
 
 def _endings(head: str, closers: str, is_open: bool) -> Iterator[str]:

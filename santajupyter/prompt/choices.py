@@ -18,6 +18,7 @@ from .cursor import Excerpt
 from .fitting import Spot, weights
 from .languages import language_of
 from .names import READER, looped
+from .series import attributes as column_attributes
 
 # Characters of code left of the cursor that are read, and right of it.
 LEFT, RIGHT = 4000, 300
@@ -121,8 +122,10 @@ COLUMN_KEYWORDS = frozenset(
 )
 # Hardly anything else than a column or a list of them is given to these: its quote may be missing.
 PLAIN_COLUMN = frozenset(
-    ["by", "group_by", "groupby", "hue", "left_on", "nlargest", "nsmallest", "on", "set_index", "sort_values"]
-    + ["subset", "value_vars", "values", "x", "y"]
+    [
+        *("by", "group_by", "groupby", "hue", "left_on", "nlargest", "nsmallest", "on", "set_index"),
+        *("sort_values", "subset", "value_vars", "values", "x", "y"),
+    ]
 )
 # Functions that take no columns by those names, or others than those that there are.
 OTHER_KEYWORDS = frozenset([("rename", "index"), ("reindex", "index"), ("reindex", "columns")])
@@ -169,6 +172,7 @@ class Known:
     levels: Sequence[str] = ()
     values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     is_frame: bool = False
+    is_pandas: bool = False
     grouped: bool = False
 
 
@@ -228,7 +232,8 @@ def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Known:
         named = variable.signature.strip("()").rpartition("/")[2].split(", ")
         arguments = [part.partition("=")[0] for part in named if part and part[0] != "*"]
     values = {name: [text for value in values if (text := _text(value))] for name, values in variable.values}
-    return Known(keys, attributes, arguments, variable.levels, values, variable.type == "DataFrame")
+    is_frame, is_pandas = variable.type == "DataFrame", variable.module.startswith("pandas")
+    return Known(keys, attributes, arguments, variable.levels, values, is_frame, is_pandas)
 
 
 def _text(value: str) -> str:
@@ -395,6 +400,8 @@ class _Reader:
         return self._argument(at, begun) or (None if begun else self._unquoted(at))
 
     def _attribute(self, at: int, begun: str) -> tuple[Sequence[str], Spot] | None:
+        if of_column := self._of_column(at - 2):
+            return of_column, Spot("attribute", begun)
         known = self.resolve(at - 2)
         if known is None or known.attributes is None or known.grouped or begun.startswith("_"):
             return None
@@ -402,6 +409,15 @@ class _Reader:
             return None
         dtypes = known.keys if known.is_frame and known.keys is not None else {}
         return known.attributes, Spot("attribute", begun, dtypes=dtypes)
+
+    def _of_column(self, at: int) -> Sequence[str]:
+        """What a column has that ends there, such as ``df["age"]``."""
+        opener = self._opener.get(at, -1)
+        plain = PLAIN.match(self.text(at - 1)) if opener == at - 2 and self.text(at) == "]" else None
+        frame = self.resolve(opener - 1) if plain and self._follows_value(opener) else None
+        if not (plain and frame and frame.is_frame and frame.is_pandas and frame.keys):
+            return ()
+        return column_attributes(frame.keys[plain[2]], frame.grouped) if plain[2] in frame.keys else ()
 
     def _argument(self, at: int, begun: str) -> tuple[Sequence[str], Spot] | None:
         """Where nothing but a parameter can come: after another one, or before its ``=``."""
@@ -427,6 +443,17 @@ class _Reader:
         quote = "'" if quotes and quotes[-1] == "'" else '"'
         return self._columns(taken, "", quote, quote)
 
+    def _shared(self, names: list[str], at: int) -> list[str]:
+        """Those that each table has which is given to the same call; all where there are none."""
+        call = self._inside[at]
+        call = self._inside[call] if self.text(call) == "[" else call
+        tables = [
+            known.keys
+            for n in range(call + 1, len(self.tokens))
+            if self.text(n - 1) in ("(", ",") and (known := self.known.get(self.text(n))) and known.keys
+        ]
+        return [name for name in names if all(name in keys for keys in tables)] or names
+
     def _masks(self, bracket: int) -> bool:
         """Whether a table's own bracket stands in another one of it."""
         around = self._inside[bracket]
@@ -440,6 +467,8 @@ class _Reader:
         keys = taken.known.keys or {}
         others = [plain[2] for n, t in enumerate(self.tokens) if n != at and (plain := PLAIN.match(t.text))]
         names = [*keys, *taken.known.levels] if taken.kind in BY_LEVEL else [*keys]
+        if taken.kind == "on":
+            names = self._shared(names, at if at >= 0 else len(self.tokens))
         return names, Spot(taken.kind, begun, quote, opening, keys, tuple(others), self._made())
 
     def _in_string(self, at: int, quote: str, begun: str) -> tuple[Sequence[str], Spot] | None:

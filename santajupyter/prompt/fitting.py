@@ -69,6 +69,9 @@ LEFT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
 )
 # A mask is a column of flags, or goes on with a comparison.
 MASK = re.compile(r"(?<!\w)(\w+)(?:\.loc)?\[~?\1\[[\"']\Z")
+NO_MASK: Fit = {NUMBER: 2 * NO, TIME: 2 * NO, TEXT: 2 * NO}
+# Hardly a text, unless its author wants one of its values.
+COMPARED: Fit = {TEXT: SOME}
 MASK_ENDS = re.compile(r"\W{0,2}\](\]|,)")
 SECOND_OF_TWO = re.compile(r"\[[\"']([^\"']+)[\"']\]\s*(?:-|[!=]=|[<>]=?)\s*\w+\[[\"']\Z")
 FIRST_OF_TWO = re.compile(r"[\"']?\]\s*(?:-|[!=]=|[<>]=?)\s*\w+\[[\"']([^\"']+)[\"']\]")
@@ -106,7 +109,7 @@ CONCEPTS = tuple(
     for words in (
         "long longest short shortest length distance dist km miles far farthest",
         "heavy heaviest light lightest weight mass tons tonnage kg load cargo",
-        "old older oldest young younger youngest age ages years born built birth",
+        "old older oldest young younger youngest adult adults minors age ages years born built birth",
         "hot hottest warm warmer warmest cold colder coldest frost temp temperature celsius heat degrees",
         "rain rainy wet wettest dry driest precipitation humidity moisture damp",
         "cheap cheapest expensive price prices cost costs fee fare rent pay paid spent worth",
@@ -220,7 +223,9 @@ def _called(is_column: bool, right: str) -> float:
     """Methods are called, columns aren't."""
     if right.startswith("("):
         return NO if is_column else 0.0
-    return RARE if right.startswith((".", " ", ")", "]")) and not is_column else 0.0
+    if right.startswith("."):
+        return 0.0 if is_column else NO
+    return RARE if right.startswith((" ", ")", "]")) and not is_column else 0.0
 
 
 def kind_of(dtype: str) -> str:
@@ -245,7 +250,9 @@ def _fits(spot: Spot) -> Iterator[Fit]:
     if not TIME_PARTS.isdisjoint(_words(_made_of(TARGET.match(left)))) and right.strip("\"')]") == "":
         yield {TIME: -SOME * 2}
     if MASK.search(left) and MASK_ENDS.match(right) and len(right.strip("\"'])")) > 0:
-        yield FLAGS
+        yield NO_MASK
+    elif MASK.search(left) and not right.strip():
+        yield COMPARED
     for pattern, text, match in ((SECOND_OF_TWO, left, "search"), (FIRST_OF_TWO, right, "match")):
         found = getattr(pattern, match)(text)
         if found and found[1] in spot.dtypes:

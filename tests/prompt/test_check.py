@@ -198,6 +198,8 @@ def test_the_kernel_has_names_of_its_own() -> None:
         ("def add(frame): frame['new'] = 1\nadd(ships)\nships[║]", '"new"'),
         ("[ships for ships in ║", '"ab" if ships["new"]]'),
         ("║", 'ships["new"] = ships["depth"] * 2\nships["new"]'),
+        ("few = ships[║]", 'ships["depth"] > 2'),
+        ('ships["depth"] = True\nfew = ships[║]', 'ships["depth"]'),
     ],
 )
 def test_what_objects_have(source: str, text: str) -> None:
@@ -220,6 +222,9 @@ def test_what_objects_have(source: str, text: str) -> None:
         ('ships["new"] = ships[║', '"new"] * 2', "new"),
         ('del ships["port"]\nships[║]', '"port"', "port"),
         ('x = ships.pop("port")\nships[║]', '"port"', "port"),
+        # Only flags tell which rows.
+        ("few = ships[║]", 'ships["depth"]', "depth"),
+        ("few = ships.loc[║]", 'ships["depth"], "port"', "depth"),
     ],
 )
 def test_what_objects_have_not(source: str, text: str, name: str) -> None:
@@ -243,6 +248,12 @@ def test_what_the_user_wrote_himself_is_his_own_affair() -> None:
     assert sound("ships['flag'] + ║", "ships['flag']", **KERNEL) == "ships['flag']"
 
 
+def test_a_mask_that_is_being_written_may_become_one() -> None:
+    for text in ("ships['depth']", "ships['depth'] ", "ships['depth'] > 1"):
+        assert sound("few = ships[║", text, ended=False, **KERNEL) == text
+    assert sound("few = ships[║", "ships['depth']].head(", ended=False, **KERNEL) == ""
+
+
 def test_a_block_ends_before_what_is_broken() -> None:
     text = "range(3):\n    print(i)\n    y = undefined\nx = 2"
     assert sound("for i in ║", text) == "range(3):\n    print(i)"
@@ -254,6 +265,9 @@ def test_a_stream_shows_what_is_sound_by_now() -> None:
     assert checked.sure("sum(pri") == "sum("
     assert checked.sure("sum(prices)") == "sum(prices)"
     assert checked.sure("sum(undefined) + 1") == "sum("
+    # nothing that ends with a sign, if no more comes
+    assert checked.sure("sum(prices) *") == checked.sure("sum(prices) * pri") == "sum(prices)"
+    assert checked.sure("sum(prices) * 2 ") == "sum(prices) * 2 "
     assert checked.sure("sum(undefined) + 1", len("sum(un")) == "sum(un"
 
 
@@ -322,5 +336,5 @@ def test_what_a_cell_below_imports_comes_unless_it_has_run() -> None:
 
 
 def test_a_text_that_goes_on_is_shown_with_what_is_imported() -> None:
-    assert check("x = ║").sure("np.zeros(3) + np.on") == "np.zeros(3) + "
+    assert check("x = ║").sure("np.zeros(3) + np.on") == "np.zeros(3)"
     assert check("x = ║").sure("foo.zeros(3) + np.on") == ""
