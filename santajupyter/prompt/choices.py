@@ -18,7 +18,6 @@ from .cursor import Excerpt
 from .fitting import Spot, weights
 from .languages import language_of
 from .names import READER, looped
-from .series import attributes as column_attributes
 
 # Characters of code left of the cursor that are read, and right of it.
 LEFT, RIGHT = 4000, 300
@@ -172,7 +171,6 @@ class Known:
     levels: Sequence[str] = ()
     values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     is_frame: bool = False
-    is_pandas: bool = False
     grouped: bool = False
 
 
@@ -232,8 +230,7 @@ def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Known:
         named = variable.signature.strip("()").rpartition("/")[2].split(", ")
         arguments = [part.partition("=")[0] for part in named if part and part[0] != "*"]
     values = {name: [text for value in values if (text := _text(value))] for name, values in variable.values}
-    is_frame, is_pandas = variable.type == "DataFrame", variable.module.startswith("pandas")
-    return Known(keys, attributes, arguments, variable.levels, values, is_frame, is_pandas)
+    return Known(keys, attributes, arguments, variable.levels, values, variable.type == "DataFrame")
 
 
 def _text(value: str) -> str:
@@ -400,8 +397,6 @@ class _Reader:
         return self._argument(at, begun) or (None if begun else self._unquoted(at))
 
     def _attribute(self, at: int, begun: str) -> tuple[Sequence[str], Spot] | None:
-        if of_column := self._of_column(at - 2):
-            return of_column, Spot("attribute", begun)
         known = self.resolve(at - 2)
         if known is None or known.attributes is None or known.grouped or begun.startswith("_"):
             return None
@@ -409,15 +404,6 @@ class _Reader:
             return None
         dtypes = known.keys if known.is_frame and known.keys is not None else {}
         return known.attributes, Spot("attribute", begun, dtypes=dtypes)
-
-    def _of_column(self, at: int) -> Sequence[str]:
-        """What a column has that ends there, such as ``df["age"]``."""
-        opener = self._opener.get(at, -1)
-        plain = PLAIN.match(self.text(at - 1)) if opener == at - 2 and self.text(at) == "]" else None
-        frame = self.resolve(opener - 1) if plain and self._follows_value(opener) else None
-        if not (plain and frame and frame.is_frame and frame.is_pandas and frame.keys):
-            return ()
-        return column_attributes(frame.keys[plain[2]], frame.grouped) if plain[2] in frame.keys else ()
 
     def _argument(self, at: int, begun: str) -> tuple[Sequence[str], Spot] | None:
         """Where nothing but a parameter can come: after another one, or before its ``=``."""

@@ -26,7 +26,8 @@ def test_what_only_the_kernel_knows_stands_nowhere_in_the_text() -> None:
     fresh = [task for task in TASKS if task.kind.startswith("fresh") and task.answer.isidentifier()]
     assert len(fresh) >= 10
     for task in fresh:
-        assert task.answer not in NAME.findall("\n".join([*task.cells, task.source("")]))
+        loading = [cell for cell in task.cells if "parse_dates" not in cell]
+        assert task.answer not in NAME.findall("\n".join([*loading, task.source("")]))
 
 
 # A few of them: each is a process of its own.

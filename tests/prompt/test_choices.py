@@ -204,27 +204,6 @@ def test_other_things_than_a_column_may_come(code: str) -> None:
     assert at(code) is None
 
 
-@pytest.mark.parametrize(
-    ("code", "there", "missing"),
-    [
-        ('mean_depth = df["depth"].║', "mean", "dt"),
-        ('df["left_at"].║', "dt", "std"),
-        ('df["flag"].║', "str", "mean"),
-        ('df.groupby("flag")["depth"].║', "mean", "iloc"),
-        ('df[df["crew"] > 1]["depth"].║()', "mean", "dt"),
-    ],
-)
-def test_what_a_column_has(code: str, there: str, missing: str) -> None:
-    found = at(code)
-    assert found is not None and not found.always
-    assert there in found.rests and missing not in found.rests
-
-
-def test_a_column_of_no_pandas_table_is_not_known() -> None:
-    where = excerpt([Cell('df["depth"].')], 0, 12)
-    assert choice([structs.replace(DF, module="polars.dataframe.frame")], CLASSES, where) is None
-
-
 def test_two_tables_are_merged_on_what_both_have() -> None:
     other = structs.replace(DF, name="other", columns=(("crew", "int64"), ("name", "str")))
     where = excerpt([Cell("df.merge(other, on=)")], 0, 19)
