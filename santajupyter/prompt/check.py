@@ -59,8 +59,6 @@ FIRST_WORD = re.compile(r"\s*(@|\w+)")
 GROWING = re.compile(r"(?<![\w.])[\w.]+\Z")
 # What wants something after it.
 ASKING = "-+*/%&|^=<>!"
-# Behind a column in a mask a comparison may still come.
-MASK_ENDS = re.compile(r"\]\s*[\],]")
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 # A string that isn't closed ends with its line, or in three quotes with the code.
 TOKEN = re.compile(
@@ -170,8 +168,6 @@ class Check:
                 return Problem("name", name, min(max(0, line), last))
         facts = self._facts.copy()
         wrong = [use for use in facts.ran(tree) if use.what not in before.wrong]
-        if not ended and not MASK_ENDS.search(text):
-            wrong = [use for use in wrong if use.kind != "mask"]
         if wrong and not ended and (begun := place.open_string(text)) is not None:
             wrong = [use for use in wrong if use.name != begun or not self._facts.may_become(use)]
         if wrong:

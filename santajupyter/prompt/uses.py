@@ -11,11 +11,10 @@ import ast
 import builtins
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..protocol import Variable
-from .fitting import NUMBER, TEXT, TIME, kind_of
 from .scopes import imported_as, locals_of, parameters, stored
 
 BUILTINS = frozenset(dir(builtins))
@@ -43,7 +42,7 @@ DATA_KEYWORDS = frozenset(["hue", "x", "y"])
 
 @dataclass
 class _Known:
-    """All names that are there, None where that isn't known. ``no_mask``: columns that tell no rows."""
+    """All names that are there, None where that isn't known."""
 
     attributes: set[str] | None = None
     keys: set[str] | None = None
@@ -51,15 +50,13 @@ class _Known:
     is_frame: bool = False
     is_fixed: bool = False
     levels: frozenset[str] = field(default_factory=frozenset)
-    no_mask: frozenset[str] = frozenset()
 
     def forget(self) -> None:
         self.attributes = self.keys = self.arguments = None
-        self.no_mask = frozenset()
 
 
 class Use(NamedTuple):
-    """``kind``: attribute, key, keyword or mask; ``line``: from 1."""
+    """``kind``: attribute, key or keyword; ``line``: from 1."""
 
     variable: str
     kind: str
@@ -110,7 +107,7 @@ class Facts:
 
 def _copied(known: _Known) -> _Known:
     attributes, keys = (None if names is None else {*names} for names in (known.attributes, known.keys))
-    return replace(known, attributes=attributes, keys=keys)
+    return _Known(attributes, keys, known.arguments, known.is_frame, known.is_fixed, known.levels)
 
 
 def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> _Known:
@@ -124,9 +121,6 @@ def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> _Known:
     if "members" in variable.complete and inherited is not None:
         pandas = columns if variable.module.startswith("pandas") else []
         known.attributes = {*inherited, *variable.members, *pandas}
-    if known.is_frame:
-        kinds = {name: kind_of(dtype) for name, dtype in variable.columns}
-        known.no_mask = frozenset(name for name, kind in kinds.items() if kind in (NUMBER, TEXT, TIME))
     if "columns" in variable.complete:
         known.keys = {*columns}
     elif "keys" in variable.complete:
@@ -241,19 +235,6 @@ class _Reader:
                     known = known if known and known.is_frame else None
                 if known:
                     self._hold(name, "key", keys, known.keys, node)
-                self._judge_mask(node)
-
-    def _judge_mask(self, node: ast.Subscript) -> None:
-        """``df[df["age"]]`` takes numbers for columns."""
-        is_loc = isinstance(node.value, ast.Attribute) and node.value.attr == "loc"
-        table = node.value.value if is_loc and isinstance(node.value, ast.Attribute) else node.value
-        rows = node.slice.elts[0] if is_loc and isinstance(node.slice, ast.Tuple) else node.slice
-        match table, rows:
-            case ast.Name(id=name), ast.Subscript(
-                value=ast.Name(id=same), slice=ast.Constant(value=str(key))
-            ):
-                no_mask = self._known[name].no_mask if name == same and name in self._known else frozenset()
-                self._hold(name, "mask", no_mask & {key}, (), node)
 
     def _judge_arguments(self, call: ast.Call) -> None:
         function, named = call.func, {keyword.arg: keyword.value for keyword in call.keywords}
@@ -336,7 +317,6 @@ class _Reader:
         if known is None or place is None:
             return
         keys = _strings(place)
-        known.no_mask -= {*keys}
         if known.keys is not None:
             known.keys.update(keys)
         if known.is_frame and known.attributes is not None:

@@ -198,8 +198,6 @@ def test_the_kernel_has_names_of_its_own() -> None:
         ("def add(frame): frame['new'] = 1\nadd(ships)\nships[║]", '"new"'),
         ("[ships for ships in ║", '"ab" if ships["new"]]'),
         ("║", 'ships["new"] = ships["depth"] * 2\nships["new"]'),
-        ("few = ships[║]", 'ships["depth"] > 2'),
-        ('ships["depth"] = True\nfew = ships[║]', 'ships["depth"]'),
     ],
 )
 def test_what_objects_have(source: str, text: str) -> None:
@@ -222,9 +220,6 @@ def test_what_objects_have(source: str, text: str) -> None:
         ('ships["new"] = ships[║', '"new"] * 2', "new"),
         ('del ships["port"]\nships[║]', '"port"', "port"),
         ('x = ships.pop("port")\nships[║]', '"port"', "port"),
-        # Only flags tell which rows.
-        ("few = ships[║]", 'ships["depth"]', "depth"),
-        ("few = ships.loc[║]", 'ships["depth"], "port"', "depth"),
     ],
 )
 def test_what_objects_have_not(source: str, text: str, name: str) -> None:
@@ -246,12 +241,6 @@ def test_a_key_that_is_being_written_may_become_one() -> None:
 
 def test_what_the_user_wrote_himself_is_his_own_affair() -> None:
     assert sound("ships['flag'] + ║", "ships['flag']", **KERNEL) == "ships['flag']"
-
-
-def test_a_mask_that_is_being_written_may_become_one() -> None:
-    for text in ("ships['depth']", "ships['depth'] ", "ships['depth'] > 1"):
-        assert sound("few = ships[║", text, ended=False, **KERNEL) == text
-    assert sound("few = ships[║", "ships['depth']].head(", ended=False, **KERNEL) == ""
 
 
 def test_a_block_ends_before_what_is_broken() -> None:
