@@ -163,7 +163,7 @@ class Decoding:
         stop = min((at for stop in self.sampling.stop if (at := text.find(stop)) >= 0), default=-1)
         text = text if stop < 0 else text[:stop]
         before = len(continuation.text.rstrip(HALF))
-        if len(text[:before].strip()) >= WORTH_A_KEY and not _is_within_word(text, before):
+        if len(text[:before].strip()) >= WORTH_A_KEY and not is_within_word(text, before):
             continuation.sure = before
         unlikely = continuation.logprob < self._min_logprob
         if unlikely and (text != continuation.text or continuation.pending):
@@ -206,7 +206,7 @@ def _masked(row: Row, allowed: Sequence[int] | npt.NDArray[np.intp]) -> Row:
     return masked
 
 
-def _is_within_word(text: str, at: int) -> bool:
+def is_within_word(text: str, at: int) -> bool:
     """Whether the characters before and after belong to one word."""
     return 0 < at < len(text) and all(c == "_" or c.isalnum() for c in text[at - 1 : at + 1])
 

@@ -96,6 +96,20 @@ def download(model: str, revision: str, on_progress: Progress) -> Path:
         raise ModelUnavailable(f"it can't be downloaded from the hub: {reason}") from error
 
 
+def tokenizer_folder(model: str, revision: str) -> Path:
+    """A folder with the model's tokenizer.json, without its weights. Raises ModelUnavailable."""
+    folder = cached(model, revision)
+    if folder and (folder / "tokenizer.json").is_file():
+        return folder
+    disable_progress_bars()
+    _guard()
+    try:
+        return Path(_within_limit(lambda: _snapshot(model, revision, ["tokenizer.json"])))
+    except HUB_ERRORS as error:
+        reason = _reason(error.__cause__ or error, model)
+        raise ModelUnavailable(f"its tokenizer can't be had from the hub: {reason}") from error
+
+
 def _reason(error: BaseException, model: str) -> str:
     if isinstance(error, GatedRepoError):
         return f"accept its terms at {constants.ENDPOINT}/{model}, and set HF_TOKEN to a token of yours"

@@ -28,8 +28,22 @@ class _ToWorker(msgspec.Struct, tag_field="op", tag=str.lower):
     pass
 
 
+class Remote(msgspec.Struct):
+    """A server of OpenAI's text completions that has the model.
+
+    ``url``: with or without its /v1. ``tokenizer``: a folder with the model's tokenizer.json, or a hub id.
+    """
+
+    url: str
+    key: str
+    tokenizer: str
+
+
 class Load(_ToWorker):
-    """The first message, and there is one. ``folder``: a folder's absolute path, or a hub id."""
+    """The first message, and there is one. ``folder``: a folder's absolute path, or a hub id.
+
+    ``remote``: who has the model; None: this process.
+    """
 
     model: str
     folder: str
@@ -41,6 +55,7 @@ class Load(_ToWorker):
     cache_bytes: int = 0
     prompt_lookup: int = 0
     cache_model: bool | None = None
+    remote: Remote | None = None
 
 
 class _Request(_ToWorker):
@@ -105,9 +120,10 @@ class Ready(_FromWorker):
 
 
 class Broken(_FromWorker):
-    """The model can't be loaded; the process ends."""
+    """The model can't be loaded; the process ends. ``retry_after``: seconds; 0: as usual."""
 
     error: str
+    retry_after: float = 0.0
 
 
 class Beat(_FromWorker):

@@ -5,11 +5,10 @@ It ends when its stdin does, so it never outlives the server.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
-import io
 import os
-import queue
 import signal
 import sys
 import threading
@@ -21,7 +20,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..printable import printable
 from ..prompt.explain import explain
 from ..prompt.fim import FAMILIES, CodeTokenizer, Family, Prompt, end_ids, fit, recognize
 from ..protocol import Progress
@@ -29,10 +27,12 @@ from . import wire
 from .cachemodel import cache_text
 from .devices import is_device_lost, is_out_of_memory, resolve
 from .model import ModelUnavailable, OutOfMemory
+from .pipes import Inbox, Out, line
 from .work import Cancelled, Control
 
 if TYPE_CHECKING:
     from .model import Model
+    from .remote import RemoteEngine
 
 # SantaCoder's own window; a longer prompt costs more time than it is worth to a keystroke.
 MAX_WINDOW = 2048
@@ -47,22 +47,22 @@ def main() -> None:
     """Serve until stdin ends. Exits at once, without waiting for threads or libraries."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
-    out, inbox = _Out(), _Inbox()
+    out, inbox = Out(), Inbox()
     try:
         _serve(inbox, out)
     except ModelUnavailable as error:
-        out.send(wire.Broken(_line(str(error))))
+        out.send(wire.Broken(line(str(error))))
         os._exit(0)
     except BaseException:
         traceback.print_exc()
         os._exit(1)
 
 
-def _serve(inbox: _Inbox, out: _Out) -> None:
+def _serve(inbox: Inbox, out: Out) -> None:
     load = inbox.next()
     assert isinstance(load, wire.Load)
     out.send(wire.Loading())
-    engine: _Engine | None = None
+    engine: _Engine | RemoteEngine | None = None
 
     def beat() -> None:
         while True:
@@ -70,6 +70,11 @@ def _serve(inbox: _Inbox, out: _Out) -> None:
             time.sleep(BEAT_INTERVAL)
 
     threading.Thread(target=beat, daemon=True).start()
+    if load.remote:
+        from .remote import RemoteEngine
+
+        engine = RemoteEngine(load, load.remote, out)
+        asyncio.run(engine.serve(inbox))
     engine = _Engine(load, out)
     while True:
         for message in inbox.all(wait=not engine.busy):
@@ -78,75 +83,11 @@ def _serve(inbox: _Inbox, out: _Out) -> None:
             engine.step()
 
 
-def _line(text: str) -> str:
-    """The text on one line, which nobody can take for two of a log."""
-    return printable(" ".join(text.split()))
-
-
 def _die_with_parent() -> None:
     """On Linux also when it is stopped or stuck, and can't see its stdin end."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-class _Out:
-    """stdout, kept for the wire alone: whatever a library prints goes to stderr."""
-
-    def __init__(self) -> None:
-        try:
-            os.fstat(2)
-        except OSError:  # the server has no stderr, and what is opened next would be it
-            os.open(os.devnull, os.O_WRONLY)
-        self._file = os.dup(1)
-        self._lock = threading.Lock()
-        os.dup2(2, 1)
-        sys.stdout = sys.stderr = _Printable()
-
-    def send(self, message: wire.FromWorker) -> None:
-        try:
-            with self._lock:
-                wire.send(self._file, message)
-        except OSError:  # the server is gone
-            os._exit(0)
-
-
-class _Printable(io.TextIOBase):
-    """stderr, for what a library says of a checkpoint: without what a terminal takes for commands.
-
-    Where nobody reads it any more, it says nothing.
-    """
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            os.write(2, printable(text).encode("utf-8", "replace"))
-        return len(text)
-
-    def fileno(self) -> int:
-        return 2
-
-
-class _Inbox:
-    """What comes in on stdin, read by a thread."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[wire.ToWorker] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def next(self) -> wire.ToWorker:
-        return self._queue.get()
-
-    def all(self, wait: bool) -> list[wire.ToWorker]:
-        """What came since the last time; at least one message, if it shall wait."""
-        found = [self._queue.get()] if wait else []
-        while not self._queue.empty():
-            found.append(self._queue.get())
-        return found
-
-    def _read(self) -> None:
-        for message in wire.requests(0):
-            self._queue.put(message)
-        os._exit(0)
 
 
 @dataclass(eq=False)
@@ -174,7 +115,7 @@ class _Engine:
     were done so far. Raises ModelUnavailable.
     """
 
-    def __init__(self, load: wire.Load, out: _Out) -> None:
+    def __init__(self, load: wire.Load, out: Out) -> None:
         from .checkpoint import end_ids as model_end_ids
         from .checkpoint import text_config
         from .generate import Completer
@@ -267,7 +208,7 @@ class _Engine:
             # prompt, goes to the server's log by way of stderr.
             traceback.print_exc()
             self._failures = MAX_FAILURES if is_device_lost(error) else self._failures + 1
-            return wire.Failed(job.request.id, _line(self._failure(error)))
+            return wire.Failed(job.request.id, line(self._failure(error)))
 
     def _failure(self, error: Exception) -> str:
         """A sentence. Without memory, the prompt cache is emptied, which may be all that is needed."""
@@ -309,7 +250,7 @@ class _Engine:
         return prompt
 
 
-def _downloading(out: _Out) -> Callable[[int, int], None]:
+def _downloading(out: Out) -> Callable[[int, int], None]:
     last = 0.0
 
     def report(done: int, total: int) -> None:

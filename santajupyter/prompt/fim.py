@@ -235,29 +235,43 @@ def fit(
     window: int,
     max_new_tokens: int,
     order: str = "auto",
+    heal: bool = True,
 ) -> Prompt:
     """The prompt for the text at the document's cursor; with the new tokens at most ``window`` ids.
 
     Blank suffix or no family: left to right. Where it doesn't all fit, the prefix loses segments, or its
     beginning where it has none, and the suffix its end. The prefix's last token, or the last ones that a
     longer token begins with, are taken off and generated again (token healing): a cursor in mid-word, or
-    after an indentation, cuts tokens as no training text does left to right, and few do for infilling.
+    after an indentation, cuts tokens as no training text does left to right, and few do for infilling. Not
+    ``heal``: the prompt has them.
     """
     new = min(max_new_tokens, window // 2)
-    infill = family is not None and bool(document.suffix.strip())
-    bos = _ids(tokenizer, (family.bos,)) if family and family.bos else []
-    room = window - new - len(bos) - (3 if infill else 0)
-    segments = _Segments(document, tokenizer, room)
-    suffix = _beginning(tokenizer, document.suffix, room) if infill else []
-    suffix = _first(suffix, room, room - segments.length)
-    prefix, kept = segments.within(room - len(suffix))
-    prefix, healed = _heal(tokenizer, prefix)
-    if not infill or family is None:
+    prefix, suffix, kept = sides(document, tokenizer, family, window, max_new_tokens)
+    prefix, healed = _heal(tokenizer, prefix) if heal else (prefix, ())
+    bos = _bos(tokenizer, family)
+    if suffix is None or family is None:
         return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed, kept)
     pre, suf, mid = ([i] for i in _ids(tokenizer, family.sentinels))
     if order == "psm" or (order == "auto" and not family.spm):
         return Prompt(tuple(bos + pre + prefix + suf + suffix + mid), new, healed, kept)
     return Prompt(tuple(bos + pre + suf + suffix + mid + prefix), new, healed, kept)
+
+
+def sides(
+    document: Document, tokenizer: CodeTokenizer, family: Family | None, window: int, max_new_tokens: int
+) -> tuple[list[int], list[int] | None, tuple[int, ...]]:
+    """The ids of what :func:`fit` takes of the prefix and the suffix, None where there is nothing to fill in;
+
+    and the numbers of the prefix's segments.
+    """
+    new = min(max_new_tokens, window // 2)
+    infill = family is not None and bool(document.suffix.strip())
+    room = window - new - len(_bos(tokenizer, family)) - (3 if infill else 0)
+    segments = _Segments(document, tokenizer, room)
+    suffix = _beginning(tokenizer, document.suffix, room) if infill else []
+    suffix = _first(suffix, room, room - segments.length)
+    prefix, kept = segments.within(room - len(suffix))
+    return prefix, suffix if infill else None, kept
 
 
 class _Segments:
@@ -373,6 +387,10 @@ def _fallback_start(tokenizer: CodeTokenizer) -> tuple[int, ...]:
     """An empty document still needs one token to start from: the end of the text before it."""
     ends = sorted(tokenizer.ids_of(_END_TOKENS))
     return tuple(ends[:1]) or (0,)
+
+
+def _bos(tokenizer: CodeTokenizer, family: Family | None) -> list[int]:
+    return _ids(tokenizer, (family.bos,)) if family and family.bos else []
 
 
 def _ids(tokenizer: CodeTokenizer, tokens: Sequence[str]) -> list[int]:

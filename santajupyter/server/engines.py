@@ -56,7 +56,7 @@ class Engine:
         self._deaths = 0
         self._restart: asyncio.TimerHandle | None = None
         self._retry_at = 0.0
-        self._broken = ""
+        self._broken: wire.Broken | None = None
         self.status = ModelStatus(load.model, load.revision)
 
     @property
@@ -92,7 +92,7 @@ class Engine:
         """End the process, and what it was asked by ``refusal``; all its memory is free when this returns."""
         self._cancel_restart()
         process, self._process = self._process, None
-        self._deaths, self._broken = 0, ""
+        self._deaths, self._broken = 0, None
         self._set(ModelStatus(self._load.model, self._load.revision))
         if process is not None:
             await process.stop(refusal)
@@ -109,7 +109,7 @@ class Engine:
         if process is not self._process:
             return
         if isinstance(event, wire.Broken):
-            self._broken = event.error  # its end is near, and with it the state
+            self._broken = event  # its end is near, and with it the state
         elif isinstance(event, wire.Ready):
             told = {name: getattr(event, name) for name in event.__struct_fields__}
             self._set(replace(self.status, state="ready", progress=None, **told))
@@ -123,7 +123,7 @@ class Engine:
         self._process = None
         self._deaths = 0 if process.answered else self._deaths
         if self._broken:
-            self._give_up(self._broken)
+            self._give_up(self._broken.error, self._broken.retry_after)
         else:
             self._has_died(how)
 
@@ -138,9 +138,9 @@ class Engine:
         self._restart = asyncio.get_running_loop().call_later(delay, self._begin)
         self._set(replace(self.status, state="loading", progress=None, error=None))
 
-    def _give_up(self, error: str) -> None:
-        self._deaths, self._broken = 0, ""
-        self._retry_at = time.monotonic() + RETRY_LOAD
+    def _give_up(self, error: str, retry_after: float = 0.0) -> None:
+        self._deaths, self._broken = 0, None
+        self._retry_at = time.monotonic() + (retry_after or RETRY_LOAD)
         self._set(replace(self.status, state="error", progress=None, error=error))
         self._log.warning("santajupyter: %s", printable(sentence(self.status, None)))
 
@@ -310,6 +310,7 @@ class Engines:
                 cache_bytes=s.cache_bytes,
                 prompt_lookup=s.prompt_lookup,
                 cache_model=s.cache_model,
+                remote=s.remote if own else None,
             )
             self._by_path[path] = Engine(load, self._on_change, self._log)
         return self._by_path[path]

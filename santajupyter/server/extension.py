@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import Path
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.services.contents.filemanager import FileContentsManager
-from traitlets import Bool, Enum, Float, Int, List, Unicode
+from traitlets import Bool, Enum, Float, Int, List, Unicode, default
 
+from ..engine.wire import Remote
 from ..prompt.fim import FAMILIES, ORDERS
 from .handlers import routes
 from .service import CompletionService
@@ -110,6 +112,32 @@ class SantaApp(ExtensionApp):
     preload = Bool(False, help="Load the model when the server starts, instead of at its first use.").tag(
         config=True
     )
+    engine = Enum(
+        ["local", "remote"],
+        "local",
+        help="'remote': another server has the model, and speaks OpenAI's text completions: vLLM, llama.cpp, "
+        "`santajupyter serve`. Then code leaves this host; 'fallback_model' still answers here while that "
+        "server is away.",
+    ).tag(config=True)
+    remote_url = Unicode(
+        "",
+        help="The remote engine's address, such as https://gpu.example:8000/v1. SSL_CERT_FILE names the "
+        "certificates to trust, HTTPS_PROXY a proxy.",
+    ).tag(config=True)
+    remote_model = Unicode("", help="Its name for the model; empty: 'model'.").tag(config=True)
+    remote_api_key = Unicode(
+        help="Its key. Better given in the environment: as SANTAJUPYTER_REMOTE_API_KEY, or in a file that "
+        "SANTAJUPYTER_REMOTE_API_KEY_FILE names.",
+    ).tag(config=True)
+    remote_tokenizer = Unicode(
+        "",
+        help="A folder with the remote model's tokenizer.json, or its hub id; empty: the model's name.",
+    ).tag(config=True)
+    remote_values = Bool(
+        Settings.remote_values,
+        help="Whether a remote engine is sent values too that the page reads from the kernel, where the user "
+        "has switched that on.",
+    ).tag(config=True)
     idle_unload = Float(
         Settings.idle_unload,
         min=0.0,
@@ -132,10 +160,19 @@ class SantaApp(ExtensionApp):
         4_000_000, min=1, help="The longest request body, in bytes; a longer one gets 413."
     ).tag(config=True)
 
+    @default("remote_api_key")
+    def _remote_api_key(self) -> str:
+        path = os.environ.get("SANTAJUPYTER_REMOTE_API_KEY_FILE")
+        key = Path(path).read_text("utf-8") if path else os.environ.get("SANTAJUPYTER_REMOTE_API_KEY", "")
+        return key.strip()
+
     def initialize_settings(self) -> None:
-        names = Settings.__dataclass_fields__
+        names = Settings.__dataclass_fields__.keys() - {"remote"}
         values: dict[str, Any] = {name: getattr(self, name) for name in names}
         values["allowed_models"] = tuple(self.allowed_models)
+        if self.engine == "remote":
+            values["remote"] = Remote(self.remote_url, self.remote_api_key, self.remote_tokenizer)
+            values["model"] = self.remote_model or self.model
         self.service = CompletionService(Settings(**values), self.log, self._root())
         if self.emit_events:
             assert self.serverapp is not None and self.serverapp.event_logger is not None

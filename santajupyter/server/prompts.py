@@ -10,10 +10,12 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from ..prompt import modules, postprocess
 from ..prompt.check import Check
@@ -70,24 +72,28 @@ class _Reading:
 class Prompts:
     """Makes the prompts of requests, in the order in which they come. Use from one event loop."""
 
-    def __init__(self, root: Path | None, kernel_names: bool, check: bool = True) -> None:
+    def __init__(
+        self, root: Path | None, kernel_names: bool, check: bool = True, values: bool = True
+    ) -> None:
         """``root``: the folder that the notebooks' paths begin in; None: they are no files here.
 
         ``kernel_names``: whether the names that the kernel knows are what may come. ``check``: whether what
-        is broken isn't shown.
+        is broken isn't shown. ``values``: whether the model may see values of the kernel's.
         """
-        self._root = root
+        self._root, self._values = root, values
         self._kernel_names, self._check = kernel_names, check
         self._maker = ThreadPoolExecutor(1, "santajupyter-prompts")
         self._readings: list[_Reading] = []
 
     async def make(self, request: CompletionRequest) -> Prompt:
         """The prompt's text for the request; nothing that cancels the caller is done in vain for long."""
+        request = self._as_allowed(request)
         where, project = await self._around(request)
         return await self.run(self._made, request, where, project)
 
     async def explained(self, request: CompletionRequest) -> tuple[Document, Pieces]:
         """The document, and which of its text is from where."""
+        request = self._as_allowed(request)
         where, project = await self._around(request)
         return await self.run(_explained, request, where, project)
 
@@ -105,6 +111,12 @@ class Prompts:
         self._maker.shutdown(wait=False, cancel_futures=True)
         for reading in self._readings:
             reading.result.cancel()
+
+    def _as_allowed(self, request: CompletionRequest) -> CompletionRequest:
+        if self._values or not any(variable.values for variable in request.variables):
+            return request
+        bare = tuple(msgspec.structs.replace(variable, values=()) for variable in request.variables)
+        return replace(request, variables=bare)
 
     async def _around(self, request: CompletionRequest) -> tuple[Excerpt, Project]:
         place = request.cells, request.active, request.offset, request.language

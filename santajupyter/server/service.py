@@ -51,7 +51,8 @@ class CompletionService:
     def __init__(self, settings: Settings, log: logging.Logger, root: Path | None = None) -> None:
         """``root``: the folder that the notebooks' paths begin in; None: they are no files here."""
         self._settings = settings
-        self._prompts = Prompts(root, settings.kernel_names, settings.check)
+        values = settings.remote is None or settings.remote_values
+        self._prompts = Prompts(root, settings.kernel_names, settings.check, values)
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._superseded: set[asyncio.Task[Any]] = set()
         self._statistics = Statistics()

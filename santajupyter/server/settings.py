@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..engine.wire import Remote
+
 BUILT_IN = "santa-mini"
 SANTACODER = "bigcode/gpt_bigcode-santacoder"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """SantaApp's traits, under the same names; their help says what they mean, and in which units."""
+    """SantaApp's traits, under the same names; their help says what they mean, and in which units.
+
+    ``remote``: the four of a remote engine, None where there is none; its model is ``model`` then.
+    """
 
     model: str = SANTACODER
     revision: str = ""
@@ -30,3 +35,5 @@ class Settings:
     max_queue: int = 16
     request_timeout: float = 60.0
     emit_events: bool = False
+    remote: Remote | None = None
+    remote_values: bool = False

@@ -284,7 +284,7 @@ def test_a_failed_worker_leaves_cleanly(tmp_path: Path) -> None:
 
 def test_what_is_said_of_a_checkpoint_is_printable(tmp_path: Path) -> None:
     """A library's traceback had a file's escapes in it."""
-    says = "import sys; from santajupyter.engine import worker; worker._Out(); print('a\\x1b[2J\\n'); "
+    says = "import sys; from santajupyter.engine import pipes; pipes.Out(); print('a\\x1b[2J\\n'); "
     code = says + "print('b\\x9b', file=sys.stderr); 1 / len(sys.argv[1:], '\\x1b')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.stdout == b""
@@ -312,7 +312,7 @@ def test_what_is_cancelled_gives_back_what_it_used_at_once(tiny: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell of POSIX")
 def test_a_worker_without_stderr(tmp_path: Path) -> None:
     """What is printed must not get in between the messages."""
-    code = "import os; from santajupyter.engine import worker; worker._Out(); os.write(2, b'noise')"
+    code = "import os; from santajupyter.engine import pipes; pipes.Out(); os.write(2, b'noise')"
     shell = ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code]
     assert subprocess.check_output(shell) == b""
 

@@ -1,0 +1,385 @@
+"""The model's process where another server has the model: wire.py on one side, HTTP on the other.
+
+The prompt is made here, with the model's own tokenizer, and sent as the server can take it. What is spoken is
+OpenAI's text completion, https://platform.openai.com/docs/api-reference/completions, as vLLM, llama.cpp's
+server, ``santajupyter serve`` and others have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import httpx
+from httpx_sse import SSEError, aconnect_sse
+
+from ..prompt.document import Document
+from ..prompt.explain import explain
+from ..prompt.fim import ALL_TOKENS, FAMILIES, CodeTokenizer, end_ids, fit, recognize, sides
+from ..protocol import Item, Sampling, Usage
+from . import wire
+from .continuation import WORTH_A_KEY, is_within_word
+from .folders import model_folder
+from .hub import tokenizer_folder
+from .model import ModelUnavailable
+from .pipes import Inbox, Out, line
+
+MAX_WINDOW = 2048
+# Seconds: to connect, and for the next word of an answer; a server that is away is looked for again after.
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+RETRY_AFTER = 10.0
+# Of a refusal's body so many bytes are read.
+MAX_REFUSAL = 20_000
+# The server is there, but not its model, or has too much to do: once more after so many seconds.
+BUSY = frozenset([429, 502, 503, 504])
+BUSY_WAIT = 1.0
+# How a prompt can be sent, best first. As token ids, nothing that a user wrote can become a sentinel.
+FORMS = ("ids", "suffix", "text")
+
+
+class _Away(Exception):
+    """Nobody is there, or not for us; the message says why, in a sentence."""
+
+
+class _Refused(Exception):
+    """This one request isn't done; the message says why."""
+
+
+@dataclass
+class _Text:
+    """One candidate as it comes. ``sure``: the length, up to a word's end, before all became too unlikely."""
+
+    least: float
+    text: str = ""
+    pieces: list[tuple[str, float]] = field(default_factory=list)
+    total: float = 0.0
+    sure: int = 0
+    sent: int = 0
+    finish_reason: str = ""
+
+    def add(self, text: str, logprob: float) -> None:
+        """A piece, unless the text has ended."""
+        if self.finish_reason:
+            return
+        before, whole = len(self.text), self.text + text
+        if len(whole[:before].strip()) >= WORTH_A_KEY and not is_within_word(whole, before):
+            self.sure = before
+        self.total += logprob
+        self.pieces.append((text, logprob))
+        self.text = whole
+        if self.total < self.least:
+            self.text, self.finish_reason = whole[: self.sure], "stop"
+
+    def news(self) -> str:
+        """What may be shown since the last time."""
+        is_open = self.least > -math.inf and not self.finish_reason
+        end = min(len(self.text), self.sure) if is_open else len(self.text)
+        begin, self.sent = self.sent, max(self.sent, end)
+        return self.text[begin : self.sent]
+
+    def item(self, detailed: bool) -> Item:
+        """As the request's answer has it."""
+        mean = self.total / max(1, len(self.pieces))
+        item = Item("".join(text for text, _ in self.pieces), self.finish_reason or "length", mean)
+        return (replace(item, logprobs=self.pieces) if detailed else item).cut(self.text)
+
+
+@dataclass(eq=False)
+class _Job:
+    """A request at work; ``finished``: what is there is the answer."""
+
+    task: asyncio.Task[None]
+    finished: bool = False
+
+
+class RemoteEngine:
+    """Speaks for the server at ``remote``. ``steps``: how many words of it have come.
+
+    Raises ModelUnavailable where there is no tokenizer.
+    """
+
+    def __init__(self, load: wire.Load, remote: wire.Remote, out: Out) -> None:
+        self._model, self._order, self._out = load.model, load.prompt_order, out
+        self.steps = 0
+        self._jobs: dict[int, _Job] = {}
+        self._host = urlsplit(remote.url).netloc
+        if not self._host:
+            raise ModelUnavailable(
+                f"SantaApp.remote_url is {remote.url!r} and not an address such as http://localhost:8000/v1"
+            )
+        self._url = remote.url.rstrip("/").removesuffix("/v1") + "/v1/"
+        self._headers = {"Authorization": f"Bearer {remote.key}"} if remote.key else {}
+        self._tokenizer = _tokenizer(remote.tokenizer or load.model, load.revision)
+        name = load.family or recognize(self._tokenizer)
+        self._family_name, self._family = name, FAMILIES[name] if name else None
+        self._ends = sorted(end_ids(self._tokenizer, self._family, ()))
+        self._form, self._window = "text", MAX_WINDOW
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a request that isn't answered yet."""
+        return bool(self._jobs)
+
+    async def serve(self, inbox: Inbox) -> NoReturn:
+        """Until the process ends."""
+        async with httpx.AsyncClient(base_url=self._url, headers=self._headers, timeout=TIMEOUT) as client:
+            self._client = client
+            try:
+                await self._connect()
+            except (_Away, _Refused) as error:
+                self._leave(str(error))
+            self._out.send(wire.Ready(self._family_name, self._host, "", self._window))
+            while True:
+                for message in await asyncio.to_thread(inbox.all, True):
+                    self._take(message)
+
+    async def _connect(self) -> None:
+        """1. Does it have the model? 2. How may prompts be sent? 3. Is the tokenizer the model's?"""
+        models = await self._ask("GET", "models")
+        found = [each for each in models.get("data") or () if each.get("id") == self._model]
+        if not found:
+            served = ", ".join(str(each.get("id")) for each in models.get("data") or ()) or "none"
+            raise _Away(f"{self._host} doesn't serve {self._model} but {served}: set SantaApp.remote_model")
+        window = found[0].get("max_model_len") or (found[0].get("meta") or {}).get("n_ctx")
+        self._window = min(MAX_WINDOW, window or MAX_WINDOW)
+        for form in FORMS:
+            self._form = form
+            with contextlib.suppress(_Refused):
+                await self._ask(
+                    "POST", "completions", self._body(Document("a = ", "\nb"), Sampling(max_new_tokens=1))
+                )
+                break
+        else:
+            raise _Away(f"{self._host} makes no text completions")
+        await self._check_tokenizer()
+
+    async def _check_tokenizer(self) -> None:
+        if self._form != "ids":
+            return
+        text = "def area(width, height):\n    return width * height  # in m²\n"
+        body = {"model": self._model, "prompt": text, "max_tokens": 1}
+        told = ((await self._ask("POST", "completions", body)).get("usage") or {}).get("prompt_tokens")
+        expected = len(self._tokenizer.encode(text))
+        if told is not None and told - expected not in (0, 1):  # it may begin every text with a token
+            raise _Away(
+                f"SantaApp.remote_tokenizer isn't the one of {self._model}: it makes {expected} tokens of a "
+                f"text and the server {told}"
+            )
+
+    def _take(self, message: wire.ToWorker) -> None:
+        if isinstance(message, wire.Cancel | wire.Finish):
+            if job := self._jobs.get(message.id):
+                job.finished = job.finished or isinstance(message, wire.Finish)
+                job.task.cancel()
+        elif not isinstance(message, wire.Load):
+            task = asyncio.get_running_loop().create_task(self._do(message))
+            self._jobs[message.id] = _Job(task)
+            task.add_done_callback(lambda task: self._end(message.id, task))
+
+    def _end(self, number: int, task: asyncio.Task[None]) -> None:
+        del self._jobs[number]
+        if task.cancelled():
+            self._out.send(wire.Cancelled(number))
+
+    async def _do(self, request: wire.Request) -> None:
+        try:
+            self._out.send(await self._answer(request))
+        except _Refused as error:
+            self._out.send(wire.Failed(request.id, line(str(error))))
+        except _Away as error:
+            self._leave(str(error))
+
+    async def _answer(self, request: wire.Request) -> wire.FromWorker:
+        if isinstance(request, wire.Explain):
+            prompt = fit(
+                request.document, self._tokenizer, self._family, self._window,
+                request.sampling.max_new_tokens, self._order, heal=False,
+            )  # fmt: skip
+            described = explain(request.document, prompt, self._tokenizer, self._family, request.pieces, 0)
+            return wire.Explained(request.id, described)
+        is_warm = isinstance(request, wire.Warm)
+        sampling = replace(request.sampling, max_new_tokens=1, n=1) if is_warm else request.sampling
+        least = math.log(sampling.min_probability) if sampling.min_probability > 0 else -math.inf
+        texts = [_Text(least) for _ in range(sampling.n)]
+        begun, first, usage = time.perf_counter(), 0.0, Usage()
+        try:
+            async for event in self._events(request.id, self._body(request.document, sampling)):
+                first = first or time.perf_counter()
+                self.steps += 1
+                usage = _usage(event) or usage
+                for choice in event.get("choices") or ():
+                    index = int(choice.get("index") or 0)
+                    text = texts[index]
+                    for piece, logprob in _pieces(choice):
+                        text.add(piece, logprob)
+                    text.finish_reason = text.finish_reason or choice.get("finish_reason") or ""
+                    if not is_warm and (new := text.news()):
+                        self._out.send(wire.Delta(request.id, index, new))
+            if not all(text.finish_reason for text in texts):
+                raise _Refused(self._broke())
+        except asyncio.CancelledError:
+            if not self._jobs[request.id].finished:
+                raise
+            for text in texts:
+                text.finish_reason = text.finish_reason or "stop"
+        now = time.perf_counter()
+        items = () if is_warm else tuple(text.item(sampling.logprobs) for text in texts)
+        return wire.Done(
+            request.id, items, usage, 1000 * ((first or now) - begun), 1000 * (now - (first or now))
+        )
+
+    def _body(self, document: Document, sampling: Sampling) -> dict[str, Any]:
+        body = {
+            "model": self._model,
+            "max_tokens": sampling.max_new_tokens,
+            "n": sampling.n,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "stream": False,
+            **self._prompt(document, sampling.max_new_tokens),
+        }
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed
+        if sampling.stop:
+            body["stop"] = [*sampling.stop]
+        if sampling.logprobs or sampling.min_probability > 0:
+            body["logprobs"] = 0
+        return body
+
+    def _prompt(self, document: Document, new: int) -> dict[str, Any]:
+        tokenizer, family = self._tokenizer, self._family
+        if self._form == "ids":
+            ids = fit(document, tokenizer, family, self._window, new, self._order, heal=False).ids
+            return {"prompt": [*ids], "stop_token_ids": self._ends}
+        prefix, suffix, _ = sides(document, tokenizer, family, self._window, new)
+        left, right = _plain(tokenizer.decode(prefix)), _plain(tokenizer.decode(suffix or []))
+        if self._form == "suffix":
+            return {"prompt": left, "suffix": right}
+        if suffix is None or family is None:
+            return {"prompt": left}
+        if self._order == "psm" or (self._order == "auto" and not family.spm):
+            return {"prompt": family.prefix + left + family.suffix + right + family.middle}
+        return {"prompt": family.prefix + family.suffix + right + family.middle + left}
+
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The answer as JSON. Raises _Away and _Refused."""
+        try:
+            async with self._client.stream(method, path, json=body) as response:
+                await _check(response, self._host)
+                answer = json.loads(await response.aread())
+        except httpx.HTTPError as error:
+            raise _Away(f"{self._host} can't be reached: {_said(error)}") from error
+        except ValueError as error:
+            raise _Refused(f"{self._host} answers {path} with something else than JSON") from error
+        return answer if isinstance(answer, dict) else {}
+
+    async def _events(self, number: int, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """The answer's pieces. Asked once more where nothing has come yet. Raises _Away and _Refused."""
+        body = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        for is_last in (False, True):
+            has_begun = False
+            try:
+                async with aconnect_sse(self._client, "POST", "completions", json=body) as source:
+                    if source.response.status_code in BUSY and not is_last:
+                        await asyncio.sleep(BUSY_WAIT)
+                        continue
+                    await _check(source.response, self._host)
+                    has_begun = True
+                    self._out.send(wire.Started(number))
+                    async for event in source.aiter_sse():
+                        if event.data == "[DONE]":
+                            return
+                        yield json.loads(event.data)
+                    return
+            except (SSEError, ValueError) as error:
+                raise _Refused(f"{self._host} answers with something else than a completion") from error
+            except httpx.ReadTimeout as error:
+                raise _Refused(f"{self._host} didn't answer for {TIMEOUT.read:.0f} s") from error
+            except httpx.TransportError as error:
+                if has_begun:
+                    raise _Refused(self._broke()) from error
+                if is_last:
+                    raise _Away(f"{self._host} can't be reached: {_said(error)}") from error
+
+    def _broke(self) -> str:
+        return f"the connection to {self._host} broke"
+
+    def _leave(self, why: str) -> NoReturn:
+        """The process ends; another one looks again."""
+        self._out.send(wire.Broken(line(why), RETRY_AFTER))
+        os._exit(0)
+
+
+async def _check(response: httpx.Response, host: str) -> None:
+    """Raises _Away where no request would be answered, _Refused where this one isn't."""
+    if response.status_code == 200:
+        return
+    told = b""
+    async for piece in response.aiter_bytes():
+        told += piece
+        if len(told) > MAX_REFUSAL:
+            break
+    if response.status_code in (401, 403):
+        raise _Away(f"{host} refuses the key: set SantaApp.remote_api_key")
+    if response.status_code in BUSY:
+        raise _Refused(f"{host} has too much to do ({response.status_code})")
+    raise _Refused(f"{host} answers {response.status_code}: {_message(told)}")
+
+
+def _message(body: bytes) -> str:
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return "no reason is given"
+    error = told.get("error", told) if isinstance(told, dict) else told
+    return str(error.get("message", error) if isinstance(error, dict) else error)[:300]
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _plain(text: str) -> str:
+    """Without what a server may take for a sentinel."""
+    for token in ALL_TOKENS:
+        text = text.replace(token, "")
+    return text
+
+
+def _pieces(choice: Mapping[str, Any]) -> Sequence[tuple[str, float]]:
+    """The choice's new text by tokens; as one piece where they are others, or aren't told."""
+    text, told = choice.get("text") or "", choice.get("logprobs") or {}
+    tokens, logprobs = (
+        told.get("tokens") or [],
+        [float(each or 0) for each in told.get("token_logprobs") or ()],
+    )
+    if len(tokens) == len(logprobs) and "".join(tokens) == text:
+        return [*zip(tokens, logprobs, strict=True)]
+    return [(text, sum(logprobs))] if text else []
+
+
+def _usage(event: Mapping[str, Any]) -> Usage | None:
+    told = event.get("usage")
+    if not told:
+        return None
+    cached = (told.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    return Usage(told.get("prompt_tokens") or 0, cached, told.get("completion_tokens") or 0)
+
+
+def _tokenizer(name: str, revision: str) -> CodeTokenizer:
+    try:
+        if folder := model_folder(name):
+            return CodeTokenizer.from_folder(folder)
+        return CodeTokenizer.from_folder(tokenizer_folder(name, revision))
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(
+            f"SantaApp.remote_tokenizer: {name} has no tokenizer.json to be read"
+        ) from error

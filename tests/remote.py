@@ -1,0 +1,118 @@
+"""A server on this machine that speaks OpenAI's text completions, and does what a test tells it to."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from santajupyter.prompt.fim import CodeTokenizer
+
+KEY = "a-test-key"
+
+
+@dataclass
+class Remote:
+    """``forms``: how it takes prompts. ``pieces``: of each answer, with their log-probabilities.
+
+    ``answers``: what completions that stream are answered with, each once, before they work: a status, or
+    "html", "break" after a piece, "hang" after a piece. ``asked``: their bodies. ``left``: how many of them
+    were left before their end.
+    """
+
+    tokenizer: CodeTokenizer
+    model: str = "some/model"
+    forms: tuple[str, ...] = ("ids",)
+    pieces: tuple[tuple[str, float], ...] = ((" 1", -0.1), (" +", -0.1), (" 2", -3.0))
+    answers: list[int | str] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    left: int = 0
+    url: str = ""
+
+
+@contextmanager
+def serving(remote: Remote, port: int = 0) -> Iterator[Remote]:
+    """The server, from here to there."""
+    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"remote": remote}))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    remote.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield remote
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    remote: Remote
+
+    def do_GET(self) -> None:
+        self._answer({"data": [{"id": self.remote.model, "max_model_len": 512}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        prompt = body["prompt"]
+        form = "ids" if isinstance(prompt, list) else "suffix" if "suffix" in body else "text"
+        if self.headers.get("Authorization") != f"Bearer {KEY}":
+            self._answer({"error": {"message": "who are you?"}}, 401)
+        elif form not in self.remote.forms and form != "text":
+            self._answer({"error": {"message": f"{form} is not supported"}}, 400)
+        elif body.get("stream"):
+            self.remote.asked.append(body)
+            self._stream(body, self.remote.answers.pop(0) if self.remote.answers else "works")
+        else:
+            ids = prompt if isinstance(prompt, list) else self.remote.tokenizer.encode(prompt)
+            self._answer({"choices": [{"index": 0, "text": "x"}], "usage": {"prompt_tokens": len(ids)}})
+
+    def _stream(self, body: dict[str, Any], how: int | str) -> None:
+        if isinstance(how, int):
+            self._answer({"error": {"message": "not now"}}, how)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html" if how == "html" else "text/event-stream")
+        self.end_headers()
+        for index in range(body["n"]):
+            for at, (text, logprob) in enumerate(self.remote.pieces):
+                told = {"tokens": [text], "token_logprobs": [logprob]} if "logprobs" in body else None
+                reason = "length" if at + 1 == len(self.remote.pieces) else None
+                self._event(
+                    choices=[{"index": index, "text": text, "logprobs": told, "finish_reason": reason}]
+                )
+                if how == "break":
+                    self.connection.close()
+                    return
+                if how == "hang":
+                    self._until_left()
+                    return
+        self._event(choices=[], usage={"prompt_tokens": 7, "completion_tokens": 3})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def _until_left(self) -> None:
+        try:
+            while True:
+                self.wfile.write(b": still there\n\n")
+                self.wfile.flush()
+                time.sleep(0.02)
+        except OSError:
+            self.remote.left += 1
+
+    def _event(self, **event: Any) -> None:
+        self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+        self.wfile.flush()
+
+    def _answer(self, value: Any, status: int = 200) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
