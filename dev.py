@@ -53,10 +53,7 @@ LINT = ("ruff check .", "ruff format --check .", "jlpm lint")
 FORMAT = ("ruff check --fix .", "ruff format .", "jlpm format")
 # Python tests of one file share their servers, so they stay in one process.
 PYTEST = "pytest -n 2 --dist loadfile"
-# The browser tests wait more than they compute: two parts, each with a server and a browser of its own.
-BROWSER_PARTS = 2
-BROWSER_PORT = 18889
-# Seconds for one of the steps that run at the same time: what hangs must not hide what the others say.
+# Seconds for one of the steps that run two at a time: what hangs must not hide what the others say.
 STEP_LIMIT = 3300
 Steps = dict[str, Callable[[], None]]
 # Where the step of this thread writes; None: where this process does.
@@ -101,15 +98,13 @@ def main(arguments: list[str]) -> int:
     if options.version and options.command != "versions":
         parser.error(f"{options.command} takes no version")
     if options.command == "test":
-        # The wheel before what runs at the same time: to build it rewrites a file that the tests read.
+        # The longest first. The wheel before them: to build it rewrites a file that they read.
         first: Steps = {"set up": set_up, "wheel": check_wheel}
-        parts: Steps = {}
+        browser: Steps = {}
         if not options.skip_browser:
             first["browser"] = install_browser
-            numbers = range(1, BROWSER_PARTS + 1)
-            parts = {f"browser tests {n}": functools.partial(browser_part, n) for n in numbers}
-        # The longest first.
-        return run_steps(first, parts | steps_of((PYTEST, "mypy", "jlpm test", *LINT)))
+            browser["browser tests"] = browser_tests
+        return run_steps(first, browser | steps_of((PYTEST, "mypy", "jlpm test", *LINT)))
     commands: dict[str, Steps] = {
         "demo": {"set up": set_up, "demo": lambda: demo(arguments[cut + 1 :])},
         "lint": {"set up": install} | steps_of(("mypy", *LINT)),
@@ -149,7 +144,7 @@ class Result:
 def run_steps(steps: Steps, beside: Steps | None = None) -> int:
     """Runs all steps even when one fails, except that nothing runs without the first, the set-up.
 
-    Those ``beside`` come last, three at a time, and each shows what it wrote once it is over.
+    Those ``beside`` come last, two at a time, and each shows what it wrote once it is over.
     """
     results = []
     for name, step in steps.items():
@@ -188,7 +183,7 @@ def run_beside(steps: Steps) -> Iterable[Result]:
             return run_step(name, step)
 
     files = {name: folder / f"{name.replace(' ', '-').replace('.', '')}.txt" for name in steps}
-    with ThreadPoolExecutor(BROWSER_PARTS + 1) as lanes:
+    with ThreadPoolExecutor(2) as lanes:
         running: list[Future[Result]] = [
             lanes.submit(contextvars.copy_context().run, run, name, step, files[name])
             for name, step in steps.items()
@@ -239,12 +234,6 @@ def try_version(version: str) -> None:
     python = folder / SCRIPTS.name / "python"
     install_browser()
     browser_tests("--config=versions", SANTA_TEST_PYTHON=str(python), FIREFOX=firefox)
-
-
-def browser_part(number: int) -> None:
-    # A server of a test's own takes the port after.
-    port, folder = BROWSER_PORT + 10 * number, f"--output=test-results/{number}"
-    browser_tests(f"--shard={number}/{BROWSER_PARTS}", folder, SANTA_TEST_PORT=str(port))
 
 
 def browser_tests(*options: str, **variables: str) -> None:

@@ -21,8 +21,8 @@ class Remote:
     """``forms``: how it takes prompts. ``pieces``: of each answer, with their log-probabilities.
 
     ``answers``: what completions that stream are answered with, each once, before they work: a status, or
-    "html", "break" after a piece, "hang" after a piece. ``asked``: their bodies. ``left``: how many of them
-    were left before their end.
+    "html" or "odd" instead of a piece, "break" or "hang" after one. ``asked``: their bodies. ``left``: how
+    many of them were left before their end.
     """
 
     tokenizer: CodeTokenizer
@@ -78,6 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/html" if how == "html" else "text/event-stream")
         self.end_headers()
         for index in range(body["n"]):
+            if how == "odd":
+                self._event(choices=[{"index": 9, "text": None, "logprobs": 1}])
             for at, (text, logprob) in enumerate(self.remote.pieces):
                 told = {"tokens": [text], "token_logprobs": [logprob]} if "logprobs" in body else None
                 reason = "length" if at + 1 == len(self.remote.pieces) else None

@@ -41,6 +41,9 @@ MAX_REFUSAL = 20_000
 # The server is there, but not its model, or has too much to do: once more after so many seconds.
 BUSY = frozenset([429, 502, 503, 504])
 BUSY_WAIT = 1.0
+# What comes of reading an answer that is none.
+SAYS_SOMETHING_ELSE = "answers with something else than a completion"
+ODD = (AttributeError, IndexError, TypeError, ValueError)
 # How a prompt can be sent, best first. As token ids, nothing that a user wrote can become a sentinel.
 FORMS = ("ids", "suffix", "text")
 
@@ -65,8 +68,24 @@ class _Text:
     sent: int = 0
     finish_reason: str = ""
 
-    def add(self, text: str, logprob: float) -> None:
-        """A piece, unless the text has ended."""
+    def take(self, choice: Mapping[str, Any]) -> str:
+        """The text that the answer's piece adds and that may be shown."""
+        for piece, logprob in _pieces(choice):
+            self._add(piece, logprob)
+        self.finish_reason = self.finish_reason or choice.get("finish_reason") or ""
+        is_open = self.least > -math.inf and not self.finish_reason
+        begin, self.sent = self.sent, max(self.sent, self.sure if is_open else len(self.text))
+        return self.text[begin : self.sent]
+
+    def item(self, detailed: bool) -> Item:
+        """As the request's answer has it."""
+        mean = self.total / max(1, len(self.pieces))
+        pieces = self.pieces if detailed else None
+        whole = Item("".join(text for text, _ in self.pieces), self.finish_reason or "stop", mean, pieces)
+        return whole.cut(self.text)
+
+    def _add(self, text: str, logprob: float) -> None:
+        """Nothing comes after the word that makes all of it too unlikely."""
         if self.finish_reason:
             return
         before, whole = len(self.text), self.text + text
@@ -77,19 +96,6 @@ class _Text:
         self.text = whole
         if self.total < self.least:
             self.text, self.finish_reason = whole[: self.sure], "stop"
-
-    def news(self) -> str:
-        """What may be shown since the last time."""
-        is_open = self.least > -math.inf and not self.finish_reason
-        end = min(len(self.text), self.sure) if is_open else len(self.text)
-        begin, self.sent = self.sent, max(self.sent, end)
-        return self.text[begin : self.sent]
-
-    def item(self, detailed: bool) -> Item:
-        """As the request's answer has it."""
-        mean = self.total / max(1, len(self.pieces))
-        item = Item("".join(text for text, _ in self.pieces), self.finish_reason or "length", mean)
-        return (replace(item, logprobs=self.pieces) if detailed else item).cut(self.text)
 
 
 @dataclass(eq=False)
@@ -136,6 +142,8 @@ class RemoteEngine:
                 await self._connect()
             except (_Away, _Refused) as error:
                 self._leave(str(error))
+            except ODD:
+                self._leave(f"{self._host} {SAYS_SOMETHING_ELSE}")
             self._out.send(wire.Ready(self._family_name, self._host, "", self._window))
             while True:
                 for message in await asyncio.to_thread(inbox.all, True):
@@ -191,20 +199,24 @@ class RemoteEngine:
 
     async def _do(self, request: wire.Request) -> None:
         try:
-            self._out.send(await self._answer(request))
-        except _Refused as error:
-            self._out.send(wire.Failed(request.id, line(str(error))))
+            if isinstance(request, wire.Explain):
+                self._out.send(self._explained(request))
+            else:
+                self._out.send(await self._completed(request))
         except _Away as error:
             self._leave(str(error))
+        except _Refused as error:
+            self._out.send(wire.Failed(request.id, line(str(error))))
+        except ODD:
+            self._out.send(wire.Failed(request.id, f"{self._host} {SAYS_SOMETHING_ELSE}"))
 
-    async def _answer(self, request: wire.Request) -> wire.FromWorker:
-        if isinstance(request, wire.Explain):
-            prompt = fit(
-                request.document, self._tokenizer, self._family, self._window,
-                request.sampling.max_new_tokens, self._order, heal=False,
-            )  # fmt: skip
-            described = explain(request.document, prompt, self._tokenizer, self._family, request.pieces, 0)
-            return wire.Explained(request.id, described)
+    def _explained(self, request: wire.Explain) -> wire.Explained:
+        document, new = request.document, request.sampling.max_new_tokens
+        prompt = fit(document, self._tokenizer, self._family, self._window, new, self._order, heal=False)
+        told = explain(document, prompt, self._tokenizer, self._family, request.pieces, 0)
+        return wire.Explained(request.id, told)
+
+    async def _completed(self, request: wire.Complete | wire.Warm) -> wire.Done:
         is_warm = isinstance(request, wire.Warm)
         sampling = replace(request.sampling, max_new_tokens=1, n=1) if is_warm else request.sampling
         least = math.log(sampling.min_probability) if sampling.min_probability > 0 else -math.inf
@@ -216,25 +228,18 @@ class RemoteEngine:
                 self.steps += 1
                 usage = _usage(event) or usage
                 for choice in event.get("choices") or ():
-                    index = int(choice.get("index") or 0)
-                    text = texts[index]
-                    for piece, logprob in _pieces(choice):
-                        text.add(piece, logprob)
-                    text.finish_reason = text.finish_reason or choice.get("finish_reason") or ""
-                    if not is_warm and (new := text.news()):
+                    index = choice.get("index") or 0
+                    if (new := texts[index].take(choice)) and not is_warm:
                         self._out.send(wire.Delta(request.id, index, new))
             if not all(text.finish_reason for text in texts):
                 raise _Refused(self._broke())
         except asyncio.CancelledError:
             if not self._jobs[request.id].finished:
                 raise
-            for text in texts:
-                text.finish_reason = text.finish_reason or "stop"
-        now = time.perf_counter()
+        end = time.perf_counter()
         items = () if is_warm else tuple(text.item(sampling.logprobs) for text in texts)
-        return wire.Done(
-            request.id, items, usage, 1000 * ((first or now) - begun), 1000 * (now - (first or now))
-        )
+        first = first or end
+        return wire.Done(request.id, items, usage, 1000 * (first - begun), 1000 * (end - first))
 
     def _body(self, document: Document, sampling: Sampling) -> dict[str, Any]:
         body = {
@@ -300,7 +305,7 @@ class RemoteEngine:
                         yield json.loads(event.data)
                     return
             except (SSEError, ValueError) as error:
-                raise _Refused(f"{self._host} answers with something else than a completion") from error
+                raise _Refused(f"{self._host} {SAYS_SOMETHING_ELSE}") from error
             except httpx.ReadTimeout as error:
                 raise _Refused(f"{self._host} didn't answer for {TIMEOUT.read:.0f} s") from error
             except httpx.TransportError as error:

@@ -129,6 +129,7 @@ async def test_who_leaves_frees_the_server(remote: Remote, tiny: Path) -> None:
         ([503, 503], "has too much to do"),
         ([422], "answers 422: not now"),
         (["html"], "something else than a completion"),
+        (["odd"], "something else than a completion"),
         (["break"], "broke"),
     ],
 )

@@ -17,8 +17,17 @@ const WORD = process.platform === 'darwin' ? 'Control+.' : 'Alt+.';
 const SANTA = 'santajupyter:plugin';
 const OURS = { emptyCells: false, restDelay: 100, kernelFacts: false };
 const LIST = '.jp-Completer:not(.lm-mod-hidden)';
+const COMPLETER = '@jupyterlab/completer-extension:manager';
+// A kernel on a busy machine takes longer than the second that it has by itself.
+const PATIENT = { providerTimeout: 30_000 };
 
-test.use({ mockSettings: { ...galata.DEFAULT_SETTINGS, [SANTA]: OURS } });
+test.use({
+  mockSettings: {
+    ...galata.DEFAULT_SETTINGS,
+    [SANTA]: OURS,
+    [COMPLETER]: PATIENT
+  }
+});
 
 test.describe('several cursors', () => {
   test.beforeEach(async ({ page }) => {
@@ -92,7 +101,8 @@ test.describe('JupyterLab’s list of completions that opens by itself', () => {
     mockSettings: {
       ...galata.DEFAULT_SETTINGS,
       [SANTA]: OURS,
-      '@jupyterlab/completer-extension:manager': {
+      [COMPLETER]: {
+        ...PATIENT,
         autoCompletion: true,
         suppressIfInlineCompleterActive: false
       },

@@ -59,6 +59,8 @@ test.describe('the status bar item', () => {
     }
     await choose(page, /^No Code Suggestions for 5 Minutes$/);
     await expect(item(page)).toHaveText(/, off for 5 minutes$/);
+    // The empty cell may have been asked about while they were on.
+    const before = await asked(page);
     await page.keyboard.type('import numpy as n');
     await item(page).getByRole('button').click();
     await expect(menu(page)).toContainText('Off for 5 more minutes.');
@@ -66,7 +68,7 @@ test.describe('the status bar item', () => {
       .getByText(/^Suggest Code Again Now/)
       .click();
     await isUsual();
-    expect(await asked(page)).toBe(0);
+    expect(await asked(page)).toBe(before);
     await page.keyboard.press('Backspace');
     await page.keyboard.type('n');
     await expectGhost(page, 'p');
