@@ -11,6 +11,8 @@ import numpy.typing as npt
 Logits = npt.NDArray[np.float32]
 # One text's logits [vocabulary], as they are counted with.
 Row = npt.NDArray[np.float64]
+# SantaCoder's own window, in tokens; a longer prompt costs more time than it is worth to a keystroke.
+MAX_WINDOW = 2048
 
 
 class ModelUnavailable(Exception):

@@ -29,10 +29,9 @@ from . import wire
 from .continuation import WORTH_A_KEY, is_within_word
 from .folders import model_folder
 from .hub import tokenizer_folder
-from .model import ModelUnavailable
+from .model import MAX_WINDOW, ModelUnavailable
 from .pipes import Inbox, Out, line
 
-MAX_WINDOW = 2048
 # Seconds: to connect, and for the next word of an answer; a server that is away is looked for again after.
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 RETRY_AFTER = 10.0

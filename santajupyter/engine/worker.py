@@ -26,7 +26,7 @@ from ..protocol import Progress
 from . import wire
 from .cachemodel import cache_text
 from .devices import is_device_lost, is_out_of_memory, resolve
-from .model import ModelUnavailable, OutOfMemory
+from .model import MAX_WINDOW, ModelUnavailable, OutOfMemory
 from .pipes import Inbox, Out, line
 from .work import Cancelled, Control
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from .model import Model
     from .remote import RemoteEngine
 
-# SantaCoder's own window; a longer prompt costs more time than it is worth to a keystroke.
-MAX_WINDOW = 2048
 PROGRESS_INTERVAL = 0.25
 BEAT_INTERVAL = 1.0
 # So many requests in a row that failed: what is wrong isn't the requests, and a new process may be better.

@@ -34,8 +34,8 @@ TIME_FUNCTIONS = frozenset(["year", "month", "date_trunc", "strftime", "date", "
 KINDS = {"group": "groupby", "partition": "groupby", "order": "sort_values"}
 WORD = re.compile(r"\w+")
 PLAIN = re.compile(r"[^\W\d]\w*\Z")
-# Engines in which a name is the same in large and small letters.
-FOLDS_NOT = frozenset(["duckdb", "sqlite"])
+# Engines that know a name by large and small letters alike, so that none needs quotes for its case.
+KEEPS_CASE = frozenset(["duckdb", "sqlite"])
 # A function that what is begun may become.
 FUNCTIONS = ("count(", "sum(", "avg(", "min(", "max(", "round(", "coalesce(", "cast(", "lower(", "upper(")
 MAX_COLUMNS = 300
@@ -251,7 +251,7 @@ def _spelt(name: str, spot: Spot, engine: str) -> str:
 
 
 def _quoted(name: str, engine: str) -> str:
-    folds = engine not in FOLDS_NOT and engine and name != name.lower()
+    folds = engine not in KEEPS_CASE and engine and name != name.lower()
     if PLAIN.match(name) and name.lower() not in KEYWORDS and not folds:
         return name
     mark = "`" if engine in ("bigquery", "mysql", "mariadb") else '"'
