@@ -139,12 +139,14 @@ class Result:
     name: str
     seconds: float
     failed: bool
+    written: str = ""
 
 
 def run_steps(steps: Steps, beside: Steps | None = None) -> int:
     """Runs all steps even when one fails, except that nothing runs without the first, the set-up.
 
-    Those ``beside`` come last, two at a time, and each shows what it wrote once it is over.
+    Those ``beside`` come last, two at a time, and each shows what it wrote once it is over. The ends of
+    those that failed are shown again below the summary, where one looks first.
     """
     results = []
     for name, step in steps.items():
@@ -155,9 +157,12 @@ def run_steps(steps: Steps, beside: Steps | None = None) -> int:
     else:
         results += run_beside(beside or {})
     lines = [f"  {'FAILED' if r.failed else 'ok':<6} {r.seconds:7.1f} s  {r.name}" for r in results]
-    failed = [result.name for result in results if result.failed]
-    said = f"failed: {', '.join(failed)}" if failed else "everything is fine"
-    print("\n=== summary", *lines, said, sep="\n")
+    failed = [result for result in results if result.failed]
+    said = f"failed: {', '.join(r.name for r in failed)}" if failed else "everything is fine"
+    ends = [
+        f"\n=== the end of {r.name}\n" + "\n".join(r.written.splitlines()[-15:]) for r in failed if r.written
+    ]
+    print("\n=== summary", *lines, said, *ends, sep="\n")
     return 1 if failed else 0
 
 
@@ -191,7 +196,8 @@ def run_beside(steps: Steps) -> Iterable[Result]:
         try:
             for future in as_completed(running):
                 result = future.result()
-                print(f"\n=== {result.name}\n{files[result.name].read_text('utf-8', 'replace')}", flush=True)
+                result.written = files[result.name].read_text("utf-8", "replace")
+                print(f"\n=== {result.name}\n{result.written}", flush=True)
                 yield result
         finally:
             lanes.shutdown(cancel_futures=True)
