@@ -44,7 +44,7 @@ OTHERS_TEMPERATURE = 0.8
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the engine is asked. ``place`` None: no rules. ``primary_only``: see Engines.available.
+    """What the engine is asked. ``place`` None: no rules. ``since``, ``primary_only``: see Engines.available.
 
     ``check``: what is held against what is there. ``begun``: the document's end, where that is an answer's
     beginning.
@@ -52,6 +52,7 @@ class _Asked:
 
     document: Document
     sampling: Sampling
+    since: int
     place: postprocess.Place | None = None
     choice: Choice | None = None
     check: Check | None = None
@@ -80,11 +81,13 @@ class Completing:
 
     async def complete(self, request: CompletionRequest, on_delta: OnDelta | None) -> Completion:
         """Complete at the request's cursor; what was told to ``on_delta`` is a beginning of the result."""
+        since = self._engines.unloads
         document, place, choice, check = await self._prompts.make(request)
         automatic = request.trigger == "automatic"
         asked = _Asked(
             document,
             replace(request.sampling, stop=(*place.stop, *request.sampling.stop), search=not place.block),
+            since,
             place,
             choice,
             check,
@@ -97,7 +100,8 @@ class Completing:
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta | None) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it."""
-        return await self._run(_Asked(Document(request.prompt, request.suffix), request.sampling), on_delta)
+        document = Document(request.prompt, request.suffix)
+        return await self._run(_Asked(document, request.sampling, self._engines.unloads), on_delta)
 
     async def docstring(self, request: CompletionRequest) -> Documentation:
         """Documentation for the function around the request's cursor."""
@@ -130,13 +134,15 @@ class Completing:
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items."""
+        since = self._engines.unloads
         document = (await self._prompts.make(request)).document
-        return await self._run(_Asked(document, request.sampling, warm=True), None)
+        return await self._run(_Asked(document, request.sampling, since, warm=True), None)
 
     async def explain(self, request: CompletionRequest) -> dict[str, Any]:
         """What the model would be given for the request, see docs/rest.md."""
+        since = self._engines.unloads
         document, pieces = await self._prompts.explained(request)
-        engine = await self._engines.available()
+        engine = await self._engines.available(since=since)
         async with engine.process.explain(document, request.sampling, pieces) as call:
             async for event in call:
                 done = event
@@ -162,7 +168,7 @@ class Completing:
         """By the engine that answers now. One that ends before it has looked at the request is replaced."""
         begun = time.perf_counter()
         while True:
-            engine = await self._engines.available(asked.primary_only)
+            engine = await self._engines.available(asked.primary_only, asked.since)
             limit = self._min_probability(engine, asked) if asked.automatic else 0.0
             call = asked.of(engine.process, limit)
             candidates = [self._candidate(asked) for _ in range(asked.sampling.n)]

@@ -170,7 +170,8 @@ class Engines:
         self._retiring: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._users = 0
-        self._refusal: EngineUnavailable | None = None  # of the last unload
+        self.unloads = 0
+        self._refusal: EngineUnavailable | None = None  # of the last of them
         self._closed = False
         self._by_path: dict[str, Engine] = {}
         self.primary = self._engine(settings.model)
@@ -200,18 +201,20 @@ class Engines:
             self._users -= 1
             self._watch_idleness()
 
-    async def available(self, primary_only: bool = False) -> Engine:
+    async def available(self, primary_only: bool = False, since: int | None = None) -> Engine:
         """The engine that answers now; starts what should run, and waits for it up to LOAD_WAIT seconds.
 
         ``primary_only``: while the configured model is on its way none stands in for it, since who asked for
-        a block would rather wait; and the built-in one never does. Raises EngineUnavailable.
+        a block would rather wait; and the built-in one never does. ``since``: what `unloads` was when the
+        request came, which must not bring back what was unloaded after that. Raises EngineUnavailable.
         """
-        refusal, deadline = self._refusal, time.monotonic() + LOAD_WAIT
-        await self.start()
-        while self._refusal is refusal and self._is_to_come(primary_only) and time.monotonic() < deadline:
+        since, deadline = self.unloads if since is None else since, time.monotonic() + LOAD_WAIT
+        if self.unloads == since:
+            await self.start()
+        while self.unloads == since and self._is_to_come(primary_only) and time.monotonic() < deadline:
             with contextlib.suppress(asyncio.TimeoutError):
                 await within(deadline - time.monotonic(), self._changed.wait())
-        if self._refusal and self._refusal is not refusal:
+        if self._refusal and self.unloads != since:
             raise self._refusal
         engine, status = self.ready, self.primary.status
         if engine is None or (primary_only and not self._is_good_for_blocks(engine)):
@@ -260,6 +263,7 @@ class Engines:
 
     async def _stop_all(self, why: str) -> None:
         async with self._lock:
+            self.unloads += 1
             self._refusal = EngineUnavailable(why, "unloaded", 1)
             self._on_change()
             await asyncio.gather(*(engine.stop(self._refusal) for engine in self._by_path.values()))

@@ -25,6 +25,7 @@ from santajupyter.engine import process as process_module
 from santajupyter.engine.process import EngineProcess, EngineUnavailable, RequestFailed
 from santajupyter.protocol import Cell, CompletionRequest
 from santajupyter.server import engines as engines_module
+from santajupyter.server.prompts import Prompts
 from santajupyter.server.service import CompletionService, QueueFull, Superseded, TimedOut
 from santajupyter.server.settings import Settings
 
@@ -325,9 +326,18 @@ async def test_an_unload_goes_on_when_nobody_waits_for_it(processes: Processes, 
         assert service.status()["state"] == "unloaded"
 
 
+@pytest.mark.parametrize("making", [0.0, 0.2])
 async def test_what_waits_for_a_model_does_not_bring_it_back(
-    processes: Processes, two: tuple[str, str]
+    processes: Processes, two: tuple[str, str], making: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor does that whose prompt is being made, for so many seconds."""
+    make = Prompts.make
+
+    async def slowly(self: Prompts, request: CompletionRequest) -> Any:
+        await asyncio.sleep(making)
+        return await make(self, request)
+
+    monkeypatch.setattr(Prompts, "make", slowly)
     async with serving(two[0]) as service:
         await service.engines.unload()
         waiting = [asyncio.create_task(service.complete(a_request(), nothing)) for _ in range(3)]
