@@ -43,7 +43,9 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     back.set()
 
 
-async def test_a_file_system_that_hangs_is_waited_for_once(hanging: list[str], tmp_path: Path) -> None:
+async def test_a_file_system_that_hangs_is_waited_for_once(
+    hanging: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = Prompts(tmp_path, True)
     keys = [asyncio.create_task(made.make(request(path="hung/a.ipynb"))) for _ in range(3)]
     await asyncio.gather(*keys)
@@ -55,6 +57,7 @@ async def test_a_file_system_that_hangs_is_waited_for_once(hanging: list[str], t
     assert hanging == ["hung/a.ipynb"]
     assert len([t for t in threading.enumerate() if t.name == "santajupyter-files"]) == 1
     # Others are served as ever.
+    monkeypatch.setattr(prompts, "READ_WAIT", 60)
     text = (await made.make(request("b", "work/b.ipynb"))).document.prefix
     assert text.startswith("# a.py: def f()")
     made.close()
@@ -91,6 +94,7 @@ async def test_one_that_answers_again_is_read_again(tmp_path: Path, monkeypatch:
     back.set()
     while made._readings:
         await asyncio.sleep(0.01)
+    monkeypatch.setattr(prompts, "READ_WAIT", 60)
     assert (await made.make(request())).document.prefix.startswith("# a.py: def f()")
     made.close()
 
@@ -130,6 +134,8 @@ async def test_of_a_client_only_the_newest_prompt_is_made(monkeypatch: pytest.Mo
             before.cancel()
         before = asyncio.create_task(made.make(request()))
         await asyncio.sleep(0.01)
+        while not counted:
+            await asyncio.sleep(0.01)
     back.set()
     assert before and (await before).document.prefix == "import data\nx"
     assert len(counted) == 2  # the first, which had begun, and the last

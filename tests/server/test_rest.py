@@ -432,7 +432,8 @@ async def test_a_dead_worker_takes_nothing_with_it(
     ask: Any, body: Body, jp_serverapp: Any, jp_fetch: Any
 ) -> None:
     await ask("warm", body())
-    long = asyncio.create_task(ask("complete", body("x = (\n", mode="block", max_new_tokens=120)))
+    endless = body("x = (\n", mode="block", max_new_tokens=1000, n=8, temperature=1.0)
+    long = asyncio.create_task(ask("complete", endless))
     process = engines_of(jp_serverapp).primary.process
     while not any(call.started for call in process._calls.values()):
         await asyncio.sleep(0.001)
