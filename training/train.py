@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> None:
     model = new_model(words, *args.size)
     if args.weights:
         take_over(model, args.weights)
-    model.to(DEVICE)  # type: ignore[arg-type]
+    model.to(DEVICE)
     optimizers = new_optimizers(model)
     state: dict[str, Any] = {"step": 0, "tokens": 0, "elapsed": 0.0, "cpu": 0.0}
     if args.weights:
@@ -333,7 +333,7 @@ def step(
 
 
 def new_model(words: Words, width: int, layers: int, heads: int) -> GPTBigCodeForCausalLM:
-    config = GPTBigCodeConfig(  # type: ignore[call-arg]
+    config = GPTBigCodeConfig(
         vocab_size=len(words.lengths),
         n_positions=WINDOW,
         n_embd=width,

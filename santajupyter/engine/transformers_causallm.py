@@ -52,7 +52,7 @@ def load(folder: Path, device: str, dtype: str) -> CausalLM:
         for name, parameter in model.named_parameters():
             if parameter.numel() and not all(edge.isfinite() for edge in parameter.detach().aminmax()):
                 raise not_finite(name)
-        model.to(place)  # type: ignore[arg-type]  # transformers' annotation lost its self
+        model.to(place)  # transformers' annotation lost its self
         return CausalLM(model.eval())
     except ModelUnavailable:
         raise

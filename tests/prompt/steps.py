@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -32,7 +33,7 @@ class Matcher:
 
     def __init__(self, pattern: re.Pattern[str], text: str, bound: int = BOUND) -> None:
         self._bound = bound
-        self._nodes = [*parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)]
+        self._nodes = _parsed(pattern)
         self._flags, self._text = pattern.flags, text
         self._groups: dict[int, tuple[int, int]] = {}
         self.steps = 0
@@ -163,6 +164,11 @@ class Matcher:
         assert place is sre.AT_BOUNDARY
         is_word = CATEGORIES[sre.CATEGORY_WORD]
         return (at > 0 and is_word(text[at - 1])) != (at < len(text) and is_word(text[at]))
+
+
+@cache
+def _parsed(pattern: re.Pattern[str]) -> list[Any]:
+    return [*parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)]
 
 
 def lines_of(work: Callable[[], object]) -> int:
