@@ -51,8 +51,8 @@ INSTALL = (*PIP, "install", "--no-compile")
 
 LINT = ("ruff check .", "ruff format --check .", "jlpm lint")
 FORMAT = ("ruff check --fix .", "ruff format .", "jlpm format")
-# Python tests of one file share their servers, so they stay in one process.
-PYTEST = "pytest -n 2 --dist loadfile"
+# Python tests of one file share their servers, so they stay in one process; the last files are short ones.
+PYTEST = "pytest -n 2 --dist loadfile --no-loadscope-reorder"
 # Seconds for one of the steps that run two at a time: what hangs must not hide what the others say.
 STEP_LIMIT = 3300
 Steps = dict[str, Callable[[], None]]
@@ -98,13 +98,14 @@ def main(arguments: list[str]) -> int:
     if options.version and options.command != "versions":
         parser.error(f"{options.command} takes no version")
     if options.command == "test":
-        # The longest first. The wheel before them: to build it rewrites a file that they read.
+        # The wheel before the others: to build it rewrites a file that they read.
         first: Steps = {"set up": set_up, "wheel": check_wheel}
         browser: Steps = {}
         if not options.skip_browser:
             first["browser"] = install_browser
             browser["browser tests"] = browser_tests
-        return run_steps(first, browser | steps_of((PYTEST, "mypy", "jlpm test", *LINT)))
+        # What can use all cores comes last.
+        return run_steps(first, browser | steps_of((*LINT, "jlpm test", "mypy", PYTEST)))
     commands: dict[str, Steps] = {
         "demo": {"set up": set_up, "demo": lambda: demo(arguments[cut + 1 :])},
         "lint": {"set up": install} | steps_of(("mypy", *LINT)),
