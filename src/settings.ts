@@ -154,6 +154,9 @@ export class Settings {
 
   /** Why nothing is suggested at a place, even if the user asks; null: it is. */
   refusal(where: IWhere): Refusal | null {
+    if (this.stop) {
+      return this.stop;
+    }
     const { language, notebook, path, tags, type } = where;
     const { markdown, plainText } = this._choices;
     const reasons: [Refusal, boolean][] = [
@@ -169,7 +172,7 @@ export class Settings {
       ['tag', tags.includes(OFF_TAG)],
       ['read-only', where.isReadOnly]
     ];
-    return this.stop ?? reasons.find(([, holds]) => holds)?.[0] ?? null;
+    return reasons.find(([, holds]) => holds)?.[0] ?? null;
   }
 
   isLanguageOff(language: string): boolean {
@@ -205,9 +208,14 @@ export class Settings {
     this._changed.emit();
   }
 
+  /** Asked several times at each key, so what was found last is kept. */
   private _isExcluded(path: string): boolean {
-    const file = path.slice(path.lastIndexOf('/') + 1);
-    return this._excluded(path) || this._excluded(file);
+    if (path !== this._judged?.path) {
+      const file = path.slice(path.lastIndexOf('/') + 1);
+      const isExcluded = this._excluded(path) || this._excluded(file);
+      this._judged = { path, isExcluded };
+    }
+    return this._judged.isExcluded;
   }
 
   /** Tries until the settings are there: nobody knows before what the user chose. */
@@ -245,6 +253,7 @@ export class Settings {
   private _choose(choices: IChoices): void {
     if (choices.excluded !== this._choices.excluded) {
       this._excluded = excluder(choices.excluded);
+      this._judged = null;
     }
     this._choices = choices;
     this._changed.emit();
@@ -257,6 +266,7 @@ export class Settings {
   private _failure = '';
   private _ignored: string[] = [];
   private _isProviderOn = true;
+  private _judged: { path: string; isExcluded: boolean } | null = null;
   private _snoozedUntil = 0;
   private _unkept = '';
 }
