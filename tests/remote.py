@@ -20,15 +20,16 @@ KEY = "a-test-key"
 class Remote:
     """``forms``: how it takes prompts. ``pieces``: of each answer, with their log-probabilities.
 
-    ``answers``: what completions that stream are answered with, each once, before they work: a status, or
-    "html" or "odd" instead of a piece, "break" or "hang" after one. ``asked``: their bodies. ``left``: how
-    many of them were left before their end.
+    ``chatty``: these come as in chats. ``answers``: what completions that stream are answered with, each
+    once, before they work: a status, or "html" or "odd" instead of a piece, "break" or "hang" after one.
+    ``asked``: their bodies. ``left``: how many of them were left before their end.
     """
 
     tokenizer: CodeTokenizer
     model: str = "some/model"
     forms: tuple[str, ...] = ("ids",)
     pieces: tuple[tuple[str, float], ...] = ((" 1", -0.1), (" +", -0.1), (" 2", -3.0))
+    chatty: bool = False
     answers: list[int | str] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     left: int = 0
@@ -81,7 +82,10 @@ class _Handler(BaseHTTPRequestHandler):
             if how == "odd":
                 self._event(choices=[{"index": 9, "text": None, "logprobs": 1}])
             for at, (text, logprob) in enumerate(self.remote.pieces):
-                told = {"tokens": [text], "token_logprobs": [logprob]} if "logprobs" in body else None
+                told: dict[str, Any] = {"tokens": [text], "token_logprobs": [logprob]}
+                if self.remote.chatty:
+                    told = {"content": [{"token": text, "logprob": logprob}]}
+                told = told if body.get("logprobs") else {}
                 reason = "length" if at + 1 == len(self.remote.pieces) else None
                 self._event(
                     choices=[{"index": index, "text": text, "logprobs": told, "finish_reason": reason}]

@@ -255,7 +255,7 @@ class RemoteEngine:
         if sampling.stop:
             body["stop"] = [*sampling.stop]
         if sampling.logprobs or sampling.min_probability > 0:
-            body["logprobs"] = 0
+            body["logprobs"] = 1  # at 0 llama.cpp's server tells none
         return body
 
     def _prompt(self, document: Document, new: int) -> dict[str, Any]:
@@ -359,12 +359,15 @@ def _plain(text: str) -> str:
 
 
 def _pieces(choice: Mapping[str, Any]) -> Sequence[tuple[str, float]]:
-    """The choice's new text by tokens; as one piece where they are others, or aren't told."""
+    """The choice's new text by tokens; as one piece where they are others, or aren't told.
+
+    Log-probabilities come as OpenAI's completions have them, or as llama.cpp's server does: as its chats do.
+    """
     text, told = choice.get("text") or "", choice.get("logprobs") or {}
-    tokens, logprobs = (
-        told.get("tokens") or [],
-        [float(each or 0) for each in told.get("token_logprobs") or ()],
-    )
+    listed = told.get("content") or ()
+    tokens = told.get("tokens") or [each.get("token") for each in listed]
+    found = told.get("token_logprobs") or [each.get("logprob") for each in listed]
+    logprobs = [float(each or 0) for each in found]
     if len(tokens) == len(logprobs) and "".join(tokens) == text:
         return [*zip(tokens, logprobs, strict=True)]
     return [(text, sum(logprobs))] if text else []

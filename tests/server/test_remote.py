@@ -105,7 +105,9 @@ async def test_as_text_nothing_of_a_user_s_can_become_a_sentinel(
         assert body["prompt"] == f"{sentinels}a = ''\nb = "
 
 
-async def test_what_is_unlikely_ends_the_text(remote: Remote, tiny: Path) -> None:
+@pytest.mark.parametrize("chatty", [False, True])
+async def test_what_is_unlikely_ends_the_text(remote: Remote, tiny: Path, chatty: bool) -> None:
+    remote.chatty = chatty
     with serving(remote):
         async with service(settings(remote, tiny)) as ours:
             made = await ours.complete(replace(HERE, trigger="automatic", min_probability=0.5), None)
