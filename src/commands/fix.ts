@@ -10,7 +10,12 @@ import type { SantaApi } from '../server/api';
 import { type IFix, ServerError } from '../server/protocol';
 import { activeEditor, mimeLanguage } from '../document/context';
 import { hasFailed } from '../document/outputs';
-import { applyChanges, type IChange, showDiff } from '../jupyterlab/diff';
+import {
+  applyChanges,
+  type IChange,
+  type IDiff,
+  showDiff
+} from '../jupyterlab/diff';
 import { addAtOutput } from '../jupyterlab/errors';
 import { undoneAlone } from '../jupyterlab/internals';
 import { OthersChanges } from '../jupyterlab/otherschanges';
@@ -95,7 +100,7 @@ export class FixCommand {
   /** Takes the diff away, and forgets what is asked. */
   end(): void {
     this._asking.abort();
-    this._hide?.();
+    this._diff?.end();
   }
 
   /** What is found, where others have moved it by now; null where somebody changed that text. */
@@ -133,14 +138,15 @@ export class FixCommand {
       return;
     }
     const accept = () => {
-      this._hide?.();
+      const now = this._diff?.changes ?? changes;
+      this._diff?.end();
       if (editor.getOption('readOnly') !== true) {
-        undoneAlone(editor, () => applyChanges(editor, changes));
+        undoneAlone(editor, () => applyChanges(editor, now));
       }
       editor.focus();
     };
     const dismiss = () => {
-      this._hide?.();
+      this._diff?.end();
       editor.focus();
     };
     const bar = this._bar(this._why(found), accept, dismiss);
@@ -148,15 +154,14 @@ export class FixCommand {
       this._press(event, editor, bar, accept, dismiss);
     // JupyterLab's own keys are heard by the document.
     window.addEventListener('keydown', keys, true);
-    const hide = showDiff(editor, changes, bar, () => {
+    this._diff = showDiff(editor, changes, bar, () => {
       window.removeEventListener('keydown', keys, true);
-      this._hide = null;
+      this._diff = null;
     });
-    if (!hide) {
+    if (!this._diff) {
       window.removeEventListener('keydown', keys, true);
       return;
     }
-    this._hide = hide;
     this._goTo(editor, changes[0]);
   }
 
@@ -244,7 +249,7 @@ export class FixCommand {
   }
 
   private _asking = new AbortController();
-  private _hide: (() => void) | null = null;
+  private _diff: IDiff | null = null;
 }
 
 /** Adds the command *Fix the Error Here*, and a button for it at the output of each run that fails. */

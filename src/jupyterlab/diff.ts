@@ -1,11 +1,18 @@
 import type { CodeEditor } from '@jupyterlab/codeeditor';
-import { type Extension, StateEffect, StateField } from '@codemirror/state';
+import {
+  type Extension,
+  StateEffect,
+  StateField,
+  type Transaction
+} from '@codemirror/state';
 import {
   Decoration,
   type DecorationSet,
   EditorView,
   WidgetType
 } from '@codemirror/view';
+
+import { isOthersChange } from './internals';
 
 /** What stands from `start` to `end` is to become `text`. */
 export interface IChange {
@@ -14,17 +21,23 @@ export interface IChange {
   text: string;
 }
 
+export interface IDiff {
+  /** Where others' changes of the text have moved them. */
+  readonly changes: readonly IChange[];
+  end(): void;
+}
+
 /**
  * Shows in an editor what changes would make of its text, with a `bar` below the last of them: what goes is
- * struck, what comes stands beside it. Nothing is changed. Returns what takes that away again, null where
- * the editor can't show it. `ended` is called once, also where a change of the text ends it.
+ * struck, what comes stands beside it. Nothing is changed. Null where the editor can't show it. It ends, and
+ * `ended` is called once, also where the user changes the text, or somebody the lines that it is about.
  */
 export function showDiff(
   editor: CodeEditor.IEditor,
   changes: readonly IChange[],
   bar: HTMLElement,
   ended: () => void
-): (() => void) | null {
+): IDiff | null {
   const view = (editor as Partial<{ editor: EditorView }>).editor;
   if (!(view instanceof EditorView)) {
     return null;
@@ -34,10 +47,21 @@ export function showDiff(
       effects: StateEffect.appendConfig.of([shown, end] as Extension)
     });
   }
-  view.dispatch({
-    effects: show.of({ decorations: decorations(view, changes, bar), ended })
-  });
-  return () => view.dispatch({ effects: show.of(null) });
+  // The first time it begins to listen.
+  isOthersChange(editor);
+  const value: IShown = {
+    changes,
+    decorations: decorations(view, changes, bar),
+    ended,
+    isOthersChange: () => isOthersChange(editor)
+  };
+  view.dispatch({ effects: show.of(value) });
+  return {
+    get changes() {
+      return view.state.field(shown)?.changes ?? changes;
+    },
+    end: () => view.dispatch({ effects: show.of(null) })
+  };
 }
 
 /** Puts changes into an editor's text, as one that undo takes back. */
@@ -63,8 +87,10 @@ export function applyChanges(
 }
 
 interface IShown {
+  changes: readonly IChange[];
   decorations: DecorationSet;
   ended: () => void;
+  isOthersChange: () => boolean;
 }
 
 const show = StateEffect.define<IShown | null>();
@@ -77,7 +103,7 @@ const shown = StateField.define<IShown | null>({
         return effect.value;
       }
     }
-    return transaction.docChanged ? null : value;
+    return value && transaction.docChanged ? moved(value, transaction) : value;
   },
   provide: field =>
     EditorView.decorations.from(
@@ -89,10 +115,30 @@ const shown = StateField.define<IShown | null>({
 /** Tells when it is there no more. */
 const end = EditorView.updateListener.of(update => {
   const before = update.startState.field(shown, false);
-  if (before && update.state.field(shown, false) !== before) {
+  if (before && update.state.field(shown, false)?.ended !== before.ended) {
     before.ended();
   }
 });
+
+/** What is shown after a change of the text; null where that ends it. */
+function moved(value: IShown, transaction: Transaction): IShown | null {
+  const { changes: edit, startState } = transaction;
+  const isTouched = value.changes.some(({ start, end }) =>
+    edit.touchesRange(
+      startState.doc.lineAt(start).from,
+      startState.doc.lineAt(end).to
+    )
+  );
+  if (isTouched || !value.isOthersChange()) {
+    return null;
+  }
+  const changes = value.changes.map(change => ({
+    ...change,
+    start: edit.mapPos(change.start, 1),
+    end: edit.mapPos(change.end, 1)
+  }));
+  return { ...value, changes, decorations: value.decorations.map(edit) };
+}
 
 function decorations(
   view: EditorView,
