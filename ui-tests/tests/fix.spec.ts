@@ -1,6 +1,12 @@
 import { expect, test } from './fixtures';
 
-import { execute, loadModel, openNotebook, source } from './helpers';
+import {
+  execute,
+  loadModel,
+  openNotebook,
+  source,
+  writeAsSomeoneElse
+} from './helpers';
 
 const FIX = 'santajupyter:fix';
 
@@ -49,4 +55,22 @@ test('a misspelled name is mended; typing ends the diff', async ({ page }) => {
   await expect
     .poll(() => source(page))
     .toBe('measures = [1]\nx = len(measures)');
+});
+
+test('a diff goes along with what someone else writes above it', async ({
+  page
+}) => {
+  await loadModel(page);
+  await openNotebook(page, ['measures = [1]\nx = len(mesures)']);
+  await execute(page, 'notebook:run-cell');
+  await expect(page.getByRole('button', { name: /^Fix/ })).toBeVisible();
+  await execute(page, FIX);
+  const removed = page.locator('.santa-Diff-removed');
+  await expect(removed).toHaveText('mesures');
+  await writeAsSomeoneElse(page, 0, 0, 'import os\n');
+  await expect(removed).toHaveText('mesures');
+  await page.keyboard.press('Tab');
+  await expect
+    .poll(() => source(page))
+    .toBe('import os\nmeasures = [1]\nx = len(measures)');
 });
