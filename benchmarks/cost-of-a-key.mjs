@@ -25,7 +25,7 @@ const MODES = {
 };
 /** Microseconds between two samples. */
 const INTERVAL = 200;
-/** After one that comes later than this, no thread had a core: a getter took 7 ms. */
+/** One that comes later than this is taken for a wait for a core: in a getter one came after 7 ms. */
 const LATE = 1000;
 /** Keys before those that count: the first ones load what is loaded at first use. */
 const FIRST = 10;
