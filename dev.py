@@ -157,7 +157,7 @@ def run_steps(steps: Steps, beside: Steps | None = None) -> int:
     """Runs all steps even when one fails, except that nothing runs without the first, the set-up.
 
     Those ``beside`` come last, two at a time, and each shows what it wrote once it is over. The ends of
-    those that failed are shown again below the summary, where one looks first.
+    those that failed, or had to try again, are shown again below the summary, where one looks first.
     """
     results = []
     for name, step in steps.items():
@@ -171,7 +171,9 @@ def run_steps(steps: Steps, beside: Steps | None = None) -> int:
     failed = [result for result in results if result.failed]
     said = f"failed: {', '.join(r.name for r in failed)}" if failed else "everything is fine"
     ends = [
-        f"\n=== the end of {r.name}\n" + "\n".join(r.written.splitlines()[-15:]) for r in failed if r.written
+        f"\n=== the end of {r.name}\n" + "\n".join(r.written.splitlines()[-15:])
+        for r in results
+        if r.written and (r.failed or " flaky\n" in r.written)
     ]
     print("\n=== summary", *lines, said, *ends, sep="\n")
     return 1 if failed else 0

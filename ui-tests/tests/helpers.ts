@@ -94,6 +94,33 @@ export async function openNotebook(
   );
 }
 
+/**
+ * Opens a notebook that is on the server, and brings it to the front. Galata's way there, by clicks in the
+ * file browser, waits for ever where a list that is drawn anew swallows one.
+ */
+export async function openPath(
+  page: IJupyterLabPageFixture,
+  path: string,
+  kernel?: string
+): Promise<void> {
+  await page.evaluate(
+    async ([path, id]) => {
+      const { commands, shell } = window.jupyterapp;
+      const panel: NotebookPanel = await commands.execute('docmanager:open', {
+        path,
+        ...(id && { kernel: { id } })
+      });
+      await panel.context.ready;
+      await panel.sessionContext.ready;
+      shell.activateById(panel.id);
+    },
+    [path, kernel] as const
+  );
+  await expect(
+    page.locator('.jp-NotebookPanel:not(.lm-mod-hidden)')
+  ).toHaveCount(1);
+}
+
 /** Puts the cursor into a cell of the notebook in front: there, or where it was. */
 export async function editCell(
   page: IJupyterLabPageFixture,

@@ -2,7 +2,13 @@ import type { ConsolePanel } from '@jupyterlab/console';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 
 import { expect, type IJupyterLabPageFixture, test } from './fixtures';
-import { CALM, notebookOf, openNotebook, writeCell } from './helpers';
+import {
+  CALM,
+  notebookOf,
+  openNotebook,
+  openPath,
+  writeCell
+} from './helpers';
 
 const VISIBLE = '.jp-NotebookPanel:not(.lm-mod-hidden)';
 const MADE = 'mean log-probability';
@@ -98,15 +104,15 @@ test.describe('with the same cells twice', () => {
       const path = `${tmpPath}/${name}`;
       await page.contents.uploadContent(notebookOf(cells), 'text', path);
     }
-    await page.notebook.openByPath(`${tmpPath}/copy.ipynb`);
+    await openPath(page, `${tmpPath}/copy.ipynb`);
   });
 
   test('a candidate goes into the copy that made it', async ({
     page,
     tmpPath
   }) => {
-    await page.notebook.openByPath(`${tmpPath}/original.ipynb`);
-    await page.notebook.activate('copy.ipynb');
+    await openPath(page, `${tmpPath}/original.ipynb`);
+    await openPath(page, `${tmpPath}/copy.ipynb`);
     await load(page);
     await page.notebook.runCell(1, true);
     await insertFirst(page);
@@ -155,7 +161,7 @@ test('of two pages the one that is clicked in acts', async ({
   const path = `${tmpPath}/test.ipynb`;
   const cells = ['%load_ext santajupyter', CHOOSE];
   await page.contents.uploadContent(notebookOf(cells), 'text', path);
-  await page.notebook.openByPath(path);
+  await openPath(page, path);
   await load(page);
   await page.notebook.runCell(1, true);
   await expect(output(page, 1).getByText(MADE)).toHaveCount(2);
@@ -195,18 +201,13 @@ async function openWithSameKernel(
   page: IJupyterLabPageFixture,
   path: string
 ): Promise<void> {
-  await page.evaluate(async path => {
-    const { commands, shell } = window.jupyterapp;
-    const front = shell.currentWidget as NotebookPanel | ConsolePanel;
-    const id = front.sessionContext.session?.kernel?.id;
-    const opened: NotebookPanel = await commands.execute('docmanager:open', {
-      path,
-      kernel: { id }
-    });
-    await opened.sessionContext.ready;
-    shell.activateById(opened.id);
-  }, path);
-  await expect(page.locator(VISIBLE)).toHaveCount(1);
+  const kernel = await page.evaluate(() => {
+    const front = window.jupyterapp.shell.currentWidget as
+      | NotebookPanel
+      | ConsolePanel;
+    return front.sessionContext.session?.kernel?.id;
+  });
+  await openPath(page, path, kernel);
 }
 
 /** Each cell's source in an open notebook. */

@@ -1,7 +1,12 @@
 import { expect, type IJupyterLabPageFixture, test } from '@jupyterlab/galata';
-import type { NotebookPanel } from '@jupyterlab/notebook';
 
-import { execute, ghostText, loadModel, notebookOf } from './helpers';
+import {
+  execute,
+  ghostText,
+  loadModel,
+  notebookOf,
+  openPath
+} from './helpers';
 
 /** The pictures of README.md, taken anew with PICTURES=1. */
 const FOLDER = '../docs/images';
@@ -109,7 +114,7 @@ async function open(
     'text',
     `${folder}/${name}`
   );
-  await page.notebook.openByPath(`${folder}/${name}`);
+  await openPath(page, `${folder}/${name}`);
   await execute(page, 'application:toggle-left-area');
   await page.evaluate(() => {
     for (const widget of [...window.jupyterapp.shell.widgets('main')]) {
@@ -117,9 +122,5 @@ async function open(
         widget.close();
       }
     }
-  });
-  await page.evaluate(async () => {
-    const panel = window.jupyterapp.shell.currentWidget as NotebookPanel;
-    await panel.sessionContext.ready;
   });
 }
