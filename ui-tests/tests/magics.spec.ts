@@ -2,13 +2,7 @@ import type { ConsolePanel } from '@jupyterlab/console';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 
 import { expect, type IJupyterLabPageFixture, test } from './fixtures';
-import {
-  CALM,
-  notebookOf,
-  openNotebook,
-  openPath,
-  writeCell
-} from './helpers';
+import { CALM, notebookOf, openNotebook, openPath, writeCell } from './helpers';
 
 const VISIBLE = '.jp-NotebookPanel:not(.lm-mod-hidden)';
 const MADE = 'mean log-probability';
@@ -203,8 +197,7 @@ async function openWithSameKernel(
 ): Promise<void> {
   const kernel = await page.evaluate(() => {
     const front = window.jupyterapp.shell.currentWidget as
-      | NotebookPanel
-      | ConsolePanel;
+      NotebookPanel | ConsolePanel;
     return front.sessionContext.session?.kernel?.id;
   });
   await openPath(page, path, kernel);

@@ -1,12 +1,6 @@
 import { expect, type IJupyterLabPageFixture, test } from '@jupyterlab/galata';
 
-import {
-  execute,
-  ghostText,
-  loadModel,
-  notebookOf,
-  openPath
-} from './helpers';
+import { execute, ghostText, loadModel, notebookOf, openPath } from './helpers';
 
 /** The pictures of README.md, taken anew with PICTURES=1. */
 const FOLDER = '../docs/images';
