@@ -17,6 +17,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from .cachemodel import cache_text
 from .devices import is_device_lost, is_out_of_memory, resolve
 from .model import MAX_WINDOW, ModelUnavailable, OutOfMemory
 from .pipes import Inbox, Out, line
+from .windows import Windows
 from .work import Cancelled, Control
 
 if TYPE_CHECKING:
@@ -145,6 +147,7 @@ class _Engine:
             beams=config.get("beams", 1),
             trust=config.get("trust_in_names", 1.0),
         )
+        self._windows = Windows(self._window, self._completer.prompts.cached)
         limit = config.get("min_probability", 0.0)
         out.send(wire.Ready(name or "", model.device, model.dtype, self._window, limit))
 
@@ -241,8 +244,12 @@ class _Engine:
         return wire.Done(request.id, result.items, result.usage, result.prefill_ms, result.decode_ms)
 
     def _prompt(self, request: wire.Request) -> Prompt:
+        """While the user rests the best is read; to him who types it may cost too much."""
         document, new = request.document, request.sampling.max_new_tokens
-        prompt = fit(document, self._tokenizer, self._family, self._window, new, self._order)
+        make = partial(fit, document, self._tokenizer, self._family, self._window, new, self._order)
+        prompt = make() if isinstance(request, wire.Warm) else self._windows.choose(make)
+        if not isinstance(request, wire.Explain):
+            self._windows.remember(document, prompt)
         if self._cache_model:
             prompt = replace(prompt, cache_text=cache_text(document, self._tokenizer, prompt.healed))
         return prompt

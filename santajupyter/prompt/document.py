@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice, pairwise
+from itertools import accumulate, chain, islice, pairwise
 from typing import NamedTuple
 
 from ..protocol import Cell
@@ -79,6 +79,11 @@ class Document:
     segments: tuple[Segment, ...] = field(default=(), compare=False)
     origins: tuple[Origin, ...] = field(default=(), compare=False)
     origins_below: tuple[Origin, ...] = field(default=(), compare=False)
+
+    @property
+    def segment_texts(self) -> list[str]:
+        ends = accumulate(segment.length for segment in self.segments)
+        return [self.prefix[start:end] for start, end in pairwise([0, *ends])]
 
 
 class _Text(NamedTuple):

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import accumulate, chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +236,7 @@ def fit(
     max_new_tokens: int,
     order: str = "auto",
     heal: bool = True,
+    keep: Sequence[str] = (),
 ) -> Prompt:
     """The prompt for the text at the document's cursor; with the new tokens at most ``window`` ids.
 
@@ -243,10 +244,11 @@ def fit(
     beginning where it has none, and the suffix its end. The prefix's last token, or the last ones that a
     longer token begins with, are taken off and generated again (token healing): a cursor in mid-word, or
     after an indentation, cuts tokens as no training text does left to right, and few do for infilling. Not
-    ``heal``: the prompt has them.
+    ``heal``: the prompt has them. ``keep``: texts of segments that an earlier prompt had, in their order.
+    Where segments must be left out and these are there and fit, it has them and what comes after the last.
     """
     new = min(max_new_tokens, window // 2)
-    prefix, suffix, kept = sides(document, tokenizer, family, window, max_new_tokens)
+    prefix, suffix, kept = sides(document, tokenizer, family, window, max_new_tokens, keep)
     prefix, healed = _heal(tokenizer, prefix) if heal else (prefix, ())
     bos = _bos(tokenizer, family)
     if suffix is None or family is None:
@@ -258,7 +260,12 @@ def fit(
 
 
 def sides(
-    document: Document, tokenizer: CodeTokenizer, family: Family | None, window: int, max_new_tokens: int
+    document: Document,
+    tokenizer: CodeTokenizer,
+    family: Family | None,
+    window: int,
+    max_new_tokens: int,
+    keep: Sequence[str] = (),
 ) -> tuple[list[int], list[int] | None, tuple[int, ...]]:
     """The ids of what :func:`fit` takes of the prefix and the suffix, None where there is nothing to fill in;
 
@@ -270,7 +277,7 @@ def sides(
     segments = _Segments(document, tokenizer, room)
     suffix = _beginning(tokenizer, document.suffix, room) if infill else []
     suffix = _first(suffix, room, room - segments.length)
-    prefix, kept = segments.within(room - len(suffix))
+    prefix, kept = segments.within(room - len(suffix), keep)
     return prefix, suffix if infill else None, kept
 
 
@@ -281,11 +288,10 @@ class _Segments:
     """
 
     def __init__(self, document: Document, tokenizer: CodeTokenizer, room: int) -> None:
-        ends = [*accumulate(segment.length for segment in document.segments)]
-        self._texts = [document.prefix[start:end] for start, end in pairwise([0, *ends])]
+        self._texts = document.segment_texts
         self._priorities = [segment.priority for segment in document.segments]
         self._tokenizer, self._room = tokenizer, room
-        self._rest = document.prefix[ends[-1] if ends else 0 :]
+        self._rest = document.prefix[sum(map(len, self._texts)) :]
         self._rest_ids = tokenizer.encode(_near_end(self._rest, room))
         self.length = len(self._rest_ids)
         for number in reversed(range(len(self._texts))):
@@ -293,17 +299,30 @@ class _Segments:
                 break
             self.length += self._size(number)
 
-    def within(self, room: int) -> tuple[list[int], tuple[int, ...]]:
+    def within(self, room: int, keep: Sequence[str]) -> tuple[list[int], tuple[int, ...]]:
         """The ids of what of it ``room`` tokens hold, in the document's order, and its segments' numbers."""
         kept: Iterable[int] = range(len(self._texts))
         if self.length > room:
+            left = max(0, room - len(self._rest_ids))
             step = max(1, int(room * CUT_SHARE))
-            kept = self._best(max(0, room - len(self._rest_ids)) // step * step)
+            kept = self._again(keep, left) or self._best(left // step * step)
         numbers = tuple(sorted(kept))
         if not numbers:
             return _last(self._tokenizer, self._rest_ids, room), ()
         text = "".join(self._texts[number] for number in numbers) + self._rest
         return _last(self._tokenizer, self._tokenizer.encode(text), room), numbers
+
+    def _again(self, texts: Sequence[str], room: int) -> set[int]:
+        """The segments with these texts, and all after them; none where one isn't there, or no room."""
+        kept, after = set[int](), 0
+        for text in texts:
+            try:
+                after = self._texts.index(text, after) + 1
+            except ValueError:
+                return set()
+            kept.add(after - 1)
+        kept.update(range(after, len(self._texts)) if kept else ())
+        return kept if sum(map(self._size, kept)) <= room else set()
 
     def _best(self, room: int) -> set[int]:
         """The nearest segments, up to their share; then by priority; of the same what is nearer first."""

@@ -9,6 +9,8 @@ import type { Session } from './session';
 
 /** Milliseconds that the user must rest: who passes through cells types in none of them. */
 const REST = 150;
+/** After a completion: the model may have kept an older choice of the notebook's parts, which cost less to read. */
+const LONG_REST = 2000;
 
 /**
  * Has the model read the notebook around the cursor before the first key, so
@@ -30,7 +32,7 @@ export class Warmup {
     this._timer = window.setTimeout(() => void this._warm(), REST);
   }
 
-  /** Another model answers now, which has read nothing yet. */
+  /** Another model answers now, which has read nothing yet; or there is time to read what is best by now. */
   anew(): void {
     this._read = null;
     this.soon();
@@ -97,6 +99,8 @@ export class Warmup {
   /** A completion goes first. It reads the same, or the user has left the place; what was read is kept. */
   private _yield(request: ICompletionRequest): void {
     window.clearTimeout(this._timer);
+    window.clearTimeout(this._later);
+    this._later = window.setTimeout(() => this.anew(), LONG_REST);
     this._controller.abort();
     this._read = request;
   }
@@ -110,6 +114,7 @@ export class Warmup {
   /** What the model has read last, or is reading. */
   private _read: ICompletionRequest | null = null;
   private _timer = 0;
+  private _later = 0;
 }
 
 /** The part of a request that the model reads: a cell's count alone seldom changes a prompt. */

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import reread
 from benchmarks.typing import machine, peers, replay, report, traces
 from benchmarks.typing.machine import Memory, Speed
 from benchmarks.typing.peers import Answer
 from santajupyter.protocol import Cell
+
+from ..checkpoint import make_tokenizer
 
 SOURCES = [
     "import numpy as np\nfrom collections import Counter",
@@ -130,6 +133,22 @@ def figures(name: str, first: float, questions: int = 2, prefilled: int = 1) -> 
     ahead = [report.Ahead(name, 5.0, 8.0)] if prefilled == 1 else []
     facts = report.Facts(name, 2_000_000_000, "int8", Memory(3, 2_700_000_000))
     return report.row(facts, samples, ahead, RUN)
+
+
+def test_how_much_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [Cell(f"value_{i} = load('part-{i}.csv').drop(columns=[{i}])") for i in range(40)]
+    (tmp_path / "tokenizer.json").write_text(make_tokenizer().to_str())
+    file = tmp_path / "traces.jsonl"
+    events = traces.typing("long.ipynb", cells, 3, random.Random(1))
+    file.write_text("".join(json.dumps(event.to_json()) + "\n" for event in events))
+    options = ["--tokenizer", str(tmp_path), "--window", "400"]
+    monkeypatch.setattr(sys, "argv", ["reread", str(file), *options])
+    reread.main()
+    best, stays = ([*map(str.strip, row.split("|"))] for row in capsys.readouterr().out.splitlines()[-2:])
+    assert int(best[2]) == int(stays[2]) > 20
+    assert 0 < float(stays[8]) <= float(best[8]) < 400
 
 
 def test_figures_of_a_peer() -> None:
