@@ -107,10 +107,7 @@ def main(arguments: list[str]) -> int:
     if options.command == "test":
         # The wheel before the others: to build it rewrites a file that they read.
         first: Steps = {"set up": set_up, "wheel": check_wheel}
-        browser: Steps = {}
-        if not options.skip_browser:
-            first["browser"] = install_browser
-            browser["browser tests"] = browser_tests
+        browser: Steps = {} if options.skip_browser else {"browser tests": browser_tests}
         # What can use all cores comes last.
         return run_steps(first, browser | steps_of((*LINT, "jlpm test", "mypy", PYTEST)))
     commands: dict[str, Steps] = {
@@ -251,7 +248,6 @@ def try_version(version: str) -> None:
     call("python", "versions/make_environment.py", version, str(wheel), str(folder), cwd=UI_TESTS)
     firefox = os.environ.get("FIREFOX") or shutil.which("firefox-esr") or shutil.which("firefox") or ""
     python = folder / SCRIPTS.name / "python"
-    install_browser()
     browser_tests("--config=versions", SANTA_TEST_PYTHON=str(python), FIREFOX=firefox)
 
 
@@ -279,14 +275,10 @@ def try_remotes() -> None:
 
 
 def browser_tests(*options: str, **variables: str) -> None:
-    call("jlpm", "playwright", "test", *options, cwd=UI_TESTS, CHROMIUM=chromium(), **variables)
-
-
-def install_browser() -> None:
-    """Playwright and, where there is none, a browser."""
+    """Installs Playwright and, where there is none, a browser, since that needs no core but the network."""
     inputs = [UI_TESTS / "package.json", UI_TESTS / "yarn.lock"]
     once(UI_TESTS / "node_modules" / ".installed", inputs, lambda: call("jlpm", "install", cwd=UI_TESTS))
-    chromium()
+    call("jlpm", "playwright", "test", *options, cwd=UI_TESTS, CHROMIUM=chromium(), **variables)
 
 
 def set_up() -> None:
