@@ -57,7 +57,7 @@ def serve(arguments: argparse.Namespace) -> None:
 
     model = [f"--SantaApp.model={arguments.model}"] if arguments.model else []
     try:
-        server.serve([*model, *arguments.others], arguments.ip, arguments.port)
+        server.serve([*model, *arguments.others], arguments.ip, arguments.port, arguments.hub)
     except server.CannotServe as error:
         raise SantaError(str(error)) from None
 
@@ -267,8 +267,11 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     added = command("serve", serve, "Serve the REST interface, without JupyterLab; a token is needed.")
-    added.add_argument("--ip", default="127.0.0.1", help="Where to listen (127.0.0.1).")
+    added.add_argument("--ip", default="", help="Where to listen (127.0.0.1).")
     added.add_argument("--port", type=int, help="The port (8888, or the next that is free).")
+    added.add_argument(
+        "--hub", action="store_true", help="As a service of JupyterHub, for its users with their tokens."
+    )
     added.add_argument(
         "--model", default="", help="A hub id or a folder. Other options are jupyter server's."
     )

@@ -87,7 +87,7 @@ class Completer:
         Raises Cancelled before a step, and what the model raises.
         """
         control.check()
-        with self.prompts.using(prompt.ids) as entry:
+        with self.prompts.using(prompt.ids, prompt.user) as entry:
             yield from self._prefill(entry, prompt, control)
         return Usage(len(prompt.ids), entry.cached, 0)
 
@@ -109,7 +109,7 @@ class Completer:
         control.check()
         begun = time.perf_counter()
         decoding = Decoding(self._tokenizer, self._ends, prompt, sampling, control, on_delta)
-        with self.prompts.using(prompt.ids) as entry:
+        with self.prompts.using(prompt.ids, prompt.user) as entry:
             searches = self._beams > 1 and _may_search(sampling)
             healed = () if searches or choice else prompt.healed
             logits = yield from self._prefill(entry, prompt, control, healed)

@@ -172,23 +172,24 @@ class EngineProcess:
         automatic: bool = False,
         choice: Choice | None = None,
         prefetch: bool = False,
+        user: str = "",
     ) -> Call:
         """Begin a completion. What was invoked and what is automatic (ghost text) take turns, step by step.
 
         ``choice``: all that can come next, where the kernel knows it. ``prefetch``: nobody waits for it, and
-        it goes last.
+        it goes last. ``user``: whose it is, where several share this process.
         """
         return self._call(
-            lambda number: wire.Complete(number, document, sampling, automatic, choice, prefetch)
+            lambda number: wire.Complete(number, document, sampling, automatic, user, choice, prefetch)
         )
 
-    def warm(self, document: Document, sampling: Sampling) -> Call:
+    def warm(self, document: Document, sampling: Sampling, user: str = "") -> Call:
         """Begin computing the prompt cache alone."""
-        return self._call(lambda number: wire.Warm(number, document, sampling, True))
+        return self._call(lambda number: wire.Warm(number, document, sampling, True, user))
 
     def explain(self, document: Document, sampling: Sampling, pieces: Mapping[str, Any]) -> Call:
         """Begin to describe the prompt; ``pieces`` as explain.locate_pieces has them."""
-        return self._call(lambda number: wire.Explain(number, document, sampling, False, pieces))
+        return self._call(lambda number: wire.Explain(number, document, sampling, pieces=pieces))
 
     def send(self, message: wire.Load | wire.Cancel | wire.Finish) -> None:
         """Write in a thread; a message that the process no longer reads is dropped."""

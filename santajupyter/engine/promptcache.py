@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,10 @@ EDIT_SHARE = 1 / 8
 
 
 class PromptCache:
-    """Entries within a budget of bytes; the least recently used go first, but none that is in use.
+    """Entries within a budget of bytes; the least recently used go first, but none that is in use, and those
+
+    of the user who has most of them: nobody fills the cache with his own. Nor does anyone find what another
+    user's prompts hold: how fast an answer comes would tell him of them.
 
     An entry in use belongs to one work, which alone changes it. All others see it too and copy what it
     holds by then, so nothing is computed twice, and nothing that one work does to its own is seen by
@@ -32,13 +36,13 @@ class PromptCache:
         self._entries: list[Entry] = []  # the newest last
 
     @contextmanager
-    def using(self, ids: Sequence[int]) -> Iterator[Entry]:
+    def using(self, ids: Sequence[int], user: str = "") -> Iterator[Entry]:
         """An entry with the longest cached beginning of ``ids``, the last id always left to compute.
 
         Afterwards it stays, also where the work is cancelled. Where it ends by another exception the entry
         is forgotten: after a failed step not all layers may have seen the same tokens.
         """
-        entry = self._acquired(ids)
+        entry = self._acquired(ids, user)
         try:
             yield entry
         except (Cancelled, GeneratorExit):  # both come between two steps
@@ -52,31 +56,35 @@ class PromptCache:
     def catch_up(self, entry: Entry, ids: Sequence[int]) -> None:
         """Copy what others have computed of ``ids`` since; the entry holds a beginning of them."""
         have = len(entry.ids)
-        further = [e for e in self._entries if e is not entry and e.ids[have : have + 1] == [ids[have]]]
+        others = [e for e in self._of(entry.user) if e is not entry]
+        further = [e for e in others if e.ids[have : have + 1] == [ids[have]]]
         source, length = _longest(further, ids)
         if source and length > have:
             entry.kv, entry.ids = source.beginning(length), source.ids[:length]
             entry.cached += length - have
         self._shrink()
 
-    def cached(self, ids: Sequence[int]) -> int:
+    def cached(self, ids: Sequence[int], user: str = "") -> int:
         """How many of the first ids needn't be computed."""
-        return _longest(self._entries, ids)[1]
+        return _longest(self._of(user), ids)[1]
 
     def clear(self) -> None:
         """Forget all that isn't in use."""
         self._entries = [entry for entry in self._entries if entry.in_use]
 
-    def _acquired(self, ids: Sequence[int]) -> Entry:
+    def _of(self, user: str) -> list[Entry]:
+        return [entry for entry in self._entries if entry.user == user]
+
+    def _acquired(self, ids: Sequence[int], user: str) -> Entry:
         """Where the prompt is an edit of an idle entry's own (see EDIT_SHARE), that entry, cut; otherwise a
 
         copy of their common beginning, and the entry stays for its text.
         """
-        source, length = _longest(self._entries, ids)
+        source, length = _longest(self._of(user), ids)
         if source is None:
-            entry = Entry(self._empty())
+            entry = Entry(self._empty(), user=user)
         elif source.in_use or source.lost_to(ids) > EDIT_SHARE * source.prompt_length:
-            entry = Entry(source.beginning(length), source.ids[:length])
+            entry = Entry(source.beginning(length), source.ids[:length], user=user)
         else:
             entry = source
             self._entries.remove(entry)
@@ -92,22 +100,26 @@ class PromptCache:
         if not entry.ids:
             return
         entry.in_use, entry.size = False, entry.kv.size
-        idle = [other for other in self._entries if not other.in_use]
+        idle = [other for other in self._of(entry.user) if not other.in_use]
         newest = next((other for other in idle if other.serves_for(entry)), entry)
-        self._entries = [other for other in self._entries if other.in_use or not newest.serves_for(other)]
+        spare = [other for other in idle if newest.serves_for(other)]
+        self._entries = [other for other in self._entries if other not in spare]
         self._entries.append(newest)
         self._shrink()
 
     def _shrink(self) -> None:
         """Let idle ones go; those in use have grown."""
-        total = 0
+        held: Counter[str] = Counter()
         for entry in self._entries:
             entry.size = entry.kv.size if entry.in_use else entry.size
-            total += entry.size
-        for entry in self._entries[:-1]:
-            if total > self._budget and not entry.in_use:
-                self._entries.remove(entry)
-                total -= entry.size
+            held[entry.user] += entry.size
+        while held.total() > self._budget:
+            idle = [entry for entry in self._entries[:-1] if not entry.in_use]
+            if not idle:
+                break
+            entry = max(idle, key=lambda entry: held[entry.user])  # of these the oldest
+            self._entries.remove(entry)
+            held[entry.user] -= entry.size
 
 
 @dataclass(eq=False)
@@ -124,6 +136,7 @@ class Entry:
     cached: int = 0
     in_use: bool = False
     size: int = 0
+    user: str = ""
 
     def beginning(self, length: int) -> KV:
         """A copy of the first ``length`` tokens' keys and values; needs can_be_cut unless that is all."""

@@ -122,7 +122,7 @@ class RemoteEngine:
             )
         self._url = remote.url.rstrip("/").removesuffix("/v1") + "/v1/"
         self._headers = {"Authorization": f"Bearer {remote.key}"} if remote.key else {}
-        self._tokenizer = _tokenizer(remote.tokenizer or load.model, load.revision)
+        self._tokenizer = _tokenizer(remote.tokenizer or load.folder, load.revision)
         name = load.family or recognize(self._tokenizer)
         self._family_name, self._family = name, FAMILIES[name] if name else None
         self._ends = sorted(end_ids(self._tokenizer, self._family, ()))

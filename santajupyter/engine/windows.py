@@ -7,7 +7,7 @@ it until there is time to read the new one, which the page asks for while the us
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -29,30 +29,31 @@ class Make(Protocol):
 
 
 class Windows:
-    """The windows of the last prompts, newest first."""
+    """The windows of each user's last prompts, newest first."""
 
-    def __init__(self, window: int, cached: Callable[[Sequence[int]], int]) -> None:
-        """``window``: the most tokens of a prompt. ``cached``: how many of its first ids are computed."""
+    def __init__(self, window: int, cached: Callable[[Sequence[int], str], int]) -> None:
+        """``window``: the most tokens of a prompt. ``cached``: how many of the first are computed for whom."""
         self._few = window * FEW_SHARE
         self._cached = cached
-        self._texts: deque[Texts] = deque(maxlen=REMEMBERED)
+        self._texts: defaultdict[str, deque[Texts]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
 
-    def choose(self, make: Make) -> Prompt:
+    def choose(self, make: Make, user: str = "") -> Prompt:
         """The best prompt, or the newest that has what an earlier one had and saves most of the reading."""
         best = make()
         most = self._unread(best)
         if most <= self._few:
             return best
-        others = (make(keep=texts) for texts in self._texts)
+        others = (make(keep=texts) for texts in self._texts[user])
         return next((prompt for prompt in others if 2 * self._unread(prompt) < most), best)
 
     def remember(self, document: Document, prompt: Prompt) -> None:
         """A prompt of the document that is going to be read."""
         texts = document.segment_texts
         kept = tuple(texts[number] for number in prompt.segments)
-        if kept in self._texts:
-            self._texts.remove(kept)
-        self._texts.appendleft(kept)
+        earlier = self._texts[prompt.user]
+        if kept in earlier:
+            earlier.remove(kept)
+        earlier.appendleft(kept)
 
     def _unread(self, prompt: Prompt) -> int:
-        return len(prompt.ids) - self._cached(prompt.ids)
+        return len(prompt.ids) - self._cached(prompt.ids, prompt.user)

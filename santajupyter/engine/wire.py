@@ -59,12 +59,16 @@ class Load(_ToWorker):
 
 
 class _Request(_ToWorker):
-    """``automatic``: nobody asked for it; it takes turns with what somebody did ask for."""
+    """``automatic``: nobody asked for it; it takes turns with what somebody did ask for.
+
+    ``user``: whose it is, where several share the engine; each has the same share of its time.
+    """
 
     id: int
     document: Document
     sampling: Sampling
     automatic: bool = False
+    user: str = ""
 
 
 class Complete(_Request):

@@ -15,9 +15,8 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from .cachemodel import cache_text
 from .devices import is_device_lost, is_out_of_memory, resolve
 from .model import MAX_WINDOW, ModelUnavailable, OutOfMemory
 from .pipes import Inbox, Out, line
+from .turns import Turns
 from .windows import Windows
 from .work import Cancelled, Control
 
@@ -108,11 +108,11 @@ class _Job:
 
 
 class _Engine:
-    """Takes turns between what was invoked and what is automatic, so that neither waits for the other's
+    """Takes turns, step by step: between users, and of one between what was invoked and what is automatic.
 
-    end; of each kind the oldest first. What nobody waits for, warming and what is fetched ahead, has a turn
-    only when there is neither. ``steps``: how many
-    were done so far. Raises ModelUnavailable.
+    So nobody waits for another's end; of each kind the oldest goes first. What nobody waits for, warming and
+    what is fetched ahead, has a turn only when there is nothing else. ``steps``: how many were done so far.
+    Raises ModelUnavailable.
     """
 
     def __init__(self, load: wire.Load, out: Out) -> None:
@@ -125,6 +125,7 @@ class _Engine:
         self._out = out
         self._jobs: dict[str, deque[_Job]] = {"invoked": deque(), "automatic": deque(), "idle": deque()}
         self._turn = "automatic"
+        self._turns = Turns()
         self._failures = 0
         folder = locate(load.folder, load.revision, _downloading(out))
         out.send(wire.Loading())
@@ -168,22 +169,32 @@ class _Engine:
 
     def step(self) -> None:
         """One step of the job whose turn it is; there must be one."""
-        other = "invoked" if self._turn == "automatic" else "automatic"
-        kinds = [other, self._turn, "idle"]
-        if self._jobs["idle"] and self._jobs["idle"][0].cancelled:
-            kinds.insert(0, "idle")  # what it holds of the prompt cache is free for what comes instead
-        kind = next(kind for kind in kinds if self._jobs[kind])
-        self._turn = self._turn if kind == "idle" else kind
-        job = self._jobs[kind][0]
+        job = self._next()
+        begun = time.perf_counter()
         over = self._step(job)
+        self._turns.spend(job.request.user, time.perf_counter() - begun)
         self.steps += 1
         if over is None:
             return
-        self._jobs[kind].popleft()
+        self._jobs[job.kind].remove(job)
         self._out.send(over)
         if isinstance(over, wire.Failed) and self._failures >= MAX_FAILURES:
             print("santajupyter: the device failed; the process ends, for a new one", file=sys.stderr)
             os._exit(1)
+
+    def _next(self) -> _Job:
+        """The oldest job of the kind and the user whose turn it is."""
+        invoked, automatic, idle = self._jobs["invoked"], self._jobs["automatic"], self._jobs["idle"]
+        jobs = [*invoked, *automatic] or idle
+        if idle and idle[0].cancelled:
+            jobs = idle  # what it holds of the prompt cache is free for what comes instead
+        user = self._turns.next({job.request.user for job in jobs})
+        kinds = {job.kind for job in jobs if job.request.user == user}
+        if len(kinds) == 2:
+            kinds.remove(self._turn)
+        (kind,) = kinds
+        self._turn = self._turn if kind == "idle" else kind
+        return next(job for job in self._jobs[kind] if job.request.user == user)
 
     def _step(self, job: _Job) -> wire.FromWorker | None:
         """What ends the job, or None."""
@@ -226,7 +237,7 @@ class _Engine:
         prompt = self._prompt(request)
         yield  # of a long notebook that takes as long as a step of the model
         if isinstance(request, wire.Explain):
-            cached = self._completer.prompts.cached(prompt.ids)
+            cached = self._completer.prompts.cached(prompt.ids, prompt.user)
             document, pieces = request.document, request.pieces
             described = explain(document, prompt, self._tokenizer, self._family, pieces, cached)
             return wire.Explained(request.id, described)
@@ -246,8 +257,12 @@ class _Engine:
     def _prompt(self, request: wire.Request) -> Prompt:
         """While the user rests the best is read; to him who types it may cost too much."""
         document, new = request.document, request.sampling.max_new_tokens
-        make = partial(fit, document, self._tokenizer, self._family, self._window, new, self._order)
-        prompt = make() if isinstance(request, wire.Warm) else self._windows.choose(make)
+
+        def make(keep: Sequence[str] = ()) -> Prompt:
+            made = fit(document, self._tokenizer, self._family, self._window, new, self._order, keep=keep)
+            return replace(made, user=request.user)
+
+        prompt = make() if isinstance(request, wire.Warm) else self._windows.choose(make, request.user)
         if not isinstance(request, wire.Explain):
             self._windows.remember(document, prompt)
         if self._cache_model:

@@ -105,6 +105,7 @@ class Prompt:
     the ids that were taken off the prompt's end; their text must be generated again first. There is room for
     them too. ``segments``: the numbers of the document's segments that it has; the first, or the rest, may
     lack its beginning. ``cache_text``: the token ids that a cache model goes by; None: there is none.
+    ``user``: whose it is, where several share the engine.
     """
 
     ids: tuple[int, ...]
@@ -112,6 +113,7 @@ class Prompt:
     healed: tuple[int, ...] = ()
     segments: tuple[int, ...] = ()
     cache_text: npt.NDArray[np.int32] | None = field(default=None, compare=False)
+    user: str = ""
 
 
 class CodeTokenizer:

@@ -32,6 +32,7 @@ from .engines import Engine, Engines
 from .prompts import Prompts
 from .settings import Settings
 from .status import Statistics
+from .users import current_user
 
 # (index of the candidate, what may be shown of it since)
 OnDelta = Callable[[int, str], Awaitable[None]]
@@ -65,9 +66,10 @@ class _Asked:
 
     def of(self, process: EngineProcess, min_probability: float) -> Call:
         if self.warm:
-            return process.warm(self.document, self.sampling)
+            return process.warm(self.document, self.sampling, current_user.get())
         sampling = replace(self.sampling, min_probability=min_probability)
-        return process.complete(self.document, sampling, self.automatic, self.choice, self.prefetch)
+        user = current_user.get()
+        return process.complete(self.document, sampling, self.automatic, self.choice, self.prefetch, user)
 
 
 class Completing:

@@ -126,8 +126,13 @@ class SantaApp(ExtensionApp):
     ).tag(config=True)
     remote_model = Unicode("", help="Its name for the model; empty: 'model'.").tag(config=True)
     remote_api_key = Unicode(
-        help="Its key. Better given in the environment: as SANTAJUPYTER_REMOTE_API_KEY, or in a file that "
+        help="Its key. Better given in the environment: as 'remote_api_key_env' says, or in a file that "
         "SANTAJUPYTER_REMOTE_API_KEY_FILE names.",
+    ).tag(config=True)
+    remote_api_key_env = Unicode(
+        "SANTAJUPYTER_REMOTE_API_KEY",
+        help="The environment variable that has its key: JUPYTERHUB_API_TOKEN where the remote engine is a "
+        "service of the JupyterHub that started this server.",
     ).tag(config=True)
     remote_tokenizer = Unicode(
         "",
@@ -151,6 +156,17 @@ class SantaApp(ExtensionApp):
     request_timeout = Float(
         Settings.request_timeout, min=0.1, help="The time limit of a request, in seconds."
     ).tag(config=True)
+    shared = Bool(
+        Settings.shared,
+        help="Several users ask this server, and each is known by name: they have equal shares of the model, "
+        "and none may load or unload it, look into prompts, or have files read. `santajupyter serve --hub` "
+        "sets this.",
+    ).tag(config=True)
+    max_user_queue = Int(
+        Settings.max_user_queue,
+        min=1,
+        help="Where 'shared': how many requests of one user may be here at a time; one more gets 429.",
+    ).tag(config=True)
     emit_events = Bool(
         Settings.emit_events,
         help="Whether pages tell Jupyter Server's event logger that a suggestion was shown, accepted or "
@@ -163,7 +179,7 @@ class SantaApp(ExtensionApp):
     @default("remote_api_key")
     def _remote_api_key(self) -> str:
         path = os.environ.get("SANTAJUPYTER_REMOTE_API_KEY_FILE")
-        key = Path(path).read_text("utf-8") if path else os.environ.get("SANTAJUPYTER_REMOTE_API_KEY", "")
+        key = Path(path).read_text("utf-8") if path else os.environ.get(self.remote_api_key_env, "")
         return key.strip()
 
     def initialize_settings(self) -> None:
@@ -179,8 +195,10 @@ class SantaApp(ExtensionApp):
             self.serverapp.event_logger.register_event_schema(EVENT_SCHEMA)
 
     def _root(self) -> Path | None:
-        """Where the notebooks lie; None where they are no files here, or their kernels are elsewhere."""
+        """Where the notebooks lie; None where they are no files here, others' or with kernels elsewhere."""
         assert self.serverapp is not None
+        if self.shared:
+            return None
         manager = self.serverapp.contents_manager
         if self.serverapp.gateway_config.gateway_enabled or not isinstance(manager, FileContentsManager):
             return None

@@ -61,6 +61,8 @@ def routes(base_url: str, service: CompletionService, max_request_bytes: int) ->
         "v1/completions": TextCompletionHandler,
         "v1/models": ModelsHandler,
     }
+    if service.shared:
+        handlers |= dict.fromkeys(("explain", "load", "unload"), RefusedHandler)
     arguments = {"service": service, "max_request_bytes": max_request_bytes}
     return [
         (url_path_join(base_url, "santajupyter", path), handler, arguments)
@@ -147,7 +149,7 @@ class PostHandler(SantaHandler):
     async def post(self) -> None:
         if self._is_refused or self._has_left:
             return
-        self._work = asyncio.create_task(self.work())
+        self._work = asyncio.create_task(self._work_for_user())
         try:
             answer = await self._work
             if answer is not None:
@@ -157,6 +159,10 @@ class PostHandler(SantaHandler):
         except Exception as error:
             with contextlib.suppress(asyncio.CancelledError):  # the client left
                 await self.fail(error)
+
+    async def _work_for_user(self) -> dict[str, Any] | None:
+        with self.service.on_behalf(self.current_user.username if self.service.shared else ""):
+            return await self.work()
 
     async def checked(self, check: Callable[[bytes], T]) -> T:
         """The body as ``check`` reads it: beside the event loop where it is long. Raises BadRequest."""
@@ -259,6 +265,13 @@ class UnloadHandler(PostHandler):
     async def work(self) -> dict[str, Any]:
         await self.service.engines.unload()
         return self.service.status()
+
+
+class RefusedHandler(PostHandler):
+    """What nobody may do on a server that several users share."""
+
+    async def work(self) -> dict[str, Any]:
+        raise NotAllowed("Several users share this server: none of them may do this.")
 
 
 class ModelsHandler(SantaHandler):

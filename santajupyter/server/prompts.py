@@ -29,6 +29,7 @@ from ..prompt.rchoices import r_choice
 from ..prompt.repairs import repair
 from ..prompt.sqlchoices import sql_choice, table_lines
 from ..protocol import CompletionRequest, Fix
+from .users import Line
 
 # A file system that is slower than this isn't waited for, and not again before it has answered.
 READ_WAIT = 0.25
@@ -83,6 +84,7 @@ class Prompts:
         self._root, self._values = root, values
         self._kernel_names, self._check = kernel_names, check
         self._maker = ThreadPoolExecutor(1, "santajupyter-prompts")
+        self._line = Line()
         self._readings: list[_Reading] = []
 
     async def make(self, request: CompletionRequest) -> Prompt:
@@ -104,7 +106,8 @@ class Prompts:
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Call a pure function that takes its time, in its turn. Raises what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._maker, function, *args)
+        async with self._line.turn():
+            return await asyncio.get_running_loop().run_in_executor(self._maker, function, *args)
 
     def close(self) -> None:
         """Waits for nothing."""

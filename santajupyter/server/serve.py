@@ -49,8 +49,11 @@ class RestServer(ServerApp):
         self.contents_manager_class = NoContents
 
 
-def serve(options: Sequence[str], ip: str, port: int | None) -> None:
-    """Serve until interrupted. ``options``: jupyter server's own. Raises CannotServe."""
+def serve(options: Sequence[str], ip: str, port: int | None, hub: bool = False) -> None:
+    """Serve until interrupted. ``options``: jupyter server's own. Raises CannotServe.
+
+    ``ip`` "", ``port`` None: the usual ones, or with ``hub``, as a service of JupyterHub, those that it says.
+    """
     server = RestServer.instance(
         open_browser=False,
         no_browser_open_file=True,
@@ -60,11 +63,14 @@ def serve(options: Sequence[str], ip: str, port: int | None) -> None:
         log_level="WARN",
     )
     # On the command line, so that a configuration made for JupyterLab doesn't open this server to others.
-    own = [f"--ServerApp.ip={ip}", "--ServerApp.allow_unauthenticated_access=False"]
-    own += [f"--ServerApp.port={port}"] if port else []
-    server.initialize(argv=[*own, *options], find_extensions=False)
+    own = {"ServerApp.ip": "127.0.0.1", "ServerApp.allow_unauthenticated_access": "False"}
+    own |= _hub_options() if hub else {}
+    own |= {"ServerApp.ip": ip} if ip else {}
+    own |= {"ServerApp.port": str(port)} if port else {}
+    argv = [*(f"--{name}={value}" for name, value in own.items()), *options]
+    server.initialize(argv=argv, find_extensions=False)
     identity = server.identity_provider
-    if not identity.token:
+    if not identity.token and not hub:
         server.clear_instance()
         raise CannotServe("A server needs a token: set JUPYTER_TOKEN to one, or unset it and one is made.")
     if not server.allow_root and hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -75,8 +81,23 @@ def serve(options: Sequence[str], ip: str, port: int | None) -> None:
 
     def announce() -> None:
         print(f"Serving at {server.connection_url}santajupyter/ until Ctrl-C.", flush=True)
-        if is_generated:
+        if hub:
+            print("JupyterHub's users need their own tokens there.", flush=True)
+        elif is_generated:
             print(f"Kernels here find it by themselves; others need the token {identity.token}", flush=True)
 
     server.io_loop.add_callback(announce)  # after the one that binds the port, which ends all where it can't
     server.start()
+
+
+def _hub_options() -> dict[str, str]:
+    try:
+        from . import jupyterhub
+    except ImportError:
+        raise CannotServe("JupyterHub isn't installed here: pip install 'santajupyter[hub]'.") from None
+    try:
+        return jupyterhub.options()
+    except KeyError as error:
+        raise CannotServe(
+            f"{error.args[0]} isn't set: JupyterHub sets it for a service that it starts, which has a `url`."
+        ) from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from .engines import Engines
 from .prompts import Prompts
 from .settings import Settings
 from .status import Statistics, memory, sentence
+from .users import Door, current_user
 
 T = TypeVar("T")
 
@@ -26,7 +28,7 @@ T = TypeVar("T")
 class _Ahead:
     """What is at work for a client that doesn't wait for it."""
 
-    client: str
+    client: object
 
 
 class Superseded(Exception):
@@ -42,7 +44,7 @@ class TimedOut(Exception):
 
 
 class NotAllowed(Exception):
-    """The configuration doesn't let a request choose this model."""
+    """The configuration doesn't let a request choose this model, or do this at all."""
 
 
 class CompletionService:
@@ -55,14 +57,35 @@ class CompletionService:
         self._prompts = Prompts(root, settings.kernel_names, settings.check, values)
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._superseded: set[asyncio.Task[Any]] = set()
+        self._users: dict[asyncio.Task[Any], str] = {}
         self._statistics = Statistics()
+        self._door = Door(settings.max_user_queue)
         self.engines = Engines(settings, log)
         self._work = Completing(settings, self.engines, self._prompts, self._statistics)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several users ask: then nobody may do what is others' loss, or look into their prompts."""
+        return self._settings.shared
+
+    @contextmanager
+    def on_behalf(self, user: str) -> Iterator[None]:
+        """While a request of the user's is here; "": the only one. Raises QueueFull."""
+        with self._door.inside(user) as may_enter:
+            if not may_enter:
+                raise QueueFull(
+                    f"{self._settings.max_user_queue} requests of yours are at work or waiting already "
+                    "(SantaApp.max_user_queue); try again in a moment."
+                )
+            current_user.set(user)
+            yield
 
     @property
     def allowed_models(self) -> list[str]:
         """What POST load may name."""
         s = self._settings
+        if s.shared:
+            return [s.model]
         return catalogue.allowed(s.allowed_models, s.model, s.fallback_model)
 
     def status(self) -> dict[str, Any]:
@@ -99,33 +122,34 @@ class CompletionService:
         others nothing: it is refused unless it is the only work, and what its client asks next ends it.
         Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
         """
-        ahead = _Ahead(request.client)
+        ahead = _Ahead(_client(request.client))
         if not request.prefetch:
             self._supersede(ahead)
         elif self._tasks.keys() - {ahead} or not self.engines.settled:
             raise QueueFull("There is other work to do.")
-        key = ahead if request.prefetch else request.client
+        key = ahead if request.prefetch else _client(request.client)
         return await self._admit(key, self._work.complete(request, on_delta))
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta | None) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
-        return await self._admit("", self._work.complete_text(request, on_delta))
+        return await self._admit(None, self._work.complete_text(request, on_delta))
 
     async def docstring(self, request: CompletionRequest) -> Documentation:
         """Documentation for the function around the request's cursor. Raises as complete."""
-        return await self._admit(request.client, self._work.docstring(request))
+        return await self._admit(_client(request.client), self._work.docstring(request))
 
     async def fix(self, request: CompletionRequest) -> Fix:
         """What mends the error of the request's cell. Raises as complete."""
-        return await self._admit(request.client, self._work.fix(request))
+        return await self._admit(_client(request.client), self._work.fix(request))
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items. Raises as complete."""
-        return await self._admit(request.client and f"warm {request.client}", self._work.warm(request))
+        client = request.client and f"warm {request.client}"
+        return await self._admit(_client(client), self._work.warm(request))
 
     async def explain(self, request: CompletionRequest) -> dict[str, Any]:
         """What the model would be given for the request, see docs/rest.md. Raises as complete."""
-        return await self._admit("", self._work.explain(request))
+        return await self._admit(None, self._work.explain(request))
 
     async def load(self, model: str = "") -> None:
         """Load the configured model, or switch to ``model``; returns when that has begun.
@@ -153,13 +177,15 @@ class CompletionService:
     async def _admit(self, client: object, work: Coroutine[Any, Any, T]) -> T:
         """Run the work as the client's only one, in a queue of limited length, for a limited time."""
         others = [key for key in self._tasks if key != client and not isinstance(key, _Ahead)]
-        if len(others) >= self._settings.max_queue:
+        user = current_user.get()
+        is_theirs_first = user and user not in self._users.values()  # however many others have asked
+        if len(others) >= self._settings.max_queue and not is_theirs_first:
             work.close()
             raise QueueFull("Too many requests are waiting for the model; try again in a moment.")
         self._supersede(client)
         task: asyncio.Task[T] = asyncio.create_task(work)
         key = client or task
-        self._tasks[key] = task
+        self._tasks[key], self._users[task] = task, user
         self._statistics.requests += 1
         try:
             with self.engines.in_use():
@@ -179,5 +205,11 @@ class CompletionService:
             raise
         finally:
             self._superseded.discard(task)
+            del self._users[task]
             if self._tasks.get(key) is task:
                 del self._tasks[key]
+
+
+def _client(name: str) -> object:
+    """A client of the current user's: what others call theirs is none of his. None for a nameless one."""
+    return (current_user.get(), name) if name else None

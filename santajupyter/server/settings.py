@@ -33,6 +33,8 @@ class Settings:
     fallback_model: str = BUILT_IN
     idle_unload: float = 0.0
     max_queue: int = 16
+    shared: bool = False
+    max_user_queue: int = 6
     request_timeout: float = 60.0
     emit_events: bool = False
     remote: Remote | None = None
