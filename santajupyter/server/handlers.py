@@ -220,6 +220,7 @@ class PostHandler(SantaHandler):
 class CompleteHandler(PostHandler):
     async def work(self) -> dict[str, Any] | None:
         request = await self.checked(completion_request)
+        self._track_activity = not request.prefetch
 
         async def on_delta(index: int, text: str) -> None:
             await self.send_event(asdict(Delta(index, text)))
@@ -242,6 +243,9 @@ class FixHandler(PostHandler):
 
 
 class WarmHandler(PostHandler):
+    # Nobody has asked for it: an idle server must still be seen as idle.
+    _track_activity = False
+
     async def work(self) -> dict[str, Any]:
         return (await self.service.warm(await self.checked(completion_request))).to_json()
 

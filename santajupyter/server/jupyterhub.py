@@ -41,17 +41,17 @@ class HubIdentity(IdentityProvider):
         """Raises web.HTTPError with a sentence for whoever may not be here."""
         token = self._hub.get_token(handler, in_cookie=False)
         if not token:
-            raise _refusal("A token of JupyterHub is needed here: Authorization: Bearer …")
+            raise _Refusal("no-token", "A token of JupyterHub is needed here: Authorization: Bearer …")
         try:
             found = await self._hub.user_for_token(token, sync=False)
         except web.HTTPError:
             handler.set_header("Retry-After", "5")
-            raise _refusal("JupyterHub can't be asked whose token this is; try again.", 503) from None
+            raise _Refusal("hub-away", "JupyterHub can't be asked whose token this is; try again.") from None
         if not found:
-            raise _refusal("JupyterHub doesn't know this token: it has expired, or was revoked.")
+            raise _Refusal("bad-token", "JupyterHub doesn't know this token: it has expired, or was revoked.")
         if not self._hub.check_scopes(self._hub.access_scopes, found):
             scopes = " or ".join(sorted(self._hub.access_scopes))
-            raise _refusal(f"This token, or its user, may not use this service: it needs the scope {scopes}.")
+            raise _Refusal("no-scope", f"This token, or its user, lacks the scope of this service: {scopes}.")
         handler._token_authenticated = True  # type: ignore[attr-defined]  # what is_token_authenticated reads
         return User(f"{found['kind']} {found['name']}", found["name"])
 
@@ -74,5 +74,8 @@ def options() -> dict[str, str]:
     }
 
 
-def _refusal(sentence: str, status: int = 403) -> web.HTTPError:
-    return web.HTTPError(status, sentence)
+class _Refusal(web.HTTPError):
+    """Becomes ``{message, reason}``, see docs/rest.md."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(503 if reason == "hub-away" else 403, sentence, reason=reason)
