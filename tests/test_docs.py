@@ -117,3 +117,10 @@ def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)", file.read_text("utf-8")):
         if "://" not in target:
             assert (file.parent / target).exists(), target
+
+
+def test_the_deployed_configuration_is_the_one_that_is_explained() -> None:
+    """It is also the one that tests run."""
+    config = (ROOT / "deploy" / "jupyterhub" / "jupyterhub_config.py").read_text("utf-8")
+    shown = (ROOT / "docs" / "admin.md").read_text("utf-8")
+    assert config[config.index("# The model: a service") :].rstrip() in shown
