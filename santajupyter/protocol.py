@@ -436,6 +436,16 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """An error that wasn't its client's: when, in UTC, at which request, the answer's reason and message."""
+
+    at: str
+    operation: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Offer:
     """A model that may be loaded. ``name`` is for people, empty where it has no other than ``model``.
 
@@ -459,7 +469,7 @@ class Status(ModelStatus):
     ``fallback`` is the one that stands in, while it does; ``memory`` is the serving process's, in bytes.
     ``blocks``: whether who asks for several lines gets them, now or when the model is ready. ``models``:
     more of the ``allowed_models``. ``emit_events``: whether the page is to tell Jupyter Server's event
-    logger what becomes of suggestions.
+    logger what becomes of suggestions. ``errors``: the last ones, the newest last.
     """
 
     serving: str | None = None
@@ -471,6 +481,7 @@ class Status(ModelStatus):
     busy: int = 0
     memory: int | None = None
     stats: Counts = field(default_factory=Counts)
+    errors: tuple[Problem, ...] = ()
     emit_events: bool = False
     version: str = ""
 

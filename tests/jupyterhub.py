@@ -128,7 +128,8 @@ def ask(url: str, token: str, body: object = None, method: str = "") -> tuple[in
     request = urllib.request.Request(url, data, headers, method=method or ("GET" if body is None else "POST"))
     try:
         with urllib.request.urlopen(request, timeout=LIMIT) as answer:
-            return answer.status, json.loads(answer.read() or b"{}")
+            told = answer.read() if "json" in answer.headers["Content-Type"] else b"{}"
+            return answer.status, json.loads(told or b"{}")
     except urllib.error.HTTPError as error:
         with error:
             told = error.read() if "json" in error.headers["Content-Type"] else b"{}"

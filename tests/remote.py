@@ -21,7 +21,8 @@ class Remote:
     """``forms``: how it takes prompts. ``pieces``: of each answer, with their log-probabilities.
 
     ``chatty``: these come as in chats. ``answers``: what completions that stream are answered with, each
-    once, before they work: a status, or "html" or "odd" instead of a piece, "break" or "hang" after one.
+    once, before they work: a status, "echo" for a refusal that quotes the prompt, or "html" or "odd" instead
+    of a piece, "break" or "hang" after one.
     ``asked``: their bodies. ``left``: how many of them were left before their end.
     """
 
@@ -74,6 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, body: dict[str, Any], how: int | str) -> None:
         if isinstance(how, int):
             self._answer({"error": {"message": "not now"}}, how)
+            return
+        if how == "echo":
+            self._answer({"error": {"message": f"can't do {body['prompt']}"}}, 422)
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/html" if how == "html" else "text/event-stream")

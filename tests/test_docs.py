@@ -124,3 +124,10 @@ def test_the_deployed_configuration_is_the_one_that_is_explained() -> None:
     config = (ROOT / "deploy" / "jupyterhub" / "jupyterhub_config.py").read_text("utf-8")
     shown = (ROOT / "docs" / "admin.md").read_text("utf-8")
     assert config[config.index("# The model: a service") :].rstrip() in shown
+
+
+def test_the_tests_that_hold_what_is_promised_are_there() -> None:
+    security = (ROOT / "docs" / "security.md").read_text("utf-8")
+    named = re.findall(r"`(test[\w/]*\.py)`", security)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).is_file()] == []

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 PACKAGE = Path(__file__).parents[1] / "santajupyter"
 # From the lowest room to the highest; those on one line don't know each other.
 ROOMS = (
-    ("_version", "decoding", "printable"),
+    ("_version", "decoding", "printable", "traces"),
     ("protocol",),
     ("prompt",),
     ("engine",),

@@ -57,7 +57,14 @@ class EngineUnavailable(Exception):
 
 
 class RequestFailed(Exception):
-    """The engine couldn't do this one request."""
+    """The engine couldn't do this one request.
+
+    The message has no word of the prompt; ``said``, what another server said of it, may have some.
+    """
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class Call:
@@ -93,7 +100,7 @@ class Call:
             if isinstance(event, EngineUnavailable):
                 raise event
             if isinstance(event, wire.Failed):
-                raise RequestFailed(event.message)
+                raise RequestFailed(event.message, event.said)
             if isinstance(event, wire.Started | wire.Delta | wire.Done | wire.Explained):
                 yield event
 

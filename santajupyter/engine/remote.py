@@ -52,7 +52,11 @@ class _Away(Exception):
 
 
 class _Refused(Exception):
-    """This one request isn't done; the message says why."""
+    """This one request isn't done; the message says why, and ``said`` what the server told of it."""
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
 
 
 @dataclass
@@ -139,8 +143,10 @@ class RemoteEngine:
             self._client = client
             try:
                 await self._connect()
-            except (_Away, _Refused) as error:
+            except _Away as error:
                 self._leave(str(error))
+            except _Refused as error:
+                self._leave(f"{error}: {error.said}" if error.said else str(error))
             except ODD:
                 self._leave(f"{self._host} {SAYS_SOMETHING_ELSE}")
             self._out.send(wire.Ready(self._family_name, self._host, "", self._window))
@@ -205,7 +211,7 @@ class RemoteEngine:
         except _Away as error:
             self._leave(str(error))
         except _Refused as error:
-            self._out.send(wire.Failed(request.id, line(str(error))))
+            self._out.send(wire.Failed(request.id, line(str(error)), line(error.said)))
         except ODD:
             self._out.send(wire.Failed(request.id, f"{self._host} {SAYS_SOMETHING_ELSE}"))
 
@@ -332,10 +338,10 @@ async def _check(response: httpx.Response, host: str) -> None:
         if len(told) > MAX_REFUSAL:
             break
     if response.status_code in (401, 403):
-        raise _Away(f"{host} refuses the key: set SantaApp.remote_api_key")
+        raise _Away(f"{host} refuses the key ({_message(told)}): set SantaApp.remote_api_key")
     if response.status_code in BUSY:
         raise _Refused(f"{host} has too much to do ({response.status_code})")
-    raise _Refused(f"{host} answers {response.status_code}: {_message(told)}")
+    raise _Refused(f"{host} answers {response.status_code}", _message(told))
 
 
 def _message(body: bytes) -> str:

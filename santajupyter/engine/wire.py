@@ -169,10 +169,11 @@ class Explained(_FromWorker):
 
 
 class Failed(_FromWorker):
-    """``message``: a sentence."""
+    """``message``: a sentence without a word of the prompt. ``said``: what another server said of it."""
 
     id: int
     message: str
+    said: str = ""
 
 
 class Cancelled(_FromWorker):

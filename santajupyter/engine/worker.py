@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from ..prompt.explain import explain
 from ..prompt.fim import FAMILIES, CodeTokenizer, Family, Prompt, end_ids, fit, recognize
 from ..protocol import Progress
+from ..traces import trace
 from . import wire
 from .cachemodel import cache_text
 from .devices import is_device_lost, is_out_of_memory, resolve
@@ -216,16 +217,16 @@ class _Engine:
         except Cancelled:
             return wire.Cancelled(job.request.id)
         except Exception as error:
-            # What fails here is our bug, but for a GPU without memory. The traceback, which holds no
-            # prompt, goes to the server's log by way of stderr.
-            traceback.print_exc()
+            # What fails here is our bug, but for a GPU without memory. By way of stderr it goes to the
+            # server's log.
+            print(trace(error), file=sys.stderr, flush=True)
             self._failures = MAX_FAILURES if is_device_lost(error) else self._failures + 1
             return wire.Failed(job.request.id, line(self._failure(error)))
 
     def _failure(self, error: Exception) -> str:
         """A sentence. Without memory, the prompt cache is emptied, which may be all that is needed."""
         if not is_out_of_memory(error):
-            return f"{type(error).__name__}: {error}"[:500]
+            return trace(error).splitlines()[-1][:500]
         self._completer.prompts.clear()
         return (
             "The GPU's memory is full. The prompt cache was emptied: try again. If that doesn't help, free "

@@ -26,7 +26,9 @@ from ..protocol import (
     Sampling,
     TextRequest,
     Timings,
+    Usage,
 )
+from . import metrics
 from .candidate import BROKEN, Candidate
 from .engines import Engine, Engines
 from .prompts import Prompts
@@ -84,7 +86,8 @@ class Completing:
     async def complete(self, request: CompletionRequest, on_delta: OnDelta | None) -> Completion:
         """Complete at the request's cursor; what was told to ``on_delta`` is a beginning of the result."""
         since = self._engines.unloads
-        document, place, choice, check = await self._prompts.make(request)
+        with metrics.STAGE_SECONDS.labels("prompt").time():
+            document, place, choice, check = await self._prompts.make(request)
         automatic = request.trigger == "automatic"
         asked = _Asked(
             document,
@@ -164,6 +167,7 @@ class Completing:
         timings = Timings(answer.queue_ms, done.prefill_ms, done.decode_ms)
         took = answer.queue_ms + timings.prefill_ms + timings.decode_ms
         self._statistics.count(done.usage, took if items and not asked.prefetch else None)
+        _measure(done.usage, timings)
         return Completion(items, engine.status.model, done.usage, timings)
 
     async def _answer(self, asked: _Asked, on_delta: OnDelta | None) -> _Answer:
@@ -241,6 +245,15 @@ async def _followed(
                     call.finish()
     assert isinstance(event, wire.Done)
     return queue_ms, event
+
+
+def _measure(usage: Usage, timings: Timings) -> None:
+    stages = {"queue": timings.queue_ms, "prefill": timings.prefill_ms, "decode": timings.decode_ms}
+    for stage, milliseconds in stages.items():
+        metrics.STAGE_SECONDS.labels(stage).observe(milliseconds / 1000)
+    metrics.PROMPT_TOKENS.inc(usage.prompt_tokens)
+    metrics.CACHED_TOKENS.inc(usage.cached_tokens)
+    metrics.COMPLETION_TOKENS.inc(usage.completion_tokens)
 
 
 def _documenting(request: CompletionRequest, slot: Slot) -> CompletionRequest:

@@ -16,6 +16,7 @@ from ..engine.folders import model_folder
 from ..engine.process import EngineProcess, EngineUnavailable
 from ..printable import printable
 from ..protocol import ModelStatus
+from . import metrics
 from .catalogue import writes_blocks
 from .deadline import within
 from .settings import BUILT_IN, Settings
@@ -136,6 +137,7 @@ class Engine:
         delay = FIRST_DELAY * 2**self._deaths
         self._deaths += 1
         self._restart = asyncio.get_running_loop().call_later(delay, self._begin)
+        metrics.RESTARTS.inc()
         self._set(replace(self.status, state="loading", progress=None, error=None))
 
     def _give_up(self, error: str, retry_after: float = 0.0) -> None:

@@ -13,11 +13,13 @@ from traitlets import Bool, Enum, Float, Int, List, Unicode, default
 
 from ..engine.wire import Remote
 from ..prompt.fim import FAMILIES, ORDERS
+from . import metrics
 from .handlers import routes
 from .service import CompletionService
 from .settings import Settings
 
 EVENT_SCHEMA = Path(__file__).with_name("suggestion-event.yaml")
+EVENT_ID = "https://schema.jupyter.org/santajupyter/suggestion/v1"
 
 
 class SantaApp(ExtensionApp):
@@ -193,6 +195,7 @@ class SantaApp(ExtensionApp):
         if self.emit_events:
             assert self.serverapp is not None and self.serverapp.event_logger is not None
             self.serverapp.event_logger.register_event_schema(EVENT_SCHEMA)
+            self.serverapp.event_logger.add_listener(schema_id=EVENT_ID, listener=_count_suggestion)
 
     def _root(self) -> Path | None:
         """Where the notebooks lie; None where they are no files here, others' or with kernels elsewhere."""
@@ -219,3 +222,8 @@ class SantaApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         await self.service.close()
+
+
+async def _count_suggestion(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+    """As Jupyter's event logger calls it, with what the schema allows."""
+    metrics.SUGGESTIONS.labels(data["action"]).inc()

@@ -36,11 +36,15 @@ from ..protocol import (
     load_request,
     text_request,
 )
+from ..traces import trace
+from . import metrics
 from .service import CompletionService, NotAllowed, QueueFull, Superseded, TimedOut
 
 T = TypeVar("T")
 
 RETRY_SOON = 1
+# Reasons of answers that are no errors though nothing could be done.
+EXPECTED = frozenset(["loading", "unloaded"])
 
 
 class UnknownModel(Exception):
@@ -84,8 +88,14 @@ class SantaHandler(APIHandler):
         """Answer with the error's status, or by an event where an answer has begun."""
         status, reason, retry_after = _answer_to(error)
         if status == 500:
-            self.log.error("santajupyter: %s", error, exc_info=reason == "internal")
-        body = self.error_body(_message(error, status), reason)
+            self.log.error("santajupyter: %s", error if reason == "engine" else trace(error))
+        message = _message(error, status)
+        self.count(reason)
+        if status >= 500 and reason not in EXPECTED:
+            self.service.note(self.operation, reason, message)
+        if isinstance(error, RequestFailed) and error.said:
+            message = printable(f"{error}: {error.said}")
+        body = self.error_body(message, reason)
         if self._is_streaming:
             await self.send_event(body, event="error")
             return
@@ -93,6 +103,15 @@ class SantaHandler(APIHandler):
             self.set_header("Retry-After", str(max(1, round(retry_after))))
         self.set_status(status)
         self.finish(json.dumps(body))
+
+    @property
+    def operation(self) -> str:
+        """What was asked for, as the route has it."""
+        return self.request.path.rpartition("/santajupyter/")[2]
+
+    def count(self, outcome: str) -> None:
+        """A request has ended."""
+        metrics.REQUESTS.labels(self.operation, outcome).inc()
 
     def error_body(self, message: str, reason: str) -> dict[str, Any]:
         return {"message": message, "reason": reason}
@@ -150,10 +169,13 @@ class PostHandler(SantaHandler):
         if self._is_refused or self._has_left:
             return
         self._work = asyncio.create_task(self._work_for_user())
+        begun = time.perf_counter()
         try:
             answer = await self._work
             if answer is not None:
                 self.finish(json.dumps(answer))
+            self.count("ok")
+            metrics.REQUEST_SECONDS.labels(self.operation).observe(time.perf_counter() - begun)
         except asyncio.CancelledError:
             await self._on_cancelled()
         except Exception as error:
@@ -200,6 +222,7 @@ class PostHandler(SantaHandler):
         """Answer 413 at once. What still comes is thrown away: most clients read no answer before that."""
         self._is_refused = True
         self._chunks.clear()
+        self.count("too-large")
         limit = f"SantaApp.max_request_bytes allows {self.max_request_bytes}"
         body = json.dumps(self.error_body(f"The request is too long: {limit}.", "too-large"))
         self.set_status(413)
@@ -212,6 +235,7 @@ class PostHandler(SantaHandler):
         """Cancelled by the client's leaving, or by the server's end."""
         if self._has_left:
             self.log.debug("santajupyter: the client went away")
+            self.count("cancelled")
             return
         with contextlib.suppress(asyncio.CancelledError):
             await self.fail(EngineUnavailable("The server is shutting down.", "engine-died", RETRY_SOON))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from .._version import __version__
 from ..protocol import Completion, CompletionRequest, Documentation, Fix, TextRequest
-from . import catalogue
+from . import catalogue, metrics
 from .completing import Completing, OnDelta
 from .deadline import within
 from .engines import Engines
@@ -62,6 +62,10 @@ class CompletionService:
         self._door = Door(settings.max_user_queue)
         self.engines = Engines(settings, log)
         self._work = Completing(settings, self.engines, self._prompts, self._statistics)
+        self.note = self._statistics.note
+        metrics.watch(
+            lambda: len(self._tasks), lambda: self.engines.primary.status.state == "ready", self._memory
+        )
 
     @property
     def shared(self) -> bool:
@@ -104,6 +108,7 @@ class CompletionService:
             "busy": len(self._tasks),
             "memory": memory(serving.pid) if serving else None,
             "stats": self._statistics.to_json(),
+            "errors": [asdict(problem) for problem in self._statistics.problems],
             "emit_events": self._settings.emit_events,
             "version": __version__,
         }
@@ -168,6 +173,10 @@ class CompletionService:
             task.cancel()
         self._prompts.close()
         await self.engines.close()
+
+    def _memory(self) -> int:
+        serving = self.engines.ready
+        return (memory(serving.pid) if serving else None) or 0
 
     def _supersede(self, key: object) -> None:
         if task := self._tasks.get(key):

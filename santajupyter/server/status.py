@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from statistics import quantiles
 from typing import Any
 
 import psutil
 
-from ..protocol import ModelStatus, Usage
+from ..protocol import ModelStatus, Problem, Usage
+
+# So many of the last errors are kept.
+PROBLEMS = 20
 
 
 def sentence(status: ModelStatus, stand_in: ModelStatus | None) -> str:
@@ -52,6 +56,12 @@ class Statistics:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=200))
+    problems: deque[Problem] = field(default_factory=lambda: deque(maxlen=PROBLEMS))
+
+    def note(self, operation: str, reason: str, message: str) -> None:
+        """An error that isn't its client's. ``message``: a sentence without a word of anyone's code."""
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.problems.append(Problem(now, operation, reason, message))
 
     def count(self, usage: Usage, milliseconds: float | None) -> None:
         """One more that is done; ``milliseconds`` None: it was no completion."""
@@ -63,7 +73,7 @@ class Statistics:
 
     def to_json(self) -> dict[str, Any]:
         """As ``stats`` of GET status; latencies as percentiles, in milliseconds."""
-        counts = {name: value for name, value in vars(self).items() if name != "latencies"}
+        counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
         return {**counts, "latency_ms": _percentiles(self.latencies)}
 
 

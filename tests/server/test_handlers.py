@@ -208,7 +208,8 @@ async def test_a_failure_is_answered_once(
     answer = json.loads(failed.value.response.body)
     assert (answer["reason"], "log" in answer["message"]) == ("internal", True)
     errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-    assert errors[0] == "santajupyter: of ours" and not [said for said in errors if "Uncaught" in said]
+    assert errors[0].startswith("santajupyter: Traceback ") and errors[0].endswith("RuntimeError: of ours")
+    assert not [said for said in errors if "Uncaught" in said]
 
 
 async def test_what_the_servers_end_cuts_off_is_answered(jp_fetch: Any, body: Body, service: Any) -> None:

@@ -81,6 +81,7 @@ def test_there_is_nothing_but_completions(hub: Hub) -> None:
     base, token = hub.service.removesuffix("santajupyter"), hub.token("alice")
     for path in ("api/contents", "api/kernels", "api/sessions", "api/terminals", "files/log", "lab", "login"):
         assert ask(base + path, token)[0] == 404, path
+    assert [ask(f"{base}metrics", each)[0] for each in ("", token)] == [403, 200]
 
 
 def test_a_flood_is_refused_and_leaves_others_their_turn(hub: Hub) -> None:
