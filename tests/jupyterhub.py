@@ -113,7 +113,7 @@ def running(folder: Path, *users: str) -> Iterator[Hub]:
             token = found.token(users[0])
             until(lambda: ask(f"{found.service}/status", token)[1].get("state") == "ready")
             yield found
-        except BaseException:
+        except Exception:
             print(found.log.read_text("utf-8", "replace"))  # for pytest, which shows it
             raise
         finally:
