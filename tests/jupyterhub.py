@@ -30,9 +30,8 @@ import os
 load_subconfig({config!r})
 c.JupyterHub.hub_port, api = {ports!r}
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{{api}}"
-c.JupyterHub.log_level = "DEBUG"
 c.JupyterHub.services[0]["environment"] = dict(os.environ)
-c.JupyterHub.services[0]["command"] += ["--allow-root", "--HubAuth.cache_max_age=1", "--log-level=DEBUG"]
+c.JupyterHub.services[0]["command"] += ["--allow-root", "--HubAuth.cache_max_age=1"]
 c.JupyterHub.services.append({{"name": "tests", "api_token": {admin!r}}})
 scopes = ["admin:users", "admin:servers", "tokens", "access:servers", "read:users:activity"]
 c.JupyterHub.load_roles.append({{"name": "tests", "services": ["tests"], "scopes": scopes}})
@@ -42,13 +41,15 @@ c.Spawner.environment = {{
     "JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp",
     "JUPYTERHUB_SINGLEUSER_LOAD_OTHER_EXTENSIONS": "0",
 }}
-c.Spawner.args += ["--allow-root", "--SantaApp.fallback_model=", "--debug"]
+c.Spawner.args += ["--allow-root", "--SantaApp.fallback_model="]
 c.Spawner.args += ["--ServerApp.jpserver_extensions={{'santajupyter': True}}"]
 """
 
 
 def missing() -> str:
     """What there has to be for it, and isn't."""
+    if os.name == "nt":
+        return "JupyterHub for Windows"
     names = ("jupyterhub", "configurable-http-proxy")
     return ", ".join(name for name in names if not shutil.which(name, path=_path()))
 

@@ -48,7 +48,7 @@ WORKER = "santajupyter.engine.worker"
 class EngineUnavailable(Exception):
     """No model answers here now; ``retry_after`` seconds may help.
 
-    ``reason``: loading, engine-died, unloaded or error, as in docs/rest.md.
+    ``reason``: loading, engine-died, unloaded, busy or error, as in docs/rest.md.
     """
 
     def __init__(self, message: str, reason: str, retry_after: float) -> None:
@@ -99,6 +99,8 @@ class Call:
             self.started = self.started or isinstance(event, wire.Started)
             if isinstance(event, EngineUnavailable):
                 raise event
+            if isinstance(event, wire.Failed) and event.retry_after:
+                raise EngineUnavailable(event.message, "busy", event.retry_after)
             if isinstance(event, wire.Failed):
                 raise RequestFailed(event.message, event.said)
             if isinstance(event, wire.Started | wire.Delta | wire.Done | wire.Explained):

@@ -52,11 +52,14 @@ class _Away(Exception):
 
 
 class _Refused(Exception):
-    """This one request isn't done; the message says why, and ``said`` what the server told of it."""
+    """This one request isn't done; the message says why, and ``said`` what the server told of it.
 
-    def __init__(self, message: str, said: str = "") -> None:
+    ``retry_after``: seconds, where it has too much to do.
+    """
+
+    def __init__(self, message: str, said: str = "", retry_after: float = 0.0) -> None:
         super().__init__(message)
-        self.said = said
+        self.said, self.retry_after = said, retry_after
 
 
 @dataclass
@@ -211,7 +214,7 @@ class RemoteEngine:
         except _Away as error:
             self._leave(str(error))
         except _Refused as error:
-            self._out.send(wire.Failed(request.id, line(str(error)), line(error.said)))
+            self._out.send(wire.Failed(request.id, line(str(error)), line(error.said), error.retry_after))
         except ODD:
             self._out.send(wire.Failed(request.id, f"{self._host} {SAYS_SOMETHING_ELSE}"))
 
@@ -340,7 +343,7 @@ async def _check(response: httpx.Response, host: str) -> None:
     if response.status_code in (401, 403):
         raise _Away(f"{host} refuses the key ({_message(told)}): set SantaApp.remote_api_key")
     if response.status_code in BUSY:
-        raise _Refused(f"{host} has too much to do ({response.status_code})")
+        raise _Refused(f"{host} has too much to do ({response.status_code})", _message(told), BUSY_WAIT)
     raise _Refused(f"{host} answers {response.status_code}", _message(told))
 
 

@@ -169,11 +169,15 @@ class Explained(_FromWorker):
 
 
 class Failed(_FromWorker):
-    """``message``: a sentence without a word of the prompt. ``said``: what another server said of it."""
+    """``message``: a sentence without a word of the prompt. ``said``: what another server said of it.
+
+    ``retry_after``: seconds, where that server has only too much to do now.
+    """
 
     id: int
     message: str
     said: str = ""
+    retry_after: float = 0.0
 
 
 class Cancelled(_FromWorker):

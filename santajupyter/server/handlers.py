@@ -38,13 +38,13 @@ from ..protocol import (
 )
 from ..traces import trace
 from . import metrics
-from .service import CompletionService, NotAllowed, QueueFull, Superseded, TimedOut
+from .service import CompletionService, NotAllowed, QueueFull, Superseded, TimedOut, TooManyOfOne
 
 T = TypeVar("T")
 
 RETRY_SOON = 1
 # Reasons of answers that are no errors though nothing could be done.
-EXPECTED = frozenset(["loading", "unloaded"])
+EXPECTED = frozenset(["busy", "loading", "unloaded"])
 
 
 class UnknownModel(Exception):
@@ -183,8 +183,13 @@ class PostHandler(SantaHandler):
                 await self.fail(error)
 
     async def _work_for_user(self) -> dict[str, Any] | None:
-        with self.service.on_behalf(self.current_user.username if self.service.shared else ""):
-            return await self.work()
+        try:
+            with self.service.on_behalf(self.current_user.username if self.service.shared else ""):
+                return await self.work()
+        except TooManyOfOne:
+            # Who asks again at once would keep the server from others by being refused.
+            await asyncio.sleep(RETRY_SOON)
+            raise
 
     async def checked(self, check: Callable[[bytes], T]) -> T:
         """The body as ``check`` reads it: beside the event loop where it is long. Raises BadRequest."""
@@ -365,6 +370,7 @@ def _answer_to(error: Exception) -> tuple[int, str, float]:
         UnknownModel: (404, "unknown-model", 0),
         Superseded: (409, "superseded", 0),
         QueueFull: (429, "queue-full", RETRY_SOON),
+        TooManyOfOne: (429, "queue-full", RETRY_SOON),
         TimedOut: (503, "timeout", RETRY_SOON),
         RequestFailed: (500, "engine", 0),
     }

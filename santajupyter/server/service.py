@@ -39,6 +39,10 @@ class QueueFull(Exception):
     """Too many requests are waiting already."""
 
 
+class TooManyOfOne(QueueFull):
+    """Of these requests too many are the same user's."""
+
+
 class TimedOut(Exception):
     """The request's time limit passed; the engine was freed."""
 
@@ -74,10 +78,10 @@ class CompletionService:
 
     @contextmanager
     def on_behalf(self, user: str) -> Iterator[None]:
-        """While a request of the user's is here; "": the only one. Raises QueueFull."""
+        """While a request of the user's is here; "": the only one. Raises TooManyOfOne."""
         with self._door.inside(user) as may_enter:
             if not may_enter:
-                raise QueueFull(
+                raise TooManyOfOne(
                     f"{self._settings.max_user_queue} requests of yours are at work or waiting already "
                     "(SantaApp.max_user_queue); try again in a moment."
                 )

@@ -129,7 +129,6 @@ async def test_who_leaves_frees_the_server(remote: Remote, tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
-        ([503, 503], "has too much to do"),
         ([422], r"answers 422$"),
         (["html"], "something else than a completion"),
         (["odd"], "something else than a completion"),
@@ -144,6 +143,16 @@ async def test_a_request_that_fails_is_the_only_one(
         async with service(settings(remote, tiny)) as ours:
             with pytest.raises(RequestFailed, match=says):
                 await ours.complete(HERE, None)
+            assert (await ours.complete(HERE, None)).items[0].text == " 1 + 2"
+
+
+async def test_a_server_that_has_too_much_to_do_is_no_failure(remote: Remote, tiny: Path) -> None:
+    remote.answers = [429, 429]
+    with serving(remote):
+        async with service(settings(remote, tiny)) as ours:
+            with pytest.raises(EngineUnavailable, match=r"has too much to do \(429\)") as refused:
+                await ours.complete(HERE, None)
+            assert (refused.value.reason, refused.value.retry_after) == ("busy", 1.0)
             assert (await ours.complete(HERE, None)).items[0].text == " 1 + 2"
 
 
