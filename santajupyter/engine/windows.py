@@ -32,7 +32,7 @@ class Windows:
     """The windows of each user's last prompts, newest first."""
 
     def __init__(self, window: int, cached: Callable[[Sequence[int], str], int]) -> None:
-        """``window``: the most tokens of a prompt. ``cached``: how many of the first are computed for whom."""
+        """``window``: the most tokens of a prompt. ``cached``: how many of its ids a user's prompts had."""
         self._few = window * FEW_SHARE
         self._cached = cached
         self._texts: defaultdict[str, deque[Texts]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
