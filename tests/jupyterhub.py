@@ -129,14 +129,17 @@ def ask(url: str, token: str, body: object = None, method: str = "") -> tuple[in
     request = urllib.request.Request(url, data, headers, method=method or ("GET" if body is None else "POST"))
     try:
         with urllib.request.urlopen(request, timeout=LIMIT) as answer:
-            told = answer.read() if "json" in answer.headers["Content-Type"] else b"{}"
-            return answer.status, json.loads(told or b"{}")
+            return answer.status, _told(answer)
     except urllib.error.HTTPError as error:
         with error:
-            told = error.read() if "json" in error.headers["Content-Type"] else b"{}"
-            return error.code, json.loads(told) | {"headers": dict(error.headers)}
+            return error.code, _told(error) | {"headers": dict(error.headers)}
     except OSError:
         return 0, {}
+
+
+def _told(answer: Any) -> Any:
+    body = answer.read()
+    return json.loads(body) if "json" in (answer.headers["Content-Type"] or "") else {}
 
 
 def until(condition: Any) -> None:
