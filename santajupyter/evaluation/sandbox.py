@@ -221,7 +221,7 @@ def _bubblewrap(job: Job, place: _Place) -> list[str]:
     # Its own folder is filled from inside, and the shell stays: the program's status is the last word.
     inside = f'cp -r {GIVEN}/. {OWN}/ && cd {OWN} && "$@"; exit $?'
     return [
-        *("bwrap", *alone, "--cap-drop", "ALL", *binds, "--proc", "/proc", *own, "--dir", "/tmp"),  # noqa: S108
+        *(shutil.which("bwrap") or "bwrap", *alone, "--cap-drop", "ALL", *binds, "--proc", "/proc", *own, "--dir", "/tmp"),  # noqa: S108
         *("--remount-ro", "/", "--", "sh", "-c", inside, "sh", "prlimit", *limits, "--", *job.command),
     ]
 
@@ -278,6 +278,9 @@ def _broken(pid: int, limits: Limits, deadline: float, output: _Output) -> str:
     processes = [*_tree(pid)]
     if len(processes) > limits.processes + OURS:
         return "processes"
+    # The last is one of the innermost; bubblewrap itself has no such limit.
+    if _files(processes[-1]) > limits.files:
+        return "files"
     return "memory" if sum(_resident(each) + _unnamed(each) for each in processes) > limits.memory else ""
 
 
@@ -290,7 +293,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _tree(pid: int) -> Iterator[int]:
-    """The process and all that came of it."""
+    """The process and all that came of it, each before its own children."""
     waiting = [pid]
     while waiting:
         pid = waiting.pop()
@@ -304,6 +307,14 @@ def _resident(pid: int) -> int:
     """Bytes of a process's memory; what several share is counted in each."""
     with suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _files(pid: int) -> int:
+    """How many files are in the own folder that the process sees, 0 for none."""
+    with suppress(OSError):
+        own = os.statvfs(f"/proc/{pid}/root{OWN}")
+        return own.f_files - own.f_ffree
     return 0
 
 
