@@ -161,7 +161,8 @@ class Sampling:
     """What the engine is told of a request's choices. ``logprobs``: tell each token's.
 
     ``min_probability``: a candidate ends before the word that makes all of it less likely than this.
-    ``search``: a line is asked for, of which a model with ``beams`` looks for the likeliest whole.
+    ``search``: a line is asked for, of which a model with ``beams`` looks for the likeliest whole. ``heal``:
+    the prompt's last tokens are generated again, see prompt/fim.py.
     """
 
     n: int = 1
@@ -173,6 +174,7 @@ class Sampling:
     logprobs: bool = False
     min_probability: float = 0.0
     search: bool = False
+    heal: bool = True
 
 
 @dataclass(frozen=True)

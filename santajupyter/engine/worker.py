@@ -258,9 +258,10 @@ class _Engine:
     def _prompt(self, request: wire.Request) -> Prompt:
         """While the user rests the best is read; to him who types it may cost too much."""
         document, new = request.document, request.sampling.max_new_tokens
+        heal = request.sampling.heal
 
         def make(keep: Sequence[str] = ()) -> Prompt:
-            made = fit(document, self._tokenizer, self._family, self._window, new, self._order, keep=keep)
+            made = fit(document, self._tokenizer, self._family, self._window, new, self._order, heal, keep)
             return replace(made, user=request.user)
 
         prompt = make() if isinstance(request, wire.Warm) else self._windows.choose(make, request.user)

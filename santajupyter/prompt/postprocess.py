@@ -67,6 +67,7 @@ class Place:
 
     ``below``, and whether it may run over more than one line (``block``), of one ``statement`` alone. Each
     text has at most REACH characters. ``indent``: columns before the cursor's line. ``is_code``: no prose.
+    Without ``rules`` all of the model's text may stay.
     """
 
     left: str
@@ -77,6 +78,7 @@ class Place:
     indent: int = 0
     statement: bool = False
     is_code: bool = True
+    rules: bool = True
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -200,7 +202,7 @@ def clean(text: str, place: Place, cut_off: bool = False) -> str:
 def cleaned(text: str, place: Place, cut_off: bool = False) -> tuple[str, str | None]:
     """What :func:`clean` leaves, and where that is nothing a word for why; see :class:`..protocol.Item`."""
     text = _whole_lines(text, place) if cut_off else text
-    for rule in RULES:
+    for rule in RULES if place.rules else ():
         before, text = text, rule(text, place, True)
         if before.strip() and not text.strip():
             return "", REASONS.get(rule, "nothing")
@@ -210,7 +212,9 @@ def cleaned(text: str, place: Place, cut_off: bool = False) -> tuple[str, str | 
 def certain(text: str, place: Place) -> str:
     """What :func:`clean` leaves of every text that begins so, whether or not it is cut off."""
     # Blanks at the end go with what comes after them.
-    text = _whole_lines(text, place).rstrip() if RULES else text
+    if not place.rules:
+        return text
+    text = _whole_lines(text, place).rstrip()
     for rule in RULES:
         text = rule(text, place, False)
     return text

@@ -74,15 +74,21 @@ class Prompts:
     """Makes the prompts of requests, in the order in which they come. Use from one event loop."""
 
     def __init__(
-        self, root: Path | None, kernel_names: bool, check: bool = True, values: bool = True
+        self,
+        root: Path | None,
+        kernel_names: bool,
+        check: bool = True,
+        values: bool = True,
+        rules: bool = True,
     ) -> None:
         """``root``: the folder that the notebooks' paths begin in; None: they are no files here.
 
         ``kernel_names``: whether the names that the kernel knows are what may come. ``check``: whether what
-        is broken isn't shown. ``values``: whether the model may see values of the kernel's.
+        is broken isn't shown. ``values``: whether the model may see values of the kernel's. ``rules``: whether
+        its text is cleaned.
         """
         self._root, self._values = root, values
-        self._kernel_names, self._check = kernel_names, check
+        self._kernel_names, self._check, self._rules = kernel_names, check, rules
         self._maker = ThreadPoolExecutor(1, "santajupyter-prompts")
         self._line = Line()
         self._readings: list[_Reading] = []
@@ -166,6 +172,7 @@ class Prompts:
         check = Check(request) if self._check else None
         is_code = request.cells[request.active].type == "code"
         place = postprocess.place(text, request.mode, request.trigger, is_code)
+        place = place if self._rules else replace(place, rules=False)
         return Prompt(text, place, names, check)
 
 

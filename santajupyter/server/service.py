@@ -54,11 +54,16 @@ class NotAllowed(Exception):
 class CompletionService:
     """The configured model with the built-in one to stand in for it. Use from one event loop."""
 
-    def __init__(self, settings: Settings, log: logging.Logger, root: Path | None = None) -> None:
-        """``root``: the folder that the notebooks' paths begin in; None: they are no files here."""
+    def __init__(
+        self, settings: Settings, log: logging.Logger, root: Path | None = None, rules: bool = True
+    ) -> None:
+        """``root``: the folder that the notebooks' paths begin in; None: they are no files here.
+
+        ``rules``: whether what the model writes is cleaned before it is shown.
+        """
         self._settings = settings
         values = settings.remote is None or settings.remote_values
-        self._prompts = Prompts(root, settings.kernel_names, settings.check, values)
+        self._prompts = Prompts(root, settings.kernel_names, settings.check, values, rules)
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         self._superseded: set[asyncio.Task[Any]] = set()
         self._users: dict[asyncio.Task[Any], str] = {}
