@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 from benchmarks.typing import traces
-from santajupyter.evaluation.replay import serving
+from santajupyter.evaluation.engines import serving
 from santajupyter.protocol import CompletionRequest
 from santajupyter.server.engines import MODELS
 from santajupyter.server.service import CompletionService

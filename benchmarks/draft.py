@@ -1,8 +1,8 @@
 """What santa-mini's text is worth as guesses for a bigger model: decode steps counted, times measured.
 
-    python -m santajupyter.evaluation replay --model MODEL --folder NOTEBOOKS --configurations no-rules \\
-        --out results.jsonl
-    python -m benchmarks.draft MODEL --of results.jsonl NOTEBOOKS --timed build/santacoder int8 --step 7.5
+    santajupyter eval replay --model MODEL --folder NOTEBOOKS --configurations no-rules --out FOLDER
+    python -m benchmarks.draft MODEL --of FOLDER/samples.jsonl NOTEBOOKS \\
+        --timed build/santacoder int8 --step 7.5
 
 The replay has what MODEL writes. Here that is generated once more on paper: in how many steps, by each
 way to guess, and how often santa-mini is asked for a draft. --timed are a model's folder and dtype, whose
@@ -29,8 +29,8 @@ from santajupyter.engine.generate import Completer
 from santajupyter.engine.lookup import PromptLookup
 from santajupyter.engine.model import KV, Model
 from santajupyter.engine.work import Control
+from santajupyter.evaluation.harness import Sample
 from santajupyter.evaluation.places import MAX_NEW_TOKENS, body, read_folder
-from santajupyter.evaluation.replay import Result
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import Document, document
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, end_ids, fit, recognize
@@ -214,15 +214,15 @@ def _step(model: Model, kv: KV, width: int) -> float:
 def lines(results: Path, folder: Path, tokenizer: CodeTokenizer, order: str) -> Iterator[Line]:
     """What the replay without rules found; without what a kernel or other files knew, if it had that."""
     family, books = FAMILIES[recognize(tokenizer)], read_folder(folder)
-    for result in map(Result.from_json, map(json.loads, results.read_text("utf-8").splitlines())):
-        if result.configuration != "no-rules":
+    for sample in map(Sample.from_json, map(json.loads, results.read_text("utf-8").splitlines())):
+        if sample.configuration != "no-rules" or sample.place is None:
             continue
-        request = completion_request(body(books[result.place.notebook], result.place))
+        request = completion_request(body(books[sample.place.notebook], sample.place))
         place = request.cells, request.active, request.offset, request.language
         where = document(excerpt(*place), request.language)
         prompt = fit(where, tokenizer, family, worker.MAX_WINDOW, MAX_NEW_TOKENS, order)
         healed = tokenizer.decode(prompt.healed)
-        yield Line(where, prompt.ids, healed, tuple(tokenizer.encode(f"{healed}{result.text}\n")))
+        yield Line(where, prompt.ids, healed, tuple(tokenizer.encode(f"{healed}{sample.completion}\n")))
 
 
 def table(counts: dict[Way, list[Count]], models: Sequence[Steps]) -> str:

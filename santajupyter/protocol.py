@@ -225,6 +225,11 @@ class TextRequest(Decoding):
     stream: bool = False
 
     @property
+    def infill(self) -> bool:
+        """Whether it is asked to fill in even before a blank suffix."""
+        return False
+
+    @property
     def sampling(self) -> Sampling:
         return self._sampling(self.max_tokens, self.logprobs is not None and self.logprobs is not False)
 

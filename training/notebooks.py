@@ -1,4 +1,4 @@
-"""The notebooks of held-out packages, in a folder for ``python -m santajupyter.evaluation replay``.
+"""The notebooks of held-out packages, in a folder for ``santajupyter eval replay``.
 
     python -m training.notebooks FOLDER                       # the test split: seaborn and statsmodels
     python -m training.notebooks FOLDER --packages bambi lmfit

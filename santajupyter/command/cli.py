@@ -129,9 +129,9 @@ def bench(arguments: argparse.Namespace) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    from ..evaluation import __main__ as evaluation
+    from ..evaluation import main
 
-    evaluation.main(arguments.others)
+    main.main(arguments.others)
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -291,7 +291,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("-n", type=_positive, default=20, help="How many (20).")
     added.add_argument("-m", "--max-new-tokens", type=int, default=32, help="Tokens at most (32).")
     _here(added)
-    added = command("eval", evaluate, "Evaluate a model; options as for python -m santajupyter.evaluation.")
+    added = command("eval", evaluate, "How good suggestions are, and the model's published figures.")
     added = command("doctor", doctor, "Check this installation, and say what to do.")
     added.add_argument("--model", default="", help="The model to check for; by default the configured one.")
     added.add_argument("--clean", action="store_true", help="Remove what is left of quantised copies.")

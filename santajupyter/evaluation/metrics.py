@@ -1,11 +1,14 @@
 """What a suggestion was worth, and how sure that is. Pure.
 
-Every measure is a ratio of two sums over places, so that one bootstrap serves all of them.
+Every measure is a ratio of two sums over places or problems, so that one bootstrap serves all of them.
 """
 
 from __future__ import annotations
 
+import math
 import re
+import sys
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +18,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 DRAWS = 2000
+TINY = sys.float_info.min
+TOKENS = re.compile(r"[^\W_]+|_|[^\s\w]")
 WORD = re.compile(r"\s*(\w+|[^\w\s]+)")
 
 
@@ -101,9 +106,36 @@ def difference(
     )
 
 
-def share(hits: Sequence[bool], groups: Sequence[Hashable]) -> Estimate:
-    """How many of the places are hits; ``groups`` as in :func:`estimate`."""
-    return _estimate(_ratio, _grouped([(hit, 1) for hit in hits], groups))
+def mean(values: Sequence[float], groups: Sequence[Hashable]) -> Estimate:
+    """Their mean, of hits the share of them; ``groups`` as in :func:`estimate`."""
+    return _estimate(_ratio, _grouped([(value, 1) for value in values], groups))
+
+
+def pass_at_k(samples: int, right: int, k: int) -> float:
+    """How likely one of k is right, drawn from the samples without putting any back.
+
+    The unbiased estimator of Chen et al., "Evaluating Large Language Models Trained on Code" (2021).
+    """
+    return 1.0 - math.comb(samples - right, k) / math.comb(samples, k)
+
+
+def smoothed_bleu(text: str, reference: str) -> float:
+    """A sentence's BLEU-4 as CodeXGLUE's code-to-text has it, 0 to 1, of lower-case words and signs.
+
+    Of bigrams and longer ones one more is counted above and below the line (Lin and Och, COLING 2004);
+    and in both lengths of the brevity penalty.
+    """
+    words, expected = (TOKENS.findall(each.lower()) for each in (text, reference))
+    logs = 0.0
+    for n in range(1, 5):
+        found, there = (
+            Counter(zip(*(each[i:] for i in range(n)), strict=False)) for each in (words, expected)
+        )
+        more = int(n > 1)
+        right = sum((found & there).values()) + more
+        logs += math.log(right + TINY) - math.log(max(0, len(words) - n + 1) + more + TINY)
+    brevity = min(0.0, 1 - (len(expected) + 1) / (len(words) + 1))
+    return math.exp(logs / 4 + brevity)
 
 
 def _estimate(value: Callable[..., Array], *sums: Array) -> Estimate:

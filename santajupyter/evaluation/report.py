@@ -1,82 +1,133 @@
-"""Results -> Markdown tables."""
+"""Results -> a report: JSON for programs, Markdown for people who see the project for the first time."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Sequence
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
-from .metrics import MEASURES, Estimate, Score, difference, estimate, score
-from .places import KINDS, MEMBER
-from .replay import Result
+from .._version import __version__
+from .metrics import Estimate
 
-COMPARED = ("exact match", "edit similarity", "keystrokes saved", "right prefix")
-
-
-def tables(results: Iterable[Result]) -> str:
-    """Each configuration at all its places; the first one less each other; each by kind of place."""
-    by_name: dict[str, list[Result]] = {}
-    for result in results:
-        by_name.setdefault(result.configuration, []).append(result)
-    measured = _table(
-        ["configuration", "places", *MEASURES, "ms p50", "ms p95"],
-        [
-            [name, str(len(found)), *_values(found, MEASURES), *_times(found)]
-            for name, found in by_name.items()
-        ],
-    )
-    kinds = _table(
-        ["configuration", "kind", "places", *COMPARED],
-        [
-            [name, kind, str(len(some)), *_values(some, COMPARED)]
-            for name, found in by_name.items()
-            for kind in (*KINDS, MEMBER)
-            if (some := [result for result in found if result.place.kind == kind])
-        ],
-    )
-    first, *others = by_name
-    compared = _table(
-        [f"{first} less", "places", "other text", *COMPARED],
-        [[name, *_differences(by_name[first], by_name[name])] for name in others],
-    )
-    return "\n\n".join([measured, *([compared] if others else []), kinds])
+PACKAGES = ("torch", "transformers", "openvino", "tokenizers")
+INTERVAL = (
+    "In brackets: the 95 % interval of a bootstrap over problems (for places in notebooks: over notebooks)."
+    " It says how much the value would change with other problems of the same kind, and nothing of the "
+    "model's luck."
+)
 
 
-def _values(results: Sequence[Result], measures: Iterable[str]) -> list[str]:
-    scores = [*map(_score, results)]
-    groups = [result.place.notebook for result in results]
-    return [_percent(estimate(measure, scores, groups)) for measure in measures]
+@dataclass(frozen=True)
+class Figure:
+    """One number, as a share of 1, with what was ``published`` for SantaCoder. ``of``: so many items."""
+
+    name: str
+    value: Estimate
+    of: int
+    published: float | None = None
 
 
-def _score(result: Result) -> Score:
-    return score(result.text, result.place.hidden, result.broken)
+@dataclass(frozen=True)
+class Part:
+    """What a task has to say: figures, more as Markdown, and what a reader must know."""
+
+    figures: Sequence[Figure] = ()
+    tables: str = ""
+    notes: Sequence[str] = ()
 
 
-def _differences(results: Sequence[Result], others: Sequence[Result]) -> list[str]:
-    """At the places that both have."""
-    there = {other.place: other for other in others}
-    pairs = [(result, there[result.place]) for result in results if result.place in there]
-    mine, theirs = ([_score(pair[side]) for pair in pairs] for side in (0, 1))
-    groups = [result.place.notebook for result, _ in pairs]
-    changed = sum(result.text.rstrip() != other.text.rstrip() for result, other in pairs)
-    points = [_percent(difference(measure, mine, theirs, groups), "+.1f") for measure in COMPARED]
-    return [str(len(pairs)), str(changed), *points]
+@dataclass(frozen=True)
+class Run:
+    """``protection``: what stood around the programs that were run, "" where there were none."""
+
+    title: str
+    about: str
+    questions: int
+    samples: int
+    protection: str
+    settings: Mapping[str, Any]
+    engine: Mapping[str, Any]
+    machine: Mapping[str, Any]
 
 
-def _times(results: Sequence[Result]) -> list[str]:
-    ordered = sorted(result.milliseconds for result in results)
-    return [
-        f"{statistics.median(ordered):.0f}",
-        f"{ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]:.0f}",
+def machine() -> dict[str, Any]:
+    """Where it was measured, and with what."""
+    found: dict[str, Any] = {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "santajupyter": __version__,
+        "python": platform.python_version(),
+    }
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def to_json(run: Run, part: Part) -> str:
+    return json.dumps({**asdict(run), **asdict(part)}, indent=1, ensure_ascii=False)
+
+
+def to_markdown(run: Run, part: Part) -> str:
+    parts = [f"# {run.title}", run.about]
+    if part.figures:
+        parts += [figures(part.figures), INTERVAL]
+    parts += [part.tables] if part.tables else []
+    parts += [f"- {note}" for note in part.notes]
+    protected = {"": "", "none": " **without any protection**"}.get(run.protection, f", in {run.protection}")
+    programs = f" Generated programs were run here{protected}." if run.protection else ""
+    parts.append(f"{run.questions} questions, {run.samples} texts.{programs}")
+    parts.append("## How it was measured")
+    told = {**run.settings, **run.engine}
+    parts.append(table(["setting", "value"], [[name, _shown(value)] for name, value in told.items()]))
+    parts.append(table(["machine", ""], [[name, _shown(value)] for name, value in run.machine.items()]))
+    return "\n\n".join(parts) + "\n"
+
+
+def figures(found: Sequence[Figure]) -> str:
+    published = any(figure.published is not None for figure in found)
+    rows = [
+        [figure.name, percent(figure.value), str(figure.of)]
+        + ([f"{100 * figure.published:.1f}" if figure.published is not None else "-"] if published else [])
+        for figure in found
     ]
+    return table(["", "%", "of", *(["published for SantaCoder"] if published else [])], rows)
 
 
-def _percent(found: Estimate, form: str = ".1f") -> str:
-    if found.value != found.value:
+def percent(found: Estimate, form: str = ".1f") -> str:
+    """With its interval."""
+    if math.isnan(found.value):
         return "-"
     value, low, high = (format(100 * part, form) for part in (found.value, found.low, found.high))
     return f"{value} [{low}, {high}]"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _shown(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text.replace("|", "\\|").replace("\n", "\\n") if text not in ("None", "") else "-"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(": ")[1] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration, IndexError):
+        return platform.processor()

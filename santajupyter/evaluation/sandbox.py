@@ -220,10 +220,9 @@ def _bubblewrap(job: Job, place: _Place) -> list[str]:
     limits = (f"--{name}={value}" for name, value in job.limits.of_a_process.items())
     # Its own folder is filled from inside, and the shell stays: the program's status is the last word.
     inside = f'cp -r {GIVEN}/. {OWN}/ && cd {OWN} && "$@"; exit $?'
-    return [
-        *(shutil.which("bwrap") or "bwrap", *alone, "--cap-drop", "ALL", *binds, "--proc", "/proc", *own, "--dir", "/tmp"),  # noqa: S108
-        *("--remount-ro", "/", "--", "sh", "-c", inside, "sh", "prlimit", *limits, "--", *job.command),
-    ]
+    program = ["sh", "-c", inside, "sh", "prlimit", *limits, "--", *job.command]
+    rest = ["--proc", "/proc", *own, "--dir", "/tmp", "--remount-ro", "/", "--"]  # noqa: S108
+    return [shutil.which("bwrap") or "bwrap", *alone, "--cap-drop", "ALL", *binds, *rest, *program]
 
 
 def _namespaces(job: Job, place: _Place) -> list[str]:

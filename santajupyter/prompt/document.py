@@ -70,7 +70,7 @@ class Document:
     """The program text left (``prefix``) and right (``suffix``) of the cursor.
 
     ``segments`` cover the prefix from its beginning; what follows them is never left out. ``origins`` cover
-    all of the prefix, and ``origins_below`` all of the suffix.
+    all of the prefix, and ``origins_below`` all of the suffix. ``infill``: a blank suffix is one too.
     """
 
     prefix: str
@@ -79,6 +79,7 @@ class Document:
     segments: tuple[Segment, ...] = field(default=(), compare=False)
     origins: tuple[Origin, ...] = field(default=(), compare=False)
     origins_below: tuple[Origin, ...] = field(default=(), compare=False)
+    infill: bool = False
 
     @property
     def segment_texts(self) -> list[str]:

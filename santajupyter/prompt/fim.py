@@ -274,7 +274,7 @@ def sides(
     and the numbers of the prefix's segments.
     """
     new = min(max_new_tokens, window // 2)
-    infill = family is not None and bool(document.suffix.strip())
+    infill = family is not None and (document.infill or bool(document.suffix.strip()))
     room = window - new - len(_bos(tokenizer, family)) - (3 if infill else 0)
     segments = _Segments(document, tokenizer, room)
     suffix = _beginning(tokenizer, document.suffix, room) if infill else []

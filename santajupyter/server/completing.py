@@ -105,7 +105,7 @@ class Completing:
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta | None) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it."""
-        document = Document(request.prompt, request.suffix)
+        document = Document(request.prompt, request.suffix, infill=request.infill)
         return await self._run(_Asked(document, request.sampling, self._engines.unloads), on_delta)
 
     async def docstring(self, request: CompletionRequest) -> Documentation:

@@ -84,8 +84,8 @@ class Prompts:
         """``root``: the folder that the notebooks' paths begin in; None: they are no files here.
 
         ``kernel_names``: whether the names that the kernel knows are what may come. ``check``: whether what
-        is broken isn't shown. ``values``: whether the model may see values of the kernel's. ``rules``: whether
-        its text is cleaned.
+        is broken isn't shown. ``values``: whether the model may see values of the kernel's. ``rules``:
+        whether its text is cleaned.
         """
         self._root, self._values = root, values
         self._kernel_names, self._check, self._rules = kernel_names, check, rules

@@ -157,7 +157,7 @@ def test_errors_are_one_sentence(
 def test_eval_hands_its_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
 
-    monkeypatch.setattr("santajupyter.evaluation.__main__.main", seen.append)
+    monkeypatch.setattr("santajupyter.evaluation.main.main", seen.append)
     assert cli.main(["eval", "replay", "--fast", "-h"]) == 0
     assert seen == [["replay", "--fast", "-h"]]
 

@@ -7,8 +7,8 @@ import random
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
-from santajupyter.evaluation import fresh
-from santajupyter.evaluation.replay import Result
+from santajupyter.evaluation.harness import Sample
+from santajupyter.evaluation.tasks import fresh
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -39,5 +39,5 @@ def test_the_table_counts_names() -> None:
     known = {place: fresh.existing(place, body)}
     other = next(name for name in known[place] if name != place.hidden)
     for text, shares in ((place.hidden, "100.0"), (f'{other}"]', "0.0"), ("", "0.0")):
-        table = fresh.tables([Result(place, "full", text, 1.0)], known)
+        table = fresh.tables([Sample("", "full", 0, text, 1.0, place=place)], known)
         assert table.splitlines()[2].split("|")[6].strip().startswith(shares)

