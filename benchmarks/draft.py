@@ -27,7 +27,7 @@ from santajupyter.engine.checkpoint import end_ids as model_end_ids
 from santajupyter.engine.checkpoint import text_config
 from santajupyter.engine.generate import Completer
 from santajupyter.engine.lookup import PromptLookup
-from santajupyter.engine.model import KV, Model
+from santajupyter.engine.model import KV, MAX_WINDOW, Model
 from santajupyter.engine.work import Control
 from santajupyter.evaluation.harness import Sample
 from santajupyter.evaluation.places import MAX_NEW_TOKENS, body, read_folder
@@ -220,7 +220,7 @@ def lines(results: Path, folder: Path, tokenizer: CodeTokenizer, order: str) -> 
         request = completion_request(body(books[sample.place.notebook], sample.place))
         place = request.cells, request.active, request.offset, request.language
         where = document(excerpt(*place), request.language)
-        prompt = fit(where, tokenizer, family, worker.MAX_WINDOW, MAX_NEW_TOKENS, order)
+        prompt = fit(where, tokenizer, family, MAX_WINDOW, MAX_NEW_TOKENS, order)
         healed = tokenizer.decode(prompt.healed)
         yield Line(where, prompt.ids, healed, tuple(tokenizer.encode(f"{healed}{sample.completion}\n")))
 
