@@ -173,18 +173,21 @@ export class Ghosts {
   }
 
   private _watch(completer: Completer): void {
-    // When typing moved the cursor, the completer hears of the text after that.
-    const tidySoon = () =>
-      setTimeout(() => {
-        tidy(completer);
-        this._see(completer);
-      }, 0);
+    // When typing moved the cursor, the completer hears of the text after that. Most keys find nothing shown.
+    const tidySoon = () => {
+      if (completer.isActive) {
+        setTimeout(() => {
+          tidy(completer);
+          this._see(completer);
+        }, 0);
+      }
+    };
     const forget = () => this._hidden.delete(completer);
     completer.cursorMoved.connect(forget);
     completer.textChanged.connect(forget);
     completer.cursorMoved.connect(tidySoon);
     completer.textChanged.connect(tidySoon);
-    completer.textChanged.connect(() => mark(completer));
+    completer.textChanged.connect(() => completer.isActive && mark(completer));
     completer.itemsChanged.connect(() => this._look(completer));
     completer.keeping = () => ours(completer) !== null;
     // The editor takes the change in before this.

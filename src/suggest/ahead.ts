@@ -8,6 +8,11 @@ import type { Reply } from './reply';
 export class Ahead {
   constructor(private readonly _asking: Pick<Asking, 'ahead'>) {}
 
+  /** Whether anything is. */
+  get isAsked(): boolean {
+    return this._reply !== null;
+  }
+
   /** What is asked for a place that accepting leads to: the request before, if that is for it. */
   ask(place: IPlace, widget: Widget): Reply {
     const { _reply } = this;

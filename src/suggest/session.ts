@@ -395,6 +395,9 @@ export class Session {
 
   /** Who dismissed the suggestion won't come to what follows it; who accepted it did. */
   private _leave(): void {
+    if (!this._ahead.isAsked) {
+      return;
+    }
     // Accepted text is there before its ghost is gone, and the cursor behind it after that.
     setTimeout(() => {
       const place = this._turn && currentPlace(this._turn.widget);
