@@ -33,25 +33,36 @@ def share(costs: dict[str, int], rounds: int, turns: Turns) -> Counter[str]:
 
 
 def test_who_takes_long_steps_gets_fewer() -> None:
-    used = share({"alice": 10, "bob": 1, "carol": 2}, 400, Turns())
+    used = share({"alice": 10, "bob": 1, "carol": 2}, 400, Turns(credit=0))
     assert max(used.values()) - min(used.values()) <= 10
 
 
-def test_who_comes_later_waits_for_nobody_and_has_saved_nothing() -> None:
-    turns = Turns()
+@pytest.mark.parametrize("credit", [0, 30])
+def test_who_has_been_away_gets_so_much_ahead_and_no_more(credit: int) -> None:
+    turns = Turns(credit)
+    share({"alice": 10, "bob": 1}, 100, turns)
     share({"alice": 10}, 50, turns)
-    used = share({"alice": 10, "bob": 1}, 110, turns)
-    assert used["bob"] <= used["alice"] + 10
-    assert used["alice"] <= used["bob"] + 10
+    used = share({"alice": 10, "bob": 1}, 200 + credit, turns)
+    assert credit - 10 <= used["bob"] - used["alice"] <= credit + 10
 
 
-def test_who_leaves_and_comes_back_gets_no_more() -> None:
-    """As somebody does who asks one thing after another, and many of them."""
-    turns, used = Turns(), Counter[str]()
+def test_who_needs_little_never_waits_for_who_floods() -> None:
+    """As somebody who types does, and somebody who always has more to ask."""
+    turns, used = Turns(credit=30), Counter[str]()
     for _ in range(100):
-        used += share({"alice": 3, "bob": 3}, 2, turns)
+        used += share({"alice": 10}, 2, turns)
+        typed = share({"alice": 10, "bob": 1}, 8, turns)
+        assert typed == {"bob": 8}
+        used += typed
+    assert used == {"alice": 2000, "bob": 800}
+
+
+def test_who_comes_and_goes_gets_no_more_than_his_share() -> None:
+    turns, used = Turns(credit=30), Counter[str]()
+    for _ in range(300):
+        used += share({"alice": 3, "bob": 3}, 20, turns)
         used += share({"alice": 3}, 1, turns)
-    assert used["alice"] == 2 * used["bob"]
+    assert 0.9 < used["bob"] / used["alice"] < 1.1
 
 
 def test_one_s_many_requests_do_not_keep_another_waiting(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
