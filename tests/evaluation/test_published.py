@@ -163,7 +163,7 @@ def test_single_lines_are_those_of_the_original() -> None:
     row = {**PROBLEMS[0], "prompt": "def f():\n", "canonical_solution": "    a = 1\n\n    return a\n"}
     made = [*humaneval_infilling.holes(row)]
     assert [(hole.task_id[-2:], hole.prompt, hole.hidden, hole.suffix) for hole in made] == [
-        ("L0", "def f():\n", "    a = 1", "\n    return a\n"),
+        ("L0", "def f():\n\n", "    a = 1", "\n    return a\n"),
         ("L2", "def f():\n    a = 1\n\n", "    return a", ""),
     ]
     original = {**row, "prompt": made[1].prompt, "suffix": "", "canonical_solution": "    return a\n"}

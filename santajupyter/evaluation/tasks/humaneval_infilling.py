@@ -65,7 +65,8 @@ def holes(row: Row) -> Iterator[Hole]:
     lines = solution.split("\n")
     for number, line in enumerate(lines):
         if line.strip():
-            prompt = row["prompt"] + "".join(above + "\n" for above in lines[:number])
+            # In the original a blank line stands above the first one.
+            prompt = row["prompt"] + "\n".join(lines[:number]) + "\n"
             task_id = f"SingleLineInfilling/{row['task_id']}/L{number}"
             yield Hole(task_id, prompt, "\n".join(lines[number + 1 :]), line, *fixed)
 
