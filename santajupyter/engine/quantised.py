@@ -1,11 +1,11 @@
-"""Copies of weights in int8, in the user's cache folder: made once, as large as half of the weights.
+"""Copies of weights in int8 and int4, in the user's cache folder: made once, a half and a third as large.
 
     int8-NAME         a whole copy with made-from.json, a description of what it is and was made from
     int8-NAME.part    one that is being written, by whoever holds
     int8-NAME.lock
 
-NAME stands for the weights' files (name, size, time of change), wherever they lie, for config.json, and for
-who made the copy.
+And so for int4. NAME stands for the weights' files (name, size, time of change), wherever they lie, for
+config.json, and for who made the copy.
 A copy whose files haven't the sizes that it was written with counts as none.
 """
 
@@ -24,48 +24,53 @@ from platformdirs import user_cache_path
 
 from .checkpoint import safetensors_files
 
-# Another graph, another number.
+# Another graph or another way to round, another number.
 FORMAT = 3
+DTYPES = ("int8", "int4")
 STAMP = "made-from.json"
 # Seconds that a process waits for another one that writes the same copy.
 PATIENCE = 300
 
 
 class Made(msgspec.Struct):
-    """``maker``: what wrote the copy. ``sources``: the weights' paths. ``sizes``: bytes of its files."""
+    """``maker``: what wrote the copy. ``sources``: the weights' paths. ``sizes``: bytes of its files.
+
+    ``changed``: when each source last was, nanoseconds; of older copies it isn't known.
+    """
 
     maker: str
     sources: list[str]
     sizes: dict[str, int]
+    changed: list[int] = []
 
 
-def cache_path(folder: Path) -> Path:
-    """Where the copy of a checkpoint's weights is, or would be."""
+def cache_path(folder: Path, dtype: str) -> Path:
+    """Where the copy of a checkpoint's weights in that format is, or would be."""
     files = [file.resolve() for file in safetensors_files(folder)]
     marks = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     config = (folder / "config.json").read_bytes()
     name = hashlib.sha256(msgspec.json.encode([_maker(), marks, config])).hexdigest()[:16]
-    return user_cache_path("santajupyter") / f"int8-{name}"
+    return user_cache_path("santajupyter") / f"{dtype}-{name}"
 
 
-def cached(folder: Path) -> Path | None:
-    """The whole copy of a checkpoint's weights, if there is one."""
-    path = cache_path(folder)
+def cached(folder: Path, dtype: str) -> Path | None:
+    """The whole copy of a checkpoint's weights in that format, if there is one."""
+    path = cache_path(folder, dtype)
     return path if _is_whole(path) else None
 
 
-def save(folder: Path, write: Callable[[Path], None]) -> Path | None:
+def save(folder: Path, dtype: str, write: Callable[[Path], None]) -> Path | None:
     """Have ``write`` fill a folder, and make it the copy; None where that can't be done.
 
     Waits while another process does it. Copies that nobody needs any more go.
     """
-    path = cache_path(folder)
+    path = cache_path(folder, dtype)
     try:
         _make_private(path.parent)
         with FileLock(_lock(path), timeout=PATIENCE):
             if _is_whole(path):
                 return path
-            for useless in unneeded(_sources(folder)):
+            for useless in unneeded(folder):
                 remove(useless)
             part = path.with_name(path.name + ".part")
             shutil.rmtree(part, ignore_errors=True)
@@ -73,7 +78,9 @@ def save(folder: Path, write: Callable[[Path], None]) -> Path | None:
             try:
                 write(part)
                 sizes = {file.name: file.stat().st_size for file in part.iterdir()}
-                (part / STAMP).write_bytes(msgspec.json.encode(Made(_maker(), _sources(folder), sizes)))
+                sources = _sources(folder)
+                changed = [Path(source).stat().st_mtime_ns for source in sources]
+                (part / STAMP).write_bytes(msgspec.json.encode(Made(_maker(), sources, sizes, changed)))
                 shutil.rmtree(path, ignore_errors=True)
                 part.replace(path)
             finally:
@@ -83,12 +90,15 @@ def save(folder: Path, write: Callable[[Path], None]) -> Path | None:
     return path
 
 
-def unneeded(replaced: list[str] | None = None) -> Iterator[Path]:
-    """Copies that nobody can use: half or damaged, of another version, or of weights that are gone.
+def unneeded(folder: Path | None = None) -> Iterator[Path]:
+    """Copies that nobody can use: half or damaged, of another version, of weights that changed or are gone.
 
-    And those of the files ``replaced``, which have changed then. Nothing that is being written.
+    And those of the same weights as ``folder``'s, with another config.json. Nothing that is being written.
     """
-    for path in sorted(user_cache_path("santajupyter").glob("int8-*")):
+    own = [cache_path(folder, dtype) for dtype in DTYPES] if folder else []
+    replaced = _sources(folder) if folder else None
+    paths = (path for dtype in DTYPES for path in user_cache_path("santajupyter").glob(f"{dtype}-*"))
+    for path in sorted(paths):
         if path.suffix == ".lock":
             continue
         made = _stamp(path)
@@ -97,8 +107,8 @@ def unneeded(replaced: list[str] | None = None) -> Iterator[Path]:
             and _is_whole(path)
             and made is not None
             and made.maker == _maker()
-            and made.sources != replaced
-            and all(Path(source).is_file() for source in made.sources)
+            and (path in own or made.sources != replaced)
+            and _are_there(made)
         )
         if not is_needed and not _is_locked(path):
             yield path
@@ -117,6 +127,14 @@ def _is_whole(path: Path) -> bool:
         return False
     files = {name: path / name for name in made.sizes}
     return all(file.is_file() and file.stat().st_size == made.sizes[name] for name, file in files.items())
+
+
+def _are_there(made: Made) -> bool:
+    """The weights, unchanged."""
+    sources = [Path(source) for source in made.sources]
+    if not all(source.is_file() for source in sources):
+        return False
+    return not made.changed or made.changed == [source.stat().st_mtime_ns for source in sources]
 
 
 def _stamp(path: Path) -> Made | None:

@@ -50,10 +50,11 @@ class SantaApp(ExtensionApp):
         help="Where the model runs: 'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1', 'mps'.",
     ).tag(config=True)
     dtype = Enum(
-        ["auto", "float16", "bfloat16", "float32", "int8"],
+        ["auto", "float16", "bfloat16", "float32", "int8", "int4"],
         Settings.dtype,
         help="The weights' number format. 'auto': float16 on a GPU; on a CPU int8 for SantaCoder's "
-        "architecture, bfloat16 for others, float32 for small models. 'int8' is for the former alone.",
+        "architecture, bfloat16 for others, float32 for small models. 'int8' and 'int4' are for the former "
+        "alone; 'int4' is faster, takes half of the memory, and is less exact.",
     ).tag(config=True)
     prompt_order = Enum(
         list(ORDERS),
@@ -82,7 +83,7 @@ class SantaApp(ExtensionApp):
         max=7,
         help="How many tokens to guess at a time from where the last ones stood before. A wrong guess costs "
         "little, a right one saves a step, and the output is that of plain greedy decoding. Only on a CPU in "
-        "float32 and int8: elsewhere rounding would change it. 0: none.",
+        "float32, int8 and int4: elsewhere rounding would change it. 0: none.",
     ).tag(config=True)
     cache_model = Bool(
         Settings.cache_model,

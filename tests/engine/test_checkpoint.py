@@ -25,6 +25,7 @@ from .test_openvino_bigcode import SANTA_MINI
 LOADS: dict[str, Callable[[Path], Any]] = {
     "openvino": lambda folder: openvino_bigcode.load(folder, "float32"),
     "openvino int8": lambda folder: openvino_bigcode.load(folder, "int8"),
+    "openvino int4": lambda folder: openvino_bigcode.load(folder, "int4"),
     "cuda": lambda folder: cuda_bigcode.load(folder, "cpu", "float32"),
     "transformers": lambda folder: transformers_causallm.load(folder, "cpu", "float32"),
 }
