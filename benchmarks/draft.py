@@ -28,6 +28,7 @@ from santajupyter.engine.checkpoint import text_config
 from santajupyter.engine.generate import Completer
 from santajupyter.engine.lookup import PromptLookup
 from santajupyter.engine.model import KV, MAX_WINDOW, Model
+from santajupyter.engine.quantised import DTYPES
 from santajupyter.engine.work import Control
 from santajupyter.evaluation.harness import Sample
 from santajupyter.evaluation.places import MAX_NEW_TOKENS, body, read_folder
@@ -178,7 +179,7 @@ def widths(ids: Sequence[int], sources: Sequence[Guess], early: bool = False) ->
 
 @dataclass(frozen=True)
 class Steps:
-    """Milliseconds of a step of 1, 2, … tokens. In int8 each has room for all guesses."""
+    """Milliseconds of a step of 1, 2, … tokens. In int8 and int4 each has room for all guesses."""
 
     name: str
     times: list[float]
@@ -197,10 +198,10 @@ def measured(folder: Path, dtype: str) -> Steps:
         model.step(kv, [range(model.chunk)])
     times = []
     for width in range(1, 2 + MOST):
-        if model.dtype == "int8":
+        if model.dtype in DTYPES:
             model = worker._load(folder, "cpu", dtype, width - 1)
         times.append(sorted(_step(model, kv, width) for _ in range(ROUNDS))[ROUNDS // 4])
-    return Steps(f"{folder.name}, {model.dtype}", times, model.dtype == "int8")
+    return Steps(f"{folder.name}, {model.dtype}", times, model.dtype in DTYPES)
 
 
 def _step(model: Model, kv: KV, width: int) -> float:

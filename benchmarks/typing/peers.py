@@ -31,6 +31,7 @@ from safetensors import safe_open
 from santajupyter.engine import wire
 from santajupyter.engine.checkpoint import safetensors_files
 from santajupyter.engine.process import EngineUnavailable
+from santajupyter.engine.rounding import GROUP
 from santajupyter.prompt.document import Document
 from santajupyter.prompt.fim import Prompt
 from santajupyter.protocol import Sampling
@@ -72,19 +73,21 @@ class Missing(Exception):
 class Ours:
     """The product's worker, by the product's own way to it, prompt lookup off."""
 
-    name, keeps = "ours", True
+    keeps = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dtype: str = Settings.dtype, name: str = "ours") -> None:
+        self.name = name
         self._loop = asyncio.new_event_loop()
-        self._engine = Engine(_options(folder), lambda: None, logging.getLogger())
+        self._engine = Engine(_options(folder, dtype), lambda: None, logging.getLogger())
         self._loop.run_until_complete(self._start())
         status = self._engine.status
         if status.state != "ready":
             raise SystemExit(f"our worker: {status.error}")
-        self.window, self.family, self.format = status.window, status.family, status.dtype
+        self.window, self.family = status.window, status.family
+        self.format = "int8" if status.dtype == "int4" else status.dtype  # that of the activations, too
         self.pid = self._engine.pid or 0
-        self.size = parameters(folder) * BYTES[self.format]
-        self.said = f"{self.format}, prompt lookup off"
+        self.size = _size(folder, status.dtype)
+        self.said = f"{status.dtype}, prompt lookup off"
 
     def ask(self, question: Question, new: int) -> Answer:
         return self._loop.run_until_complete(self._ask(question, new))
@@ -123,13 +126,21 @@ class Ours:
                 pass
 
 
-def _options(folder: Path) -> wire.Load:
+def _size(folder: Path, dtype: str) -> int:
+    """Bytes of the weights; in int4 the layers' with a float32 scale for each group."""
+    if dtype != "int4":
+        return parameters(folder) * BYTES[dtype]
+    layers = parameters(folder, ".h.")
+    return round(layers * (0.5 + 4 / GROUP)) + parameters(folder) - layers
+
+
+def _options(folder: Path, dtype: str) -> wire.Load:
     """As the service has them by default, but for the device and prompt lookup: random weights repeat
     themselves, which would flatter it.
     """
     d = Settings()
     return wire.Load(
-        "replay", str(folder), "", d.family, "cpu", d.dtype, d.prompt_order, d.cache_bytes, cache_model=False
+        "replay", str(folder), "", d.family, "cpu", dtype, d.prompt_order, d.cache_bytes, cache_model=False
     )
 
 
@@ -261,6 +272,7 @@ class Child:
 Peer = Ours | Llama | Child
 OPEN: dict[str, Callable[[Path], Peer]] = {
     "ours": Ours,
+    "ours int4": lambda folder: Ours(folder, "int4", "ours int4"),
     "llama.cpp Q8_0": lambda folder: Llama(folder, "Q8_0"),
     "llama.cpp Q4_0": lambda folder: Llama(folder, "Q4_0"),
     "transformers": lambda folder: Child("transformers", folder),

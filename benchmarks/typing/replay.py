@@ -153,8 +153,8 @@ def _opened(names: Sequence[str], model: Path, stack: ExitStack) -> list[Peer]:
     for name in names:
         begun = time.perf_counter()
         try:
-            if name == "ours":
-                Ours(model).close()  # the first start may make the int8 copy: what is measured is a later one
+            if name.startswith("ours"):
+                OPEN[name](model).close()  # the first start may make a copy: what is measured is a later one
             peer = OPEN[name](model)
         except Missing as missing:
             print(f"{name} is left out: {missing}")

@@ -1,0 +1,89 @@
+"""How long our CPU engine's steps take in one number format and another, in turns, in one process.
+
+    python -m benchmarks.typing.checkpoint TOKENIZER_JSON build/santacoder
+    python -m benchmarks.steps build/santacoder --dtypes int8 int4
+
+Behind a prompt, steps of one token, of one token with room for guesses (as the product runs them), and of
+as many right guesses as there is room for; before these, how long the prompt took, and whether a token's
+logits are the same to the last bit alone and among guesses. Milliseconds at the 10th, 50th and 90th
+percentile, and the ratio to the first format: of steps that follow one another, so what else the machine
+does touches both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from santajupyter.engine import openvino_bigcode
+from santajupyter.engine.model import KV
+from santajupyter.engine.openvino_bigcode import BigCode
+from santajupyter.server.settings import Settings
+
+GUESSES = Settings.prompt_lookup
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--dtypes", nargs="+", default=["int8", "int4"], help="the first is compared with")
+    parser.add_argument("--prompt", type=int, default=1200, help="tokens")
+    parser.add_argument("--rounds", type=int, default=60)
+    args = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    plain, ours = ({d: _loaded(args.model, d, guesses) for d in args.dtypes} for guesses in (0, GUESSES))
+    prompt = np.random.default_rng(0).integers(0, 4000, args.prompt).tolist()
+    read = {dtype: _read(ours[dtype], prompt) for dtype in args.dtypes}
+    kinds = {"one token": (plain, 1), "with room": (ours, 1), "guesses": (ours, 1 + GUESSES)}
+    times: dict[tuple[str, str], list[float]] = {(k, d): [] for k in kinds for d in args.dtypes}
+    for _ in range(args.rounds):
+        for kind, (models, width) in kinds.items():
+            for dtype in args.dtypes:
+                times[kind, dtype].append(_step(models[dtype], read[dtype], prompt[:width]))
+    print("\n| step | format | p10 | p50 | p90 | times |\n| --- | --- | --- | --- | --- | --- |")
+    for (kind, dtype), found in times.items():
+        p10, p50, p90 = np.percentile(found, (10, 50, 90))
+        ratio = np.median(np.divide(found, times[kind, args.dtypes[0]]))
+        print(f"| {kind} | {dtype} | {p10:.1f} | {p50:.1f} | {p90:.1f} ms | {ratio:.2f} |")
+    print(f"load {os.getloadavg()[0]:.1f}")
+
+
+def _loaded(folder: Path, dtype: str, guesses: int) -> BigCode:
+    begun = time.perf_counter()
+    model = openvino_bigcode.load(folder, dtype, guesses)
+    print(f"{dtype}, {guesses} guesses: loaded in {time.perf_counter() - begun:.1f} s", flush=True)
+    return model
+
+
+def _read(model: BigCode, prompt: list[int]) -> KV:
+    """The prompt's keys and values."""
+    kv, begun = model.empty(), time.perf_counter()
+    for start in range(0, len(prompt), model.chunk):
+        model.step(kv, [prompt[start : start + model.chunk]])
+    seconds = time.perf_counter() - begun
+    several = prompt[: model.together(kv)]
+    logits = model.step(kv, [several], len(several))[0]
+    kv.cut(len(prompt))
+    same = np.array_equal(logits[0], model.step(kv, [several[:1]])[0][0])
+    kv.cut(len(prompt))
+    words = "the same" if same else "NOT THE SAME"
+    print(f"{model.dtype}: prompt read in {seconds:.2f} s; a token's logits among guesses are {words}")
+    return kv
+
+
+def _step(model: BigCode, kv: KV, ids: list[int]) -> float:
+    begun, length = time.perf_counter(), kv.length
+    model.step(kv, [ids], len(ids))
+    milliseconds = 1000 * (time.perf_counter() - begun)
+    kv.cut(length)
+    return milliseconds
+
+
+if __name__ == "__main__":
+    main()
