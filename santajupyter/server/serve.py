@@ -64,7 +64,7 @@ def serve(options: Sequence[str], ip: str, port: int | None, hub: bool = False) 
     )
     # On the command line, so that a configuration made for JupyterLab doesn't open this server to others.
     own = {"ServerApp.ip": "127.0.0.1", "ServerApp.allow_unauthenticated_access": "False"}
-    own |= _hub_options() if hub else {}
+    own |= hub_options() if hub else {}
     own |= {"ServerApp.ip": ip} if ip else {}
     own |= {"ServerApp.port": str(port)} if port else {}
     argv = [*(f"--{name}={value}" for name, value in own.items()), *options]
@@ -90,7 +90,8 @@ def serve(options: Sequence[str], ip: str, port: int | None, hub: bool = False) 
     server.start()
 
 
-def _hub_options() -> dict[str, str]:
+def hub_options() -> dict[str, str]:
+    """Those of a service of JupyterHub. Raises CannotServe."""
     try:
         from . import jupyterhub
     except ImportError:

@@ -24,6 +24,7 @@ from santajupyter import __version__
 from santajupyter.command import cli, doctor
 from santajupyter.engine import quantised
 from santajupyter.kernel import client
+from santajupyter.server.serve import CannotServe, hub_options
 
 from ..checkpoint import make_checkpoint
 from ..hub import COMMIT, hub_with
@@ -234,6 +235,11 @@ class TestServe:
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (1, "")
         assert "santajupyter: A server needs a token: set JUPYTER_TOKEN" in err
+
+    def test_it_is_no_service_where_no_hub_has_started_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("JUPYTERHUB_SERVICE_URL", raising=False)
+        with pytest.raises(CannotServe, match=r"JUPYTERHUB_SERVICE_URL isn't set: JupyterHub sets it for"):
+            hub_options()
 
     def test_a_configuration_for_jupyterlab_does_not_open_it(
         self, environment: dict[str, str], tmp_path: Path
