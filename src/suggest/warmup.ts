@@ -11,6 +11,8 @@ import type { Session } from './session';
 const REST = 150;
 /** After a completion: the model may have kept an older choice of the notebook's parts, which cost less to read. */
 const LONG_REST = 2000;
+/** Characters that each model reads all of: there is nothing to choose. */
+const FEW = 1500;
 
 /**
  * Has the model read the notebook around the cursor before the first key, so
@@ -100,7 +102,9 @@ export class Warmup {
   private _yield(request: ICompletionRequest): void {
     window.clearTimeout(this._timer);
     window.clearTimeout(this._later);
-    this._later = window.setTimeout(() => this.anew(), LONG_REST);
+    if (length(request) > FEW) {
+      this._later = window.setTimeout(() => this.anew(), LONG_REST);
+    }
     this._controller.abort();
     this._read = request;
   }
@@ -115,6 +119,10 @@ export class Warmup {
   private _read: ICompletionRequest | null = null;
   private _timer = 0;
   private _later = 0;
+}
+
+function length({ cells }: ICompletionRequest): number {
+  return cells.reduce((sum, { source }) => sum + source.length, 0);
 }
 
 /** The part of a request that the model reads: a cell's count alone seldom changes a prompt. */

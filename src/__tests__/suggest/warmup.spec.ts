@@ -140,21 +140,26 @@ describe('Warmup', () => {
     expect(sources()).toEqual(['a']);
   });
 
-  it('reads what is best by now once the user has rested', async () => {
-    const { goTo, session, sources } = setUp();
-    goTo('a');
-    await rest();
-    for (const source of ['ab', 'abc']) {
-      session.upcoming.mockResolvedValue(at(source));
-      session.asked.emit(at(source));
-      await rest(1500);
+  it.each([
+    [2000, 2],
+    [1000, 1]
+  ])(
+    'of %i characters reads what is best by now once the user has rested',
+    async (count, reads) => {
+      const { goTo, session, sources } = setUp();
+      const text = 'x'.repeat(count);
+      goTo(text);
+      await rest();
+      for (const source of [`${text}y`, `${text}yz`]) {
+        session.upcoming.mockResolvedValue(at(source));
+        session.asked.emit(at(source));
+        await rest(1500);
+      }
+      expect(sources()).toEqual([text]);
+      await rest(10_000);
+      expect(sources()).toEqual([text, `${text}yz`].slice(0, reads));
     }
-    expect(sources()).toEqual(['a']);
-    await rest();
-    expect(sources()).toEqual(['a', 'abc']);
-    await rest(10_000);
-    expect(sources()).toHaveLength(2);
-  });
+  );
 
   it('waits until a completion is answered', async () => {
     const { goTo, session, sources } = setUp();
