@@ -17,6 +17,7 @@ import pytest
 from nbclient import NotebookClient
 
 from santajupyter.command import cli, doctor
+from santajupyter.evaluation import main as evaluation
 from santajupyter.kernel.arguments import PARSERS
 
 from .test_magics import TOKEN, server
@@ -142,5 +143,9 @@ def test_the_command_lines_parse(page: str) -> None:
     lines = re.findall(r"(?:`|^)santajupyter ([a-z][^`\n#]*)", (ROOT / page).read_text("utf-8"), re.MULTILINE)
     assert lines
     for line in lines:
-        arguments, others = cli._parser().parse_known_args(shlex.split(line))
+        words = shlex.split(line)
+        if words[0] == "eval":
+            evaluation._parsed(words[1:])
+            continue
+        arguments, others = cli._parser().parse_known_args(words)
         assert arguments.command and not others
