@@ -16,10 +16,11 @@ EDIT_SHARE = 1 / 8
 
 
 class PromptCache:
-    """Entries within a budget of bytes; the least recently used go first, but none that is in use, and those
+    """Entries within a budget of bytes, and whose prompts they are.
 
-    of the user who has most of them: nobody fills the cache with his own. Nor does anyone find what another
-    user's prompts hold: how fast an answer comes would tell him of them.
+    The least recently used go first, of the user who holds most, but none that is in use: nobody fills the
+    cache with his own. Nor does anyone find what another's prompts hold: how fast an answer comes would tell
+    him of them.
 
     An entry in use belongs to one work, which alone changes it. All others see it too and copy what it
     holds by then, so nothing is computed twice, and nothing that one work does to its own is seen by

@@ -7,8 +7,9 @@ it until there is time to read the new one, which the page asks for while the us
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Protocol
 
 from ..prompt.document import Document
@@ -16,8 +17,9 @@ from ..prompt.fim import Prompt
 
 # To read so much of the window isn't worth an older choice of segments.
 FEW_SHARE = 1 / 4
-# Windows that are remembered: each is a place where the user was.
-REMEMBERED = 8
+# Windows that are tried: each is a place where the user was; and so many are remembered, of all users.
+TRIED = 8
+REMEMBERED = 64
 
 Texts = tuple[str, ...]
 
@@ -35,7 +37,7 @@ class Windows:
         """``window``: the most tokens of a prompt. ``cached``: how many of its ids a user's prompts had."""
         self._few = window * FEW_SHARE
         self._cached = cached
-        self._texts: defaultdict[str, deque[Texts]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
+        self._earlier: deque[tuple[str, Texts]] = deque(maxlen=REMEMBERED)
 
     def choose(self, make: Make, user: str = "") -> Prompt:
         """The best prompt, or the newest that has what an earlier one had and saves most of the reading."""
@@ -43,17 +45,17 @@ class Windows:
         most = self._unread(best)
         if most <= self._few:
             return best
-        others = (make(keep=texts) for texts in self._texts[user])
+        theirs = islice((texts for owner, texts in self._earlier if owner == user), TRIED)
+        others = (make(keep=texts) for texts in theirs)
         return next((prompt for prompt in others if 2 * self._unread(prompt) < most), best)
 
     def remember(self, document: Document, prompt: Prompt) -> None:
         """A prompt of the document that is going to be read."""
         texts = document.segment_texts
-        kept = tuple(texts[number] for number in prompt.segments)
-        earlier = self._texts[prompt.user]
-        if kept in earlier:
-            earlier.remove(kept)
-        earlier.appendleft(kept)
+        kept = prompt.user, tuple(texts[number] for number in prompt.segments)
+        if kept in self._earlier:
+            self._earlier.remove(kept)
+        self._earlier.appendleft(kept)
 
     def _unread(self, prompt: Prompt) -> int:
         return len(prompt.ids) - self._cached(prompt.ids, prompt.user)

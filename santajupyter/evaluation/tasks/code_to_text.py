@@ -10,8 +10,7 @@ from ..data import Row, rows
 from ..engines import Raw
 from ..harness import Figure, Judged, Part, Question
 from ..metrics import mean, smoothed_bleu
-from ..programs import Verdict
-from .common import OWN_NOTE, add_data, add_sampling, chosen, no_settings, plain
+from .common import OWN_NOTE, add_data, add_sampling, chosen, no_settings, plain, runs_nothing
 
 TITLE = "CodeXGLUE code-to-text, Python"
 ABOUT = (
@@ -21,6 +20,7 @@ ABOUT = (
     "smoothed BLEU-4, in lower case, with CodeXGLUE's smoothing and brevity penalty. Greedy, no examples."
 )
 RUNS_CODE = False
+judge = runs_nothing
 NEEDED = ("code", "docstring", "docstring_tokens")
 PUBLISHED = 0.1813
 QUOTES = ('"""', "'''")
@@ -71,10 +71,6 @@ def reference(row: Row) -> str:
 
 def first_line(text: str) -> str:
     return text.strip().partition("\n")[0].strip()
-
-
-def judge(question: Question, completion: str, args: argparse.Namespace) -> Verdict:
-    raise NotImplementedError("nothing is run")
 
 
 def report(args: argparse.Namespace, questions: Sequence[Question], judged: Sequence[Judged]) -> Part:

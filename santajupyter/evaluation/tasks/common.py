@@ -1,4 +1,4 @@
-"""What the tasks with published figures share."""
+"""What several tasks share, most of all those with published figures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ..engines import Configuration
 from ..harness import PLAIN, Figure, Judged, Question
 from ..metrics import mean, pass_at_k
+from ..programs import Verdict
 
 T = TypeVar("T")
 KS = (1, 10, 100)
@@ -52,6 +53,11 @@ def plain(args: argparse.Namespace, questions: Sequence[Question]) -> Sequence[C
 
 def no_settings(args: argparse.Namespace) -> Mapping[str, Any]:
     return {}
+
+
+def runs_nothing(question: Question, completion: str, args: argparse.Namespace) -> Verdict:
+    """The judge of a task whose texts are compared: the harness never asks it."""
+    raise NotImplementedError("nothing is run")
 
 
 def pass_rates(

@@ -22,8 +22,8 @@ from ..harness import Judged, Part, Question, Sample
 from ..kernel import facts
 from ..metrics import MEASURES, Score, difference, estimate, score
 from ..places import KINDS, MEMBER, Notebook, Place, body, choose, read_folder
-from ..programs import Verdict
 from ..report import percent, table
+from .common import runs_nothing
 
 TITLE = "Replay of notebooks"
 ABOUT = (
@@ -33,6 +33,7 @@ ABOUT = (
     " same places."
 )
 RUNS_CODE = False
+judge = runs_nothing
 INFILL = "llama.cpp /infill"
 COMPARED = ("exact match", "edit similarity", "keystrokes saved", "right prefix")
 # Room for what every configuration has read of a notebook, so that one doesn't push another's out.
@@ -109,10 +110,6 @@ def configurations(args: argparse.Namespace, questions: Sequence[Question]) -> S
 
 def named(names: Collection[str]) -> list[Configuration]:
     return [each for each in (*CONFIGURATIONS, *LIMITS) if each.name in names]
-
-
-def judge(question: Question, completion: str, args: argparse.Namespace) -> Verdict:
-    raise NotImplementedError("nothing is run")
 
 
 def report(args: argparse.Namespace, questions: Sequence[Question], judged: Sequence[Judged]) -> Part:
