@@ -64,8 +64,12 @@ def test_real_weights_agree_with_transformers() -> None:
         assert np.sqrt(np.mean(error**2)) < part * theirs.std()
 
 
-def test_int4_is_the_weights_as_rounded(tmp_path: Path) -> None:
-    """The graph's products are those of the numbers and scales, with one group in a row and with several."""
+def test_int4_is_the_weights_as_rounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph's products are those of the numbers and scales, with one group in a row and with several.
+
+    Activations aren't rounded here: only CPUs with VNNI do that, and random weights make much of it.
+    """
+    monkeypatch.setattr(openvino_bigcode, "ACTIVATION_GROUP", 0)
     for width in (32, 256):
         folder = make_checkpoint(tmp_path / f"{width}", n_embd=width, n_inner=2 * width)
         tensors = load_file(folder / "model.safetensors")
@@ -78,7 +82,7 @@ def test_int4_is_the_weights_as_rounded(tmp_path: Path) -> None:
         save_file(tensors, expected / "model.safetensors", {"format": "pt"})
         theirs = logits(openvino_bigcode.load(expected, "float32"), IDS)
         error = logits(openvino_bigcode.load(folder, "int4"), IDS) - theirs
-        assert np.sqrt(np.mean(error**2)) < 0.05 * theirs.std()
+        assert np.sqrt(np.mean(error**2)) < 0.02 * theirs.std()
 
 
 @pytest.mark.parametrize("length", [1, 40, 58, 61, 122, 123, 126, 200])
