@@ -83,10 +83,12 @@ export class Notices {
     this._hasFailed = false;
   }
 
-  /** A licence's restrictions when a model under it is first loaded, once in a browser. */
+  /** A licence's restrictions when a model under it is first got or loaded, once in a browser. */
   terms(status: IStatus): void {
     const licence = licenceOf(status.model);
-    if (!licence || ['unloaded', 'error'].includes(status.state)) {
+    // Of a model that can't be had there is nothing to agree with.
+    const isHere = status.state === 'ready' || !!status.progress?.total;
+    if (!licence || !isHere) {
       return;
     }
     const key = `${TERMS_SEEN}:${licence.name}`;

@@ -3,7 +3,7 @@ import type { IStatus } from '../server/protocol';
 import type { IWhere, Settings } from '../settings';
 import type { Silence } from '../suggest/silence';
 
-/** The status bar's text: `santa-mini (cpu)`, `santacoder: downloading 42 % (santa-mini answers)` */
+/** The status bar's text, what answers first: `santa-mini (cpu)`, `santa-mini (santacoder: downloading 42 %)` */
 export function statusLabel(status: IStatus, trans: TranslationBundle): string {
   const name = nameOf(status, status.model);
   if (status.state === 'ready') {
@@ -12,7 +12,7 @@ export function statusLabel(status: IStatus, trans: TranslationBundle): string {
   const label = trans.__('%1: %2', name, stateLabel(status, trans));
   const serving = otherServing(status);
   return serving
-    ? trans.__('%1 (%2 answers)', label, nameOf(status, serving))
+    ? trans.__('%1 (%2)', nameOf(status, serving), label)
     : label;
 }
 

@@ -57,12 +57,15 @@ describe('Notices', () => {
 
   it("tells a licence's restrictions at the first load, once in a browser", () => {
     localStorage.clear();
-    const loading = { ...broken, state: 'loading' as const };
-    notices.terms({
-      ...loading,
-      state: 'unloaded',
-      model: 'bigcode/santacoder'
-    });
+    const loading = {
+      ...broken,
+      state: 'downloading' as const,
+      progress: { phase: 'downloading', done: 1, total: 9, unit: 'B' }
+    };
+    // Not loaded, tried in vain, or not yet known to be had.
+    for (const state of ['unloaded', 'error', 'loading'] as const) {
+      notices.terms({ ...broken, state, model: 'bigcode/santacoder' });
+    }
     notices.terms({ ...loading, model: 'Qwen/Qwen2.5-Coder-0.5B' });
     expect(info).not.toHaveBeenCalled();
     notices.terms({ ...loading, model: 'bigcode/santacoder' });
@@ -84,9 +87,9 @@ describe('Notices', () => {
       throw new DOMException('denied', 'SecurityError');
     });
     info.mockClear();
-    const loading = { ...broken, state: 'loading' as const };
+    const ready = { ...broken, state: 'ready' as const };
     for (let times = 0; times < 2; times++) {
-      notices.terms({ ...loading, model: 'bigcode/starcoder-mine' });
+      notices.terms({ ...ready, model: 'bigcode/starcoder-mine' });
     }
     expect(info.mock.calls.length).toBeLessThan(2);
     blocked.mockRestore();

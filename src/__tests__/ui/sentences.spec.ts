@@ -33,10 +33,10 @@ const named = {
 describe('the state in words', () => {
   it.each<[Partial<IStatus>, string]>([
     [status, 'gpt_bigcode-santacoder (cuda)'],
-    [download, 'gpt_bigcode-santacoder: downloading 42 % (santa-mini answers)'],
+    [download, 'santa-mini (gpt_bigcode-santacoder: downloading 42 %)'],
     [
       { ...download, models: [named] },
-      'SantaCoder: downloading 42 % (santa-mini answers)'
+      'santa-mini (SantaCoder: downloading 42 %)'
     ],
     [
       { ...download, progress: null, serving: null },
