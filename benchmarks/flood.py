@@ -4,7 +4,7 @@
 
 A hub as deploy/jupyterhub has it, with its proxy, runs on free ports of this machine. Bob types a notebook
 of ``benchmarks/notebooks``: a key, its completion from his own server (which asks the shared model with his
-token), the next key. Alice's threads ask the shared model for long completions of long prompts, each as soon
+token), a quick typist's pause, the next key. Alice's threads ask the shared model for long completions of long prompts, each as soon
 as the one before was answered or refused. In turn, so that both see the same machine: some keys alone, some
 under the flood. Times are of whole answers, as Bob's page sees them.
 """
@@ -31,6 +31,8 @@ from tests.jupyterhub import Hub, ask, missing, running
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 # Keys before Alice begins or ends, in turn.
 ROUND = 25
+# Seconds between an answer and the next key: of a quick typist, as benchmarks/typing/traces.py has it.
+PAUSE = 0.14
 # More than this is an error.
 MOST = 2.0
 
@@ -61,6 +63,7 @@ def measure(hub: Hub, keys: int, threads: int) -> float:
         flood.runs.set() if kind != "alone" else flood.runs.clear()
         flood.settle()
         for body in itertools.islice(bodies, ROUND):
+            time.sleep(PAUSE)
             begun = time.perf_counter()
             status, answer = ask(url, token, body)
             assert status == 200, answer
