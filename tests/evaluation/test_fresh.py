@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 from santajupyter.evaluation.harness import Sample
+from santajupyter.evaluation.main import main
 from santajupyter.evaluation.tasks import fresh
 
 
@@ -31,6 +33,13 @@ def test_every_line_runs() -> None:
                 value = source.value.copy() if isinstance(source.value, pd.DataFrame) else source.value
                 namespace = {**fresh._imported(), source.title: value}
                 exec(f"import os\n{fresh.written(line, source.names)}", namespace)
+
+
+def test_the_built_in_model_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fresh-data", "--places", "3", "--configurations", "full", "--out", str(tmp_path)])
+    report = capsys.readouterr().out
+    assert "| places | 3 |" in report or "| full" in report
+    assert len((tmp_path / "samples.jsonl").read_text("utf-8").splitlines()) == 3
 
 
 def test_the_table_counts_names() -> None:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ..harness import Task
+
+if TYPE_CHECKING:
+    from . import code_to_text, executed, fim, fresh, humaneval, humaneval_infilling, multipl_e, replay
+
+    # Each is checked against the protocol.
+    _1: Task = code_to_text
+    _2: Task = executed
+    _3: Task = fim
+    _4: Task = fresh
+    _5: Task = humaneval
+    _6: Task = humaneval_infilling
+    _7: Task = multipl_e
+    _8: Task = replay
 
 # The command's names, and the modules.
 TASKS: Mapping[str, str] = {

@@ -25,9 +25,8 @@ from ..report import percent, table
 from ..sandbox import Limits
 from ..sandbox import run as run_safely
 from .executed_tasks import CURSOR, TASKS, Task
-from .replay import CONFIGURATIONS, named, question, settings, usable
-
-__all__ = ["settings"]
+from .replay import CONFIGURATIONS, named, question, usable
+from .replay import settings as settings
 
 TITLE = "Executed tasks"
 ABOUT = (

@@ -28,7 +28,7 @@ from ..kernel import SOURCE, near, used_names
 from ..metrics import mean
 from ..places import MAX_NEW_TOKENS, PAIRS, Place
 from ..report import percent, table
-from .common import runs_nothing
+from .common import no_settings, runs_nothing
 from .fresh_tables import DICTS, FUNCTIONS, TABLES
 from .replay import named, question
 
@@ -39,7 +39,7 @@ ABOUT = (
     "right one. Many places have several right answers, so 100 can't be reached in the last column."
 )
 RUNS_CODE = False
-judge = runs_nothing
+judge, settings = runs_nothing, no_settings
 ROWS = 60
 HOLE = re.compile(r"\{(\w+)\}")
 NAME = re.compile(r"[^\W\d]\w*")
