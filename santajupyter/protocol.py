@@ -63,9 +63,9 @@ class Output(Struct, frozen=True, gc=False):
 class Variable(Struct, frozen=True, gc=False):
     """What a name of the kernel's stands for, as kernel/kernelfacts.py reads it; see docs/rest.md.
 
-    ``columns`` are pairs of name and dtype, ``values`` of a column or key and some values, as Python writes
-    them. A list is all there is where ``complete`` names it. Longer lists are cut, and then are complete no
-    more.
+    ``columns`` are pairs of name and dtype, ``repeating`` those with few values that come again and again,
+    ``values`` pairs of a column or key and some values, as Python writes them. A list is all there is where
+    ``complete`` names it. Longer lists are cut, and then are complete no more.
     """
 
     name: Annotated[ListedName, Meta(extra_json_schema={"pattern": r"^[A-Za-z_][\w.]*$"})]
@@ -79,13 +79,14 @@ class Variable(Struct, frozen=True, gc=False):
     signature: str = ""
     members: tuple[ListedName, ...] = ()
     values: tuple[tuple[ListedName, tuple[ListedName, ...]], ...] = ()
+    repeating: tuple[ListedName, ...] = ()
     complete: frozenset[ListedName] = frozenset()
 
     def __post_init__(self) -> None:
         # R's names may have dots.
         if not self.name.replace(".", "_").isidentifier():
             raise ValueError("name: must be a name of Python's or R's")
-        for member in ("columns", "keys", "levels", "members", "values"):
+        for member in ("columns", "keys", "levels", "members", "repeating", "values"):
             if len(getattr(self, member)) > MAX_LISTED:
                 force_setattr(self, member, getattr(self, member)[:MAX_LISTED])
                 force_setattr(self, "complete", self.complete - {member})

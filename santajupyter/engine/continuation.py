@@ -32,7 +32,8 @@ class Continuation:
     ``ids`` are its tokens, ``new`` of them with text that isn't the healed ones'; ``skip`` is the length of
     the healed text. ``logprobs``: of each token, with the length of the certain text after it. ``sure``: the
     length of the text, up to a word's end, before all of it became too unlikely. ``sent``: how much of it
-    has been streamed. ``closing``: the ids of which one has to come next.
+    has been streamed. ``closing``: the ids of which one has to come next. ``known``: the log-probability of
+    what the kernel knows, which makes nothing unlikely.
     """
 
     pending: str
@@ -45,6 +46,7 @@ class Continuation:
     sure: int = 0
     sent: int = 0
     finish_reason: str = ""
+    known: float = 0.0
 
     @property
     def logprob(self) -> float:
@@ -114,8 +116,9 @@ class Decoding:
             new=max(1, len(name.ids) - len(self.prompt.healed)),
             logprobs=logprobs,
             text="" if unlikely else text,
-            sure=0 if unlikely else len(text),
+            sure=0 if unlikely else len(text) + len(choice.quote) * choice.always,
             finish_reason="stop" if stops or unlikely or choice.alone else "",
+            known=name.logprob if choice.always else 0.0,
         )
 
     def left(self, continuation: Continuation) -> int:
@@ -165,7 +168,7 @@ class Decoding:
         before = len(continuation.text.rstrip(HALF))
         if len(text[:before].strip()) >= WORTH_A_KEY and not is_within_word(text, before):
             continuation.sure = before
-        unlikely = continuation.logprob < self._min_logprob
+        unlikely = continuation.logprob - continuation.known < self._min_logprob
         if unlikely and (text != continuation.text or continuation.pending):
             text, stop = text[: continuation.sure], continuation.sure
         continuation.text = text

@@ -1,7 +1,7 @@
 """What a Python kernel's namespace holds: names, types, shapes, columns, signatures.
 
 No value, unless they are asked for: then the texts of columns that hold few different ones, one text of
-other columns, and a dict's short values.
+other columns, and a dict's short values. Of columns it is told whether few values come again and again.
 
 The frontend (kernelfacts.ts) sends this file's text to the kernel, where ``read`` runs in a namespace of
 its own. It needs Python 3.8 and the standard library, and never runs what a user's class, or any class
@@ -16,6 +16,7 @@ import json
 import sys
 import time
 import types
+from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
@@ -35,6 +36,8 @@ MAX_NAMES = 5000
 MAX_ROWS = 2000
 MAX_VALUES = 20
 MAX_VALUE = 40
+# Whether a column's values repeat so many of its rows tell.
+HEAD_ROWS = 100
 # IPython puts these there.
 HIDDEN = ("In", "Out", "exit", "get_ipython", "open", "quit")
 # Their modules' __getattr__ only serves what __all__ names, or what is deprecated.
@@ -75,6 +78,9 @@ def read(namespace: dict[str, Any], used_names: list[str], values: int = 0) -> s
             fact, known = describe(namespace[name], used_names, classes)
             if values and (found := _values(namespace[name], fact)):
                 fact["values"] = found
+            if fact["type"] == "DataFrame" and "columns" in fact["complete"]:
+                fact["repeating"] = [name for name, cells in _heads(namespace[name], fact) if _repeat(cells)]
+                fact["complete"].append("repeating")
             more = len(json.dumps([fact, [names for _, names, _ in known.values()]]))
             if size + more <= CHARACTERS:
                 size += more
@@ -315,19 +321,35 @@ def _values(value: Any, fact: dict[str, Any]) -> list[list[Any]]:
     kind, found = type(value), []
     if kind is dict:
         found = [[key, [value[key]]] for key in fact["keys"] if _is_short(value[key])]
-    elif "columns" in fact["complete"] and _is(kind, "pandas", "DataFrame"):
+    elif "columns" in fact["complete"]:
+        found = [[name, _told(cells)] for name, cells in _heads(value, fact, MAX_ROWS, "O")]
+    return [[name, [repr(one) for one in told]] for name, told in found if told]
+
+
+def _heads(
+    value: Any, fact: dict[str, Any], rows: int = HEAD_ROWS, kinds: str = "Oiu"
+) -> Iterator[tuple[str, list[Any]]]:
+    """The first rows of a frame's columns of texts, and of whole numbers: ``kinds`` are numpy's."""
+    kind = type(value)
+    if _is(kind, "pandas", "DataFrame"):
         manager = object.__getattribute__(value, "_mgr")
         for at, name in enumerate(value.columns[:MAX_COLUMNS].tolist()):
             array = manager.blocks[manager.blknos[at]].values
             if _root(type(array)) == "numpy":
                 array = array[manager.blklocs[at]]
-            if _root(type(array)) in ("numpy", "pandas") and array.dtype.kind == "O":
-                found.append([name, _told(array[:MAX_ROWS].tolist())])
-    elif "columns" in fact["complete"] and _is(kind, "polars", "DataFrame"):
+            if _root(type(array)) in ("numpy", "pandas") and array.dtype.kind in kinds:
+                yield name, array[:rows].tolist()
+    elif _is(kind, "polars", "DataFrame"):
+        texts = ("String", "Categorical", "Enum")
         for name, dtype in fact["columns"]:
-            if dtype in ("String", "Categorical", "Enum"):
-                found.append([name, _told(value.get_column(name).head(MAX_ROWS).to_list())])
-    return [[name, [repr(one) for one in told]] for name, told in found if told]
+            if dtype in texts or ("i" in kinds and dtype.startswith(("Int", "UInt"))):
+                yield name, value.get_column(name).head(rows).to_list()
+
+
+def _repeat(cells: list[Any]) -> bool:
+    """Whether few texts or numbers come again and again."""
+    told = [cell for cell in cells if type(cell) in (str, int)]
+    return 0 < len(set(told)) <= min(MAX_VALUES, len(told) / 3)
 
 
 def _told(cells: list[Any]) -> list[str]:

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from ..protocol import Cell, Variable
 from .cursor import Excerpt
-from .fitting import Spot, weights
+from .fitting import Spot, is_of_a_column, weights
 from .languages import language_of
 from .names import READER, looped
+from .parameters import is_enough, missing
 
 # Characters of code left of the cursor that are read, and right of it.
 LEFT, RIGHT = 4000, 300
@@ -160,18 +161,20 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True)
 class Known:
-    """All there are: ``keys`` with their dtypes, ``attributes``, ``arguments``; None: that isn't known.
+    """All there are: ``keys`` with their dtypes, ``attributes``, a ``signature``; None: that isn't known.
 
-    ``levels``: the names in a frame's index; ``values``: texts that some columns hold.
+    ``levels``: the names in a frame's index; ``values``: texts that some columns hold; ``repeating``: the
+    columns with few values, None where nobody has looked.
     """
 
     keys: Mapping[str, str] | None = None
     attributes: Sequence[str] | None = None
-    arguments: Sequence[str] | None = None
+    signature: str | None = None
     levels: Sequence[str] = ()
     values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     is_frame: bool = False
     grouped: bool = False
+    repeating: frozenset[str] | None = None
 
 
 def choice(
@@ -206,7 +209,7 @@ def choice(
         tuple(spot.opening + _spelt(rest, spot.quote) for _, rest in rests),
         tuple(fitting),
         spot.quote,
-        always=spot.kind != "attribute",
+        always=spot.kind != "attribute" or spot.dtypes.keys() >= set(names),
         alone=spot.kind == "open" or _is_closed(spot, cursor.line_right),
     )
 
@@ -225,12 +228,12 @@ def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Known:
     if "members" in variable.complete and inherited is not None:
         columns = [*filter(str.isidentifier, keys or ())] if variable.module.startswith("pandas") else []
         attributes = [*dict.fromkeys([*inherited, *variable.members, *columns])]
-    arguments = None
-    if "signature" in variable.complete and "**" not in variable.signature:
-        named = variable.signature.strip("()").rpartition("/")[2].split(", ")
-        arguments = [part.partition("=")[0] for part in named if part and part[0] != "*"]
+    is_told = "signature" in variable.complete and "**" not in variable.signature
+    signature = variable.signature if is_told else None
     values = {name: [text for value in values if (text := _text(value))] for name, values in variable.values}
-    return Known(keys, attributes, arguments, variable.levels, values, variable.type == "DataFrame")
+    is_frame = variable.type == "DataFrame"
+    repeating = frozenset(variable.repeating) if "repeating" in variable.complete else None
+    return Known(keys, attributes, signature, variable.levels, values, is_frame, repeating=repeating)
 
 
 def _text(value: str) -> str:
@@ -250,6 +253,8 @@ def _is_closed(spot: Spot, right: str) -> bool:
     """Whether what ends the name stands there already."""
     if spot.quote:
         return right.startswith(spot.quote)
+    if spot.kind == "attribute":
+        return bool(spot.dtypes) and is_of_a_column(right)
     return spot.kind in ("argument", "query") and right.strip("\"')]} ") != ""
 
 
@@ -403,18 +408,33 @@ class _Reader:
         if at == 2 and ASSIGNED.match(self.right):
             return None
         dtypes = known.keys if known.is_frame and known.keys is not None else {}
-        return known.attributes, Spot("attribute", begun, dtypes=dtypes)
+        columns = [name for name in known.attributes if name in dtypes]
+        # What stands right of it wants a column, and no method is used without a call.
+        names = columns if columns and is_of_a_column(self.right) else known.attributes
+        return names, Spot("attribute", begun, dtypes=dtypes, repeating=known.repeating)
 
     def _argument(self, at: int, begun: str) -> tuple[Sequence[str], Spot] | None:
-        """Where nothing but a parameter can come: after another one, or before its ``=``."""
+        """Where hardly anything but a parameter comes: after another one, before its ``=``, or after all
+
+        that must be given.
+        """
         call = self._inside.get(at, -1)
         if call < 1 or self.text(call) != "(" or self.text(at - 1) not in ("(", ","):
             return None
         known = self._variable(call - 1)
-        given = {self.text(n - 1) for n in range(call, at) if self.text(n) == "=" and self._inside[n] == call}
-        if known is None or known.arguments is None or not (given or re.match(r"\s*=(?!=)", self.right)):
+        if known is None or known.signature is None:
             return None
-        return [name for name in known.arguments if name not in given], Spot("argument", begun)
+        inside = [n for n in range(call + 1, at) if self._inside[n] == call]
+        given = {self.text(n - 1) for n in inside if self.text(n) == "="}
+        placed = sum(self.text(n) == "," for n in inside) - len(given)
+        is_spread = any(self.text(n) in ("*", "**") and self.text(n - 1) in ("(", ",") for n in inside)
+        is_before_value = re.match(r"\s*=(?!=)", self.right)
+        is_next = bool(given) or (placed > 0 and is_enough(known.signature, placed, given))
+        if is_spread or not (is_before_value or is_next):
+            return None
+        return missing(known.signature, placed, given), Spot(
+            "argument", begun, "" if is_before_value else "="
+        )
 
     def _unquoted(self, at: int) -> tuple[Sequence[str], Spot] | None:
         """Where a column comes, whose quote isn't typed yet."""
@@ -455,7 +475,16 @@ class _Reader:
         names = [*keys, *taken.known.levels] if taken.kind in BY_LEVEL else [*keys]
         if taken.kind == "on":
             names = self._shared(names, at if at >= 0 else len(self.tokens))
-        return names, Spot(taken.kind, begun, quote, opening, keys, tuple(others), self._made())
+        return names, Spot(
+            taken.kind,
+            begun,
+            quote,
+            opening,
+            keys,
+            tuple(others),
+            self._made(),
+            repeating=taken.known.repeating,
+        )
 
     def _in_string(self, at: int, quote: str, begun: str) -> tuple[Sequence[str], Spot] | None:
         before, call = self.text(at - 1), self._inside[at]

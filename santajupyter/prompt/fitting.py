@@ -171,8 +171,8 @@ class Spot:
     """Where a name stands: its ``kind`` (attribute, argument, file, query, value, key, loc, agg or a taker),
 
     what of it is ``begun``, the string's ``quote``, the ``opening`` one where that is still missing, the
-    ``dtypes`` of the columns, what is ``named`` in the statement and ``made`` by it, and the line ``left``
-    and ``right`` of it with what is said ``above``.
+    ``dtypes`` of the columns, what is ``named`` in the statement and ``made`` by it, the line ``left``
+    and ``right`` of it with what is said ``above``, and the columns with ``repeating`` values, if known.
     """
 
     kind: str
@@ -185,6 +185,7 @@ class Spot:
     left: str = ""
     right: str = ""
     above: str = ""
+    repeating: frozenset[str] | None = None
 
 
 def weights(names: Sequence[str], spot: Spot) -> list[float]:
@@ -196,7 +197,7 @@ def weights(names: Sequence[str], spot: Spot) -> list[float]:
     strings = [text for text in STRINGS.findall(f"{spot.left}\n{right}") if text not in spot.dtypes]
     labels = LABEL.findall(spot.right)
     said = _words(" ".join([_made_of(target), spot.above, *labels, *strings]))
-    groups = spot.kind in GROUPERS or GROUPING.match(right.lstrip("\"'])"))
+    groups = bool(spot.kind in GROUPERS or GROUPING.match(right.lstrip("\"'])")))
     totals = TOTALS.match(right)
     found = []
     for name in names:
@@ -206,12 +207,20 @@ def weights(names: Sequence[str], spot: Spot) -> list[float]:
             weight += _called(name in spot.dtypes, right)
         if name == spot.made:
             weight += -MADE / 2 if CONVERTS.search(spot.left + spot.right) else MADE
-        if groups and not NAMES_ONE.isdisjoint(_words(name)):
-            weight += SOME
+        if groups:
+            weight += _grouping(name, spot)
         if totals and not IDS.isdisjoint(_words(name)):
             weight += SOME
         found.append(weight + _said(name, said))
     return found
+
+
+def _grouping(name: str, spot: Spot) -> float:
+    """Whether rows can be put together by it: by what its column holds, or else by its name."""
+    kind = kind_of(spot.dtypes.get(name, ""))
+    if spot.repeating is not None and kind in (TEXT, NUMBER):
+        return -SOME * (kind == NUMBER) if name in spot.repeating else RARE * (kind == TEXT)
+    return SOME * (not NAMES_ONE.isdisjoint(_words(name)))
 
 
 def _made_of(target: re.Match[str] | None) -> str:
@@ -226,6 +235,11 @@ def _called(is_column: bool, right: str) -> float:
     if right.startswith("."):
         return 0.0 if is_column else NO
     return RARE if right.startswith((" ", ")", "]")) and not is_column else 0.0
+
+
+def is_of_a_column(right: str) -> bool:
+    """Whether what follows an attribute is done with a column."""
+    return any(pattern.match('"]' + right) for pattern, _ in RIGHT)
 
 
 def kind_of(dtype: str) -> str:

@@ -201,7 +201,7 @@ def test_pandas(kernel: Kernel) -> None:
         ["年齢", "str"],
         ["sex", "category"],
     ]
-    assert facts["df"]["complete"] == ["members", "columns"]
+    assert facts["df"]["complete"] == ["members", "columns", "repeating"]
     assert {"head", "groupby", "iloc"} <= set(kernel.classes["pandas.DataFrame"])
     assert facts["wide"]["shape"] == [2, 10_000]
     assert [name for name, _ in facts["wide"]["columns"]] == [*(f"c{i}" for i in range(100)), "c9999"]
@@ -215,6 +215,15 @@ def test_pandas(kernel: Kernel) -> None:
     assert "members" in facts["np"]["complete"]
     assert {"linspace", "random"} <= set(facts["np"]["members"])
     assert "secret" not in json.dumps(facts)
+
+
+def test_columns_whose_values_repeat(kernel: Kernel) -> None:
+    """Only counted, and only texts and whole numbers: a user's own objects are never compared."""
+    kernel.define(VALUES + "df['rooms'] = pd.array([1, 2, 3, None] * 9, dtype='Int64')\nempty = df[:0]")
+    facts = kernel.facts()
+    assert facts["df"]["repeating"] == ["state", "kind", "note", "mixed", "rooms"]
+    assert facts["pf"]["repeating"] == ["flag"] and facts["empty"]["repeating"] == []
+    assert "open" not in json.dumps(facts) and "repeating" not in facts["options"]
 
 
 VALUES = """

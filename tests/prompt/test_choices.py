@@ -97,8 +97,13 @@ def test_columns(code: str) -> None:
         ('config.get("║")', ["lr", "it's"]),
         ("df.║", ["groupby", "head", "left_at", "flag", "depth", "crew", "late"]),
         ("df.he║", ["ad"]),
-        ("smooth(x, window=3, ║", ["data", "center"]),
-        ("smooth(x, ║=3)", ["data", "window", "center"]),
+        ("smooth(x, window=3, ║", ["center"]),
+        ("smooth(data=x, ║", ["window", "center"]),
+        ("smooth(x, ║=3)", ["window", "center"]),
+        ("smooth(x, ║)", ["window", "center"]),
+        ("smooth(x, 3, ║)", ["center"]),
+        ("smooth(x, w║", ["indow"]),
+        ("total = df.║.sum()", ["left_at", "flag", "depth", "crew", "late"]),
         ('df["new"] = 1\nx = df["ne║', ["w"]),
         ('df.loc[df["crew"] > 3, "new"] = 1\nx = df["ne║', ["w"]),
         ('df[df["crew"] > 3] = 0\nx = df["c║', ["rew"]),
@@ -124,7 +129,9 @@ def test_names(code: str, names: list[str]) -> None:
         '# df["║',
         's = """df["║',
         "smooth(║",
-        "smooth(x, ║)",
+        "smooth(x, not_║",
+        "smooth(*x, ║)",
+        "smooth(x, 3, 4, 5, center=1, ║)",
         'df = load()\ndf["║',
         'df.rename(columns=str.upper, inplace=True)\ndf["║',
         'df.columns = names\ndf["║',
@@ -239,15 +246,47 @@ def test_a_cell_that_was_not_run_may_have_changed_it() -> None:
         ("df.║.dt.hour", ["left_at"]),
         ("df.║(3)", ["groupby", "head"]),
         ('# the deepest ones\ndf.nlargest(3, "║")', ["depth"]),
+        ("total = df.║.sum()", ["depth", "crew"]),
     ],
 )
 def test_what_fits_best(code: str, fits: list[str]) -> None:
     assert best(code) == fits
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        'df.groupby("║")',
+        'df.pivot_table(index="║")',
+        'df["║"].value_counts()',
+        'sns.boxplot(data=df, hue="║")',
+    ],
+)
+def test_rows_are_put_together_by_what_repeats(code: str) -> None:
+    columns = (("title", "str"), ("genre", "str"), ("price", "float64"), ("rooms", "int64"))
+    complete = frozenset(["members", "columns", "repeating"])
+    for repeating, fits in ((("genre", "rooms"), "genre"), (("rooms",), "rooms")):
+        df = structs.replace(DF, columns=columns, repeating=repeating, complete=complete)
+        found = choice([df], {}, excerpt([Cell(code.replace("║", ""))], 0, code.index("║")))
+        assert found and found.rests[found.weights.index(max(found.weights))] == fits
+
+
 def test_what_stands_right_of_it_closes_it() -> None:
-    closed, open_end = at('df["║"]'), at('df["║')
-    assert closed and open_end and closed.alone and not open_end.alone
+    for code, alone in (
+        ('df["║"]', True),
+        ('df["║', False),
+        ("df.║.sum()", True),
+        ("df.║ + 1", True),
+        ("df.║", False),
+    ):
+        found = at(code)
+        assert found and found.alone is alone
+
+
+def test_a_keyword_is_followed_by_its_value() -> None:
+    for code, quote in (("smooth(x, ║)", "="), ("smooth(x, ║ = 3)", "")):
+        found = at(code)
+        assert found and found.quote == quote
 
 
 PIECES = st.text(st.sampled_from("df.config[]()=,:;'\"\\\n ñ{}║lambda for in as#`@age"), max_size=60)
