@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +20,8 @@ from .work import Control
 
 # To accept one character costs as many keys as to type it.
 WORTH_A_KEY = 2
+# A quote that begins a string, as far as what stands before it tells: nothing to end with.
+OPENING = re.compile(r"(?:\A|[(\[{=,:\s])[A-Za-z]{0,2}[\"']\Z")
 # What half of a character decodes to.
 HALF = "\ufffd"
 
@@ -166,8 +169,8 @@ class Decoding:
         stop = min((at for stop in self.sampling.stop if (at := text.find(stop)) >= 0), default=-1)
         text = text if stop < 0 else text[:stop]
         before = len(continuation.text.rstrip(HALF))
-        if len(text[:before].strip()) >= WORTH_A_KEY and not is_within_word(text, before):
-            continuation.sure = before
+        if len(text[:before].strip()) >= WORTH_A_KEY and may_end(text, before):
+            continuation.sure = max(continuation.sure, before)
         unlikely = continuation.logprob - continuation.known < self._min_logprob
         if unlikely and (text != continuation.text or continuation.pending):
             text, stop = text[: continuation.sure], continuation.sure
@@ -207,6 +210,11 @@ def _masked(row: Row, allowed: Sequence[int] | npt.NDArray[np.intp]) -> Row:
     masked = np.full_like(row, -np.inf)
     masked[allowed] = row[allowed]
     return masked
+
+
+def may_end(text: str, at: int) -> bool:
+    """Whether a suggestion may end there: neither within a word nor behind a quote that begins a string."""
+    return not is_within_word(text, at) and not OPENING.search(text[:at][-4:])
 
 
 def is_within_word(text: str, at: int) -> bool:

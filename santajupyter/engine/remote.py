@@ -26,7 +26,7 @@ from ..prompt.explain import explain
 from ..prompt.fim import ALL_TOKENS, FAMILIES, CodeTokenizer, end_ids, fit, recognize, sides
 from ..protocol import Item, Sampling, Usage
 from . import wire
-from .continuation import WORTH_A_KEY, is_within_word
+from .continuation import WORTH_A_KEY, may_end
 from .folders import model_folder
 from .hub import tokenizer_folder
 from .model import MAX_WINDOW, ModelUnavailable
@@ -95,7 +95,7 @@ class _Text:
         if self.finish_reason:
             return
         before, whole = len(self.text), self.text + text
-        if len(whole[:before].strip()) >= WORTH_A_KEY and not is_within_word(whole, before):
+        if len(whole[:before].strip()) >= WORTH_A_KEY and may_end(whole, before):
             self.sure = before
         self.total += logprob
         self.pieces.append((text, logprob))

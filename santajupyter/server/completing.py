@@ -161,7 +161,7 @@ class Completing:
         # To look at others would take too long for many, and their pieces wouldn't be those of the text.
         may_ask = len(items) == 1 and not asked.sampling.logprobs and not asked.prefetch
         if may_ask and (items[0].reason == BROKEN or (not asked.automatic and items[0].reason in DROPPED)):
-            items = (await self._name(asked, answer) or await self._other(asked, answer) or items[0],)
+            items = (await self._other(asked, answer) or items[0],)
         items = tuple(replace(item, reason=None) if item.text else item for item in items)
         done, engine = answer.done, answer.engine
         timings = Timings(answer.queue_ms, done.prefill_ms, done.decode_ms)
@@ -199,18 +199,6 @@ class Completing:
 
     def _candidate(self, asked: _Asked) -> Candidate:
         return Candidate(asked.place, asked.check, self._prompts.run, asked.begun)
-
-    async def _name(self, asked: _Asked, answer: _Answer) -> Item | None:
-        """The kernel's name that what isn't shown begins with, and what ends that."""
-        [item, *_], choice = answer.done.items, asked.choice
-        rest = (
-            max((r for r in choice.rests if item.text.startswith(r)), key=len, default="") if choice else ""
-        )
-        if not choice or not choice.always or not rest:
-            return None
-        name = replace(item.cut(item.text[: len(rest) + len(choice.quote)]), finish_reason="stop")
-        found = await self._candidate(asked).end(name, 1.0)
-        return found if found.text else None
 
     async def _other(self, asked: _Asked, answer: _Answer) -> Item | None:
         """The likeliest of some others that begin as what isn't shown, as far as that is sound."""

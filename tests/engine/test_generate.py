@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -14,14 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from santajupyter.engine import transformers_causallm
+from santajupyter.engine.continuation import may_end
 from santajupyter.engine.work import Cancelled, Control
 from santajupyter.prompt.document import Document
 from santajupyter.prompt.fim import FAMILIES, end_ids, fit
 from santajupyter.protocol import Sampling
 
 from .helpers import Engine, completer, prompt_of, run
-
-WITHIN_WORD = re.compile(r"(?<=\w)\w")
 
 
 def test_greedy_equals_transformers(engine: Engine, tiny: Path) -> None:
@@ -132,12 +130,28 @@ def test_it_ends_before_the_word_that_makes_all_of_it_too_unlikely(engine: Engin
             limited = replace(sampling, min_probability=math.exp((sums[at] + sums[at + 1]) / 2))
             streamed.clear()
             result = engine[0].complete(prompt, limited, Control(), lambda _, text: streamed.append(text))
-            words = [end for end in ends[: at + 1] if not WITHIN_WORD.match(whole.text, end)]
+            words = [end for end in ends[: at + 1] if may_end(whole.text, end)]
             sure = whole.text[: words[-1]]
             expected = sure if len(sure.strip()) > 1 else ""
             assert result.items[0].text == expected == "".join(streamed)
             within_words += words[-1] < ends[at]
     assert within_words > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [
+        ("x", True),
+        ("f(", True),
+        ('f("', False),
+        ('f("a"', True),
+        ("x = f'", False),
+        ("it's", True),
+        ('["', False),
+    ],
+)
+def test_no_suggestion_ends_with_the_quote_that_begins_a_string(text: str, may: bool) -> None:
+    assert may_end(text + " more", len(text)) is may
 
 
 def test_stop_is_not_part_of_the_text(engine: Engine) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
+from santajupyter.evaluation.engines import Configuration, asking
 from santajupyter.evaluation.harness import Sample
 from santajupyter.evaluation.main import main
 from santajupyter.evaluation.tasks import fresh
+from santajupyter.protocol import completion_request
+from santajupyter.server.settings import Settings
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -40,6 +43,21 @@ def test_the_built_in_model_is_asked(tmp_path: Path, capsys: pytest.CaptureFixtu
     report = capsys.readouterr().out
     assert "| places | 3 |" in report or "| full" in report
     assert len((tmp_path / "samples.jsonl").read_text("utf-8").splitlines()) == 3
+
+
+async def test_santa_mini_shows_a_name_that_exists() -> None:
+    """Also where what it would write behind the name is broken, or loops."""
+    places = {
+        place: body
+        for place, body in fresh.places(0).items()
+        if place.kind in ("query", "keyword", "groupby") and place.offset == len(body["cells"][-1]["source"])
+    }
+    assert len(places) > 8
+    async with asking(Settings("santa-mini", fallback_model=""), Configuration("full"), None) as (ask, _):
+        for place, body in places.items():
+            request = completion_request({**body, "trigger": "invoke"})
+            [answer] = await ask(request, request)
+            assert fresh.shown_name(answer.text, place) in fresh.existing(place, body), place
 
 
 def test_the_table_counts_names() -> None:
