@@ -4,9 +4,9 @@
 
 A hub as deploy/jupyterhub has it, with its proxy, runs on free ports of this machine. Bob types a notebook
 of ``benchmarks/notebooks``: a key, its completion from his own server (which asks the shared model with his
-token), a quick typist's pause, the next key. Alice's threads ask the shared model for long completions of long prompts, each as soon
-as the one before was answered or refused. In turn, so that both see the same machine: some keys alone, some
-under the flood. Times are of whole answers, as Bob's page sees them.
+token), a quick typist's pause, the next key. Alice's threads ask the shared model for long completions of
+long prompts, each as soon as the one before was answered or refused. In turn, so that both see the same
+machine: some keys alone, some under the flood. Times are of whole answers, as Bob's page sees them.
 """
 
 from __future__ import annotations

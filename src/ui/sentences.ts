@@ -11,9 +11,7 @@ export function statusLabel(status: IStatus, trans: TranslationBundle): string {
   }
   const label = trans.__('%1: %2', name, stateLabel(status, trans));
   const serving = otherServing(status);
-  return serving
-    ? trans.__('%1 (%2)', nameOf(status, serving), label)
-    : label;
+  return serving ? trans.__('%1 (%2)', nameOf(status, serving), label) : label;
 }
 
 /** The state in a plain sentence or two; without the percents, as a screen reader tells each change of it. */
