@@ -31,7 +31,8 @@ export function watchAlt(
     },
     true
   );
-  node.addEventListener(
+  // Menus, dialogs and the palette, which may have the keyboard by then, are no part of the node.
+  window.addEventListener(
     'keyup',
     event => {
       if (event.key === 'Alt') {

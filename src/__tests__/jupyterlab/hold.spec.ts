@@ -5,13 +5,14 @@ afterEach(() => jest.useRealTimers());
 
 function setUp() {
   const node = document.createElement('div');
+  document.body.append(node);
   const told: string[] = [];
   watchAlt(node, {
     held: () => told.push('held'),
     released: () => told.push('released')
   });
   const send = (type: string, key: string) =>
-    node.dispatchEvent(new KeyboardEvent(type, { key }));
+    node.dispatchEvent(new KeyboardEvent(type, { key, bubbles: true }));
   return { send, told };
 }
 
@@ -43,5 +44,14 @@ it('counts Alt as let go where the page loses the keyboard', () => {
   send('keydown', 'Alt');
   jest.advanceTimersByTime(200);
   window.dispatchEvent(new Event('blur'));
+  expect(told).toEqual(['held', 'released']);
+});
+
+it('counts Alt as let go in a menu or dialog, which has the keyboard by then', () => {
+  const { send, told } = setUp();
+  send('keydown', 'Alt');
+  jest.advanceTimersByTime(200);
+  const keyup = new KeyboardEvent('keyup', { key: 'Alt', bubbles: true });
+  document.body.dispatchEvent(keyup);
   expect(told).toEqual(['held', 'released']);
 });
