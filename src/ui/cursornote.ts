@@ -3,7 +3,7 @@ import type { CodeEditor } from '@jupyterlab/codeeditor';
 /** Milliseconds for which a word at the cursor stays. */
 const STAY = 4000;
 
-/** Shows a word below the cursor until the next key, or a moment later. */
+/** Shows a word below the cursor, or above it where the window ends, until the next key, or a moment later. */
 export class CursorNote {
   constructor() {
     this._node.className = 'santa-CursorNote';
@@ -18,9 +18,14 @@ export class CursorNote {
     if (!at) {
       return;
     }
+    const { style } = this._node;
+    // Where it has room for its text, to be measured.
+    style.left = style.top = '0';
     this._node.textContent = text;
-    this._node.style.left = `${at.left}px`;
-    this._node.style.top = `${at.bottom}px`;
+    const { width, height } = this._node.getBoundingClientRect();
+    const isBelow = at.bottom + height <= window.innerHeight;
+    style.left = `${Math.max(0, Math.min(at.left, window.innerWidth - width))}px`;
+    style.top = `${isBelow ? at.bottom : at.top - height}px`;
     this._timer = window.setTimeout(this.hide, STAY);
     document.addEventListener('keydown', this.hide, { capture: true });
     document.addEventListener('scroll', this.hide, { capture: true });
