@@ -113,7 +113,8 @@ export class Settings {
 
   /** When suggestions come back by themselves, in milliseconds since 1970; 0: they aren't snoozed. */
   get snoozedUntil(): number {
-    return this._snoozedUntil;
+    // The alarm stands still while a laptop sleeps.
+    return Date.now() < this._snoozedUntil ? this._snoozedUntil : 0;
   }
 
   /** No suggestions for some time; 0 ends that. */
@@ -147,7 +148,7 @@ export class Settings {
       ? 'off'
       : !this._isProviderOn
         ? 'off-in-completer'
-        : this._snoozedUntil > 0
+        : this.snoozedUntil > 0
           ? 'snoozed'
           : null;
   }

@@ -315,6 +315,10 @@ describe('Settings', () => {
       settings.snooze(300_000);
       settings.snooze(0);
       expect(settings.stop).toBeNull();
+      settings.snooze(300_000);
+      // A laptop slept: no timer went on.
+      jest.setSystemTime(Date.now() + 300_000);
+      expect([settings.stop, settings.snoozedUntil]).toEqual([null, 0]);
     } finally {
       jest.useRealTimers();
     }
