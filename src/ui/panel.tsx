@@ -65,12 +65,21 @@ class Panel extends Dialog<unknown> {
     this.node.ariaLabel = trans.__('Code Completion Model');
   }
 
-  /** Enter means what it means outside dialogs: there is nothing here to submit. */
+  /**
+   * Enter means what it means outside dialogs: there is nothing here to submit. Tab goes from the last
+   * control to the first, which JupyterLab looks for before there is a body.
+   */
   override handleEvent(event: Event): void {
-    const isEnter = (event as KeyboardEvent).key === 'Enter';
-    const isInBody =
-      event.target instanceof Element && event.target.closest('.santa-Body');
-    if (!(event.type === 'keydown' && isEnter && isInBody)) {
+    const { key, shiftKey } = event as KeyboardEvent;
+    const isIn = (part: string) =>
+      event.type === 'keydown' &&
+      event.target instanceof Element &&
+      event.target.closest(part) !== null;
+    if (key === 'Tab' && !shiftKey && isIn('.jp-Dialog-footer')) {
+      event.preventDefault();
+      event.stopPropagation();
+      this.node.querySelector<HTMLElement>('select, input')?.focus();
+    } else if (!(key === 'Enter' && isIn('.santa-Body'))) {
       super.handleEvent(event);
     }
   }

@@ -235,6 +235,11 @@ test.describe('the panel', () => {
     await expect(enabled).not.toBeChecked();
     await page.keyboard.press('Enter');
     await expect(panel(page)).toBeVisible();
+    await panel(page).getByRole('button', { name: 'Close' }).focus();
+    await page.keyboard.press('Tab');
+    await expect(
+      panel(page).getByLabel('Model', { exact: true })
+    ).toBeFocused();
     await page.keyboard.press('Escape');
     await openCell(page);
     let asked = 0;
