@@ -124,7 +124,11 @@ export class SantaApi {
 
   private async _json(route: string, init: RequestInit): Promise<IStatus> {
     const response = await this._fetch(route, init);
-    return (await response.json()) as IStatus;
+    const status = (await response.json()) as Partial<IStatus> | null;
+    if (typeof status?.state !== 'string') {
+      throw notOurs();
+    }
+    return status as IStatus;
   }
 
   private async _fetch(route: string, init: RequestInit): Promise<Response> {
@@ -138,11 +142,7 @@ export class SantaApi {
       throw await refusal(response);
     }
     if (isPage(response)) {
-      throw new ServerError(
-        502,
-        'page',
-        'A page came instead of the answer; perhaps it asks to log in.'
-      );
+      throw notOurs();
     }
     return response;
   }
@@ -251,8 +251,19 @@ function readEvent({ event, data }: EventSourceMessage): IReply {
   return reply;
 }
 
-function firstItem(reply: IReply): ICompletion {
-  return reply.items?.[0] ?? { text: '' };
+function firstItem(reply: IReply | null): ICompletion {
+  if (!Array.isArray(reply?.items)) {
+    throw notOurs();
+  }
+  return reply.items[0] ?? { text: '' };
+}
+
+function notOurs(): ServerError {
+  return new ServerError(
+    502,
+    'page',
+    'A page came instead of the answer; perhaps it asks to log in.'
+  );
 }
 
 async function refusal(response: Response): Promise<ServerError> {

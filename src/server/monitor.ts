@@ -2,7 +2,7 @@ import { VDomModel } from '@jupyterlab/ui-components';
 import { Poll } from '@lumino/polling';
 import { type ISignal, Signal } from '@lumino/signaling';
 
-import { type IStatus, ServerError } from './protocol';
+import { isComing, type IStatus, ServerError } from './protocol';
 import { type SantaApi } from './api';
 
 const BUSY_INTERVAL = 1000;
@@ -105,6 +105,11 @@ export class Monitor extends VDomModel implements IServerWatch {
   /** Whether the server is one with santajupyter, as far as known, but can't be reached. */
   get isAway(): boolean {
     return this._lost && !this._absent && this._status === null;
+  }
+
+  /** Whether the server refused to say how it is: perhaps a login has expired. */
+  get isRefused(): boolean {
+    return this._refused;
   }
 
   mayAsk(automatic: boolean): boolean {
@@ -215,6 +220,7 @@ export class Monitor extends VDomModel implements IServerWatch {
     } catch (error) {
       this._lost = true;
       this._absent = error instanceof ServerError && error.isAbsent;
+      this._refused = error instanceof ServerError && error.isRefusal;
       this._set(null);
       // The poll asks less and less often then.
       throw error;
@@ -225,6 +231,7 @@ export class Monitor extends VDomModel implements IServerWatch {
   private _learn(status: IStatus): void {
     this._lost = false;
     this._absent = false;
+    this._refused = false;
     this._set(status);
     this._notices.terms(status);
     this._notices.model(status);
@@ -241,9 +248,9 @@ export class Monitor extends VDomModel implements IServerWatch {
   }
 
   private _setInterval(): void {
+    const { _status: status } = this;
     const isBusy =
-      this._watched ||
-      ['downloading', 'loading'].includes(this._status?.state ?? '');
+      this._watched || isComing(status) || isComing(status?.fallback ?? null);
     const interval = isBusy ? BUSY_INTERVAL : CALM_INTERVAL;
     if (this._poll.frequency.interval !== interval) {
       this._poll.frequency = { ...this._poll.frequency, interval };
@@ -260,6 +267,7 @@ export class Monitor extends VDomModel implements IServerWatch {
   private _pausedUntil = 0;
   private _poll: Poll;
   private _refusal = '';
+  private _refused = false;
   private _servingChanged = new Signal<this, void>(this);
   private _status: IStatus | null = null;
   private _thinking = false;

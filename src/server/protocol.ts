@@ -90,6 +90,11 @@ export interface IDocumentation {
 export type ModelState =
   'unloaded' | 'downloading' | 'loading' | 'ready' | 'error';
 
+/** Whether a model is on its way. */
+export function isComing(status: IModelStatus | null): boolean {
+  return ['downloading', 'loading'].includes(status?.state ?? '');
+}
+
 export interface IProgress {
   phase: string;
   done: number;
@@ -159,6 +164,14 @@ export class ServerError extends Error {
   /** Whether the server doesn't know the route at all: santajupyter isn't there. */
   get isAbsent(): boolean {
     return this.status === 404 && !this.reason;
+  }
+
+  /** Whether a login has expired, as far as can be told: a 403 may also be for good, and a proxy has other pages. */
+  get isRefusal(): boolean {
+    return (
+      ([401, 403].includes(this.status) && !this.reason) ||
+      this.reason === 'page'
+    );
   }
 
   /** Whether the user needs no word of it: a newer request won, or the next one may do. */

@@ -15,6 +15,7 @@ export type Silence =
   | 'line-breaks'
   | 'absent'
   | 'loading'
+  | 'refused'
   | 'failed'
   | Unsaid;
 
@@ -50,7 +51,12 @@ export function whyNothing(reply: Reply | null): Silence {
   if (error === null) {
     return UNSAID.find(reason => reason === reply?.reason) ?? 'nothing';
   }
-  return error instanceof ServerError && error.reason === 'loading'
+  if (!(error instanceof ServerError)) {
+    return 'failed';
+  }
+  return error.reason === 'loading'
     ? 'loading'
-    : 'failed';
+    : error.isRefusal
+      ? 'refused'
+      : 'failed';
 }

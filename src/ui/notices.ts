@@ -1,10 +1,10 @@
 import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import { type IStatus, ServerError } from '../server/protocol';
+import { isComing, type IStatus, ServerError } from '../server/protocol';
 import type { Settings } from '../settings';
 import { wasTold } from './told';
-import { nameOf, statusSentence } from './sentences';
+import { nameOf, refusedSentence, statusSentence } from './sentences';
 
 export interface ILicence {
   name: string;
@@ -55,11 +55,15 @@ export type ISettingsNews = Pick<Settings, 'failure' | 'ignored' | 'unkept'>;
 export class Notices {
   constructor(private readonly _trans: TranslationBundle) {}
 
-  /** The configured model can't be used: told once, until it has been ready again. */
+  /** The configured model can't be used: told once, until it has been ready again, when it is known what answers instead. */
   model(status: IStatus): void {
     if (status.state === 'ready') {
       this._modelError = null;
-    } else if (status.error && status.error !== this._modelError) {
+    } else if (
+      status.error &&
+      status.error !== this._modelError &&
+      !isComing(status.fallback)
+    ) {
       this._modelError = status.error;
       warn(statusSentence(status, this._trans));
     }
@@ -74,7 +78,11 @@ export class Notices {
       !this._hasFailed
     ) {
       this._hasFailed = true;
-      warn(this._trans.__('No code completion: %1', error.message));
+      warn(
+        error.isRefusal
+          ? refusedSentence(this._trans)
+          : this._trans.__('No code completion: %1', error.message)
+      );
     }
   }
 

@@ -11,6 +11,7 @@ import type { Monitor } from '../server/monitor';
 import { gigabytes, Larger, Licence, Needs } from './larger';
 import { licenceOf, SANTACODER } from './notices';
 import {
+  awaySentence,
   nameOf,
   otherServing,
   percent,
@@ -96,7 +97,7 @@ function Body(parts: IPanelParts): JSX.Element {
       {status ? (
         <Model status={status} monitor={monitor} trans={trans} />
       ) : (
-        <p>{trans.__('The server gives no code completion.')}</p>
+        <p role="status">{awaySentence(monitor, trans)}</p>
       )}
       <Switches settings={settings} trans={trans} />
       {status && <Details status={status} trans={trans} />}
@@ -353,7 +354,7 @@ function Origin({
   return (
     <section>
       <h3>{trans.__('Licence and origin')}</h3>
-      {licence ? (
+      {!model ? null : licence ? (
         <p>
           {trans.__(
             '%1 is under the %2 licence, which restricts some uses.',

@@ -1,4 +1,5 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
+import type { Monitor } from '../server/monitor';
 import type { IStatus } from '../server/protocol';
 import type { IWhere, Settings } from '../settings';
 import type { Silence } from '../suggest/silence';
@@ -108,6 +109,23 @@ function ownName(
   return models?.find(offer => offer.model === model)?.name;
 }
 
+/** Why the server says nothing of its models. */
+export function awaySentence(
+  { isAbsent, isRefused }: Pick<Monitor, 'isAbsent' | 'isRefused'>,
+  trans: TranslationBundle
+): string {
+  return isAbsent
+    ? trans.__('The server gives no code completion.')
+    : isRefused
+      ? refusedSentence(trans)
+      : trans.__("The server can't be reached.");
+}
+
+/** What a login that has expired looks like. */
+export function refusedSentence(trans: TranslationBundle): string {
+  return trans.__('The server refuses: perhaps you have to log in again.');
+}
+
 /** Whole minutes until then, a begun one counts. */
 export function minutesLeft(until: number, now = Date.now()): number {
   return Math.max(1, Math.ceil((until - now) / 60_000));
@@ -166,6 +184,8 @@ export function silenceSentence(
       return trans.__('The server gives no code completion.');
     case 'loading':
       return trans.__('The model is loading.');
+    case 'refused':
+      return refusedSentence(trans);
     case 'failed':
       return trans.__('The server did not answer.');
     case 'nothing':

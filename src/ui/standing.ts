@@ -4,7 +4,12 @@ import type { IWhere, Settings } from '../settings';
 import type { Monitor } from '../server/monitor';
 import type { Silence } from '../suggest/silence';
 import { keyName } from './keys';
-import { minutesLeft, silenceSentence, statusSentence } from './sentences';
+import {
+  awaySentence,
+  minutesLeft,
+  silenceSentence,
+  statusSentence
+} from './sentences';
 
 /** Who knows whether suggestions come. */
 export interface IStanding {
@@ -12,7 +17,7 @@ export interface IStanding {
     Settings,
     'choices' | 'failure' | 'refusal' | 'snoozedUntil' | 'stop'
   >;
-  monitor: Pick<Monitor, 'isAbsent' | 'status'>;
+  monitor: Pick<Monitor, 'isAbsent' | 'isRefused' | 'status'>;
   /** Where the cursor is, null where nothing can be typed. */
   where: () => IWhere | null;
   /** Why nothing is shown there, null where something is or may come. */
@@ -50,14 +55,12 @@ export function standingSentence(
 ): string {
   const { settings, monitor, where } = standing;
   const place = where();
-  const silence =
-    (place ? settings.refusal(place) : settings.stop) ??
-    (monitor.isAbsent ? 'absent' : null);
+  const silence = place ? settings.refusal(place) : settings.stop;
   if (silence) {
     return silenceSentence(silence, standing, trans);
   }
-  if (!monitor.status) {
-    return trans.__("The server can't be reached.");
+  if (!monitor.status || monitor.isAbsent) {
+    return awaySentence(monitor, trans);
   }
   if (!monitor.status.serving && monitor.status.state !== 'unloaded') {
     return statusSentence(monitor.status, trans);

@@ -38,13 +38,15 @@ export class StatusItem extends VDomRenderer<Monitor> {
     const standing = standingLabel(this._standing, this._trans);
     const label = status
       ? statusLabel(status, this._trans)
-      : this._trans.__('SantaJupyter: server away');
-    const title = [
+      : this.model?.isRefused
+        ? this._trans.__('SantaJupyter: server refuses')
+        : this._trans.__('SantaJupyter: server away');
+    const sentences = [
       standingSentence(this._standing, this._trans),
-      status && statusSentence(status, this._trans)
-    ]
-      .filter(Boolean)
-      .join('\n');
+      status ? statusSentence(status, this._trans) : ''
+    ];
+    // The model's state may be why nothing comes.
+    const title = [...new Set(sentences)].filter(Boolean).join('\n');
     return (
       <button
         className={`santa-StatusItem-content santa-mod-${status?.state ?? 'away'}`}

@@ -72,6 +72,20 @@ describe('SantaApi.complete', () => {
     await expect(complete([])).rejects.toMatchObject({ reason: 'page' });
   });
 
+  it.each(['null', '{"login":"/hub"}', '[]', '"no"'])(
+    'takes no JSON of others for an answer: %s',
+    async text => {
+      const answered = () => {
+        const headers = { 'Content-Type': 'application/json' };
+        return Promise.resolve(new Response(text, { headers }));
+      };
+      jest.spyOn(ServerConnection, 'makeRequest').mockImplementation(answered);
+      await expect(complete([])).rejects.toMatchObject({ reason: 'page' });
+      const api = new SantaApi({ baseUrl: '/' } as ServerConnection.ISettings);
+      await expect(api.status()).rejects.toMatchObject({ reason: 'page' });
+    }
+  );
+
   it('gives a silent server up, and stops reading', async () => {
     jest.useFakeTimers();
     const headers = { 'Content-Type': 'text/event-stream' };

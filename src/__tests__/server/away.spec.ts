@@ -83,9 +83,11 @@ describe('Monitor', () => {
     expect(monitor.isAway).toBe(false);
     await pass(10_000);
     expect([monitor.isAway, monitor.mayAsk(true)]).toEqual([true, false]);
+    expect(monitor.isRefused).toBe(true);
     server.error = null;
     await pass(60_000);
     expect([monitor.isAway, monitor.mayAsk(true)]).toEqual([false, true]);
+    expect(monitor.isRefused).toBe(false);
   });
 
   it('asks less and less often where each request fails', async () => {

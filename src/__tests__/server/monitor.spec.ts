@@ -86,4 +86,21 @@ describe('Monitor', () => {
     expect(monitor.refusal).toBe('');
     monitor.dispose();
   });
+
+  it('looks often while what stands in for a broken model is on its way', async () => {
+    const { api, monitor } = setUp();
+    const fallback = { state: 'loading' };
+    const broken = { ...ready, state: 'error', serving: null, fallback };
+    api.load.mockResolvedValueOnce(broken as IStatus);
+    api.status.mockResolvedValue({
+      ...broken,
+      serving: 'santa-mini',
+      fallback: { state: 'ready' }
+    } as IStatus);
+    await monitor.load();
+    api.status.mockClear();
+    await jest.advanceTimersByTimeAsync(2000);
+    expect(monitor.serving).toBe('santa-mini');
+    monitor.dispose();
+  });
 });

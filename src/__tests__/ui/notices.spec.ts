@@ -43,6 +43,25 @@ describe('Notices', () => {
     expect(warning).toHaveBeenCalledTimes(2);
   });
 
+  it('tells of it when it is known what answers instead', () => {
+    const loading = { state: 'loading' } as IStatus;
+    notices.model({ ...broken, serving: null, fallback: loading });
+    expect(warning).not.toHaveBeenCalled();
+    const serving = 'santa-mini';
+    notices.model({
+      ...broken,
+      serving,
+      fallback: { ...loading, state: 'ready' }
+    });
+    expect(warning).toHaveBeenCalledTimes(1);
+    expect(warning.mock.calls[0][0]).toContain('santa-mini answers instead');
+  });
+
+  it('says of a login that has expired what may help', () => {
+    notices.failed(new ServerError(403, '', 'Forbidden'));
+    expect(warning.mock.calls[0][0]).toContain('log in again');
+  });
+
   it('tells of a failing server once, not once a key', () => {
     const failure = new ServerError(500, 'engine', 'It failed.');
     notices.failed(failure);

@@ -120,6 +120,9 @@ it('tells of the server and the model', async () => {
   expect(await of({ isAbsent: false, status: null })).toBe(
     "The server can't be reached."
   );
+  expect(await of({ isRefused: true, status: null })).toBe(
+    'The server refuses: perhaps you have to log in again.'
+  );
   const loading = { state: 'loading', model: 'big', serving: null };
   expect(await of({ isAbsent: false, status: loading })).toBe('Loading big.');
 });
