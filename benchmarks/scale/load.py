@@ -95,6 +95,7 @@ class Server:
             "model": self.model,
             "max_tokens": self.new if ask.shown else 1,
             "temperature": 0,
+            "n": 1,
             "stream": True,
         }
         if ask.prompt.ids:
@@ -110,8 +111,9 @@ class Server:
                 async for event in source.aiter_sse():
                     if event.data == "[DONE]":
                         break
-                    answer.first = answer.first or time.perf_counter() - begun
-                    answer.tokens += 1
+                    if json.loads(event.data)["choices"]:
+                        answer.first = answer.first or time.perf_counter() - begun
+                        answer.tokens += 1
             answer.outcome = "whole"
         except httpx.HTTPError as error:
             answer.outcome = type(error).__name__

@@ -19,17 +19,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from santajupyter.engine.model import MAX_WINDOW
+
 from ..typing.checkpoint import SANTACODER
 from .steps import Steps
 from .typists import Ask, Prompt, Trace, Typist, load_traces, quantile
 
 # Who types waits at most so long for the first text, at the 95th percentile.
 GOAL = 0.5
-# GB/s of memory and 10^12 operations a second in 16 bits without sparsity, by NVIDIA's data sheets.
-GPUS = {"H100": (3350, 989), "A100": (2039, 312), "L4": (300, 121)}
+# GB/s and GB of memory, 10^12 operations a second in 16 bits without sparsity: NVIDIA's data sheets.
+GPUS = {"H100": (3350, 80, 989), "A100": (2039, 80, 312), "L4": (300, 24, 121)}
+# Of a GPU's memory so much is vLLM's.
+MEMORY_SHARE = 0.9
 # Shares of these that are reached: an assumption.
 BANDWIDTH_SHARE, OPERATIONS_SHARE = 0.6, 0.4
-# vLLM's defaults: most tokens and requests in a step, tokens in a block of the cache.
+# vLLM's defaults on most GPUs, an H100's are higher: tokens and requests in a step, tokens in a block.
 MAX_TOKENS, MAX_SEQUENCES, BLOCK = 2048, 256, 16
 # Tokens that a decoded one attends to, for a GPU's time.
 CONTEXT = 1200
@@ -92,7 +96,7 @@ class Replica:
         tokens, cached, requests, busy, running = 0, 0, 0, 0.0, 0.0
         jobs: deque[Job] = deque()
         now = 0.0
-        while self._coming and now < until:
+        while now < until:
             while self._coming and self._coming[0][0] <= now:
                 at, number, ask = heapq.heappop(self._coming)
                 hit = self._hit(ask)
@@ -107,7 +111,7 @@ class Replica:
             took = self._step(jobs, now)
             if now >= settle:
                 busy, running = busy + took, running + took * len(jobs)
-            now = now + took if took else self._when_next(jobs)
+            now = now + took if took else max(now, self._when_next(jobs))
         share = cached / max(1, tokens)
         return Result(waits, requests / seconds, share, busy / seconds, running / seconds)
 
@@ -165,7 +169,7 @@ class Replica:
         heapq.heappush(self._coming, (self._begins[number] + ask.at, number, ask))
 
     def _when_next(self, jobs: deque[Job]) -> float:
-        return min([self._coming[0][0], *(self._until(job) for job in jobs)])
+        return min([*(at for at, _, _ in self._coming[:1]), *(self._until(job) for job in jobs)])
 
     def _at(self, job: Job) -> float:
         return self._begins[job.typist] + job.ask.at
@@ -199,18 +203,32 @@ class Replica:
 
 def on(gpu: str, own: Steps) -> Steps:
     """SantaCoder's steps there: the server's ``own`` part and the time for bytes and multiplications."""
-    bandwidth, operations = GPUS[gpu]
+    bandwidth, _, operations = GPUS[gpu]
     per_ms = 1e6 * bandwidth * BANDWIDTH_SHARE, 1e9 * operations * OPERATIONS_SHARE
+    return replace(
+        own,
+        base=own.base + 2 * parameters() / per_ms[0],
+        sequence=own.sequence + CONTEXT * token_bytes() / per_ms[0],
+        token=2 * parameters() / per_ms[1],
+    )
+
+
+def parameters() -> int:
+    """SantaCoder's, without biases."""
     width, inner, layers = (SANTACODER[name] for name in ("n_embd", "n_inner", "n_layer"))
     head = width // SANTACODER["n_head"]
     layer = width * (width + 2 * head) + width * width + 2 * width * inner
-    parameters = layers * layer + SANTACODER["vocab_size"] * width
-    return replace(
-        own,
-        base=own.base + 2 * parameters / per_ms[0],
-        sequence=own.sequence + CONTEXT * 4 * head * layers / per_ms[0],
-        token=2 * parameters / per_ms[1],
-    )
+    return int(layers * layer + SANTACODER["vocab_size"] * width)
+
+
+def token_bytes() -> int:
+    """Of a token's key and value in SantaCoder's layers, in 16 bits: one head for all."""
+    return int(2 * 2 * SANTACODER["n_embd"] // SANTACODER["n_head"] * SANTACODER["n_layer"])
+
+
+def room(gpu: str) -> int:
+    """Users whose whole windows the cache holds there."""
+    return int((MEMORY_SHARE * 1e9 * GPUS[gpu][1] - 2 * parameters()) / (MAX_WINDOW * token_bytes()))
 
 
 def most_users(
@@ -255,7 +273,8 @@ def described(gpu: str, steps: Steps, users: int, best: Result | None) -> str:
     return (
         f"{said}: {best.requests_per_second:.0f} requests/s, {best.running:.1f} at work, "
         f"p50 {1000 * best.p(0.5):.0f} ms, p95 {1000 * best.p(0.95):.0f} ms, "
-        f"{best.before_next_key:.0%} before the next key, {best.cached:.1%} cached, {best.busy:.0%} busy"
+        f"{best.before_next_key:.0%} before the next key, {best.cached:.1%} cached, {best.busy:.0%} busy; "
+        f"its memory holds {room(gpu)} whole windows"
     )
 
 
@@ -305,6 +324,7 @@ def main() -> None:
         steps = on(gpu, own)
         users, curves[gpu] = most_users(steps, traces, args.new, args.seconds)
         print(described(gpu, steps, users, dict(curves[gpu]).get(users)))
+        users = min(users, room(gpu))
         for people in args.people:
             count = replicas(people, args.typing, users)
             cost = f", {count * args.price:,.2f} an hour" if args.price else ""

@@ -18,12 +18,13 @@ from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import document
 from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit, recognize
 
-from ..typing.replay import DELAY
 from ..typing.traces import KEYSTROKES, Event, State, read, states
 
 # Seconds between the last key in one notebook and the first in the next.
 BETWEEN = 2.0
-# As in src/suggest/pace.ts, in seconds.
+# Where the cursor rests so long in another cell, its prompt is read ahead; seconds, as the next ones.
+READ_AHEAD = 0.15
+# As in src/suggest/pace.ts.
 SHORTEST, LONGEST, USUAL_GAP = 0.02, 0.5, 0.2
 GAPS, ANSWERS, FEW = 20, 5, 5
 
@@ -91,17 +92,17 @@ class Typist:
             trace = self._traces[turn % len(self._traces)]
             ends = [*(step.at for step in trace.steps[1:]), trace.seconds]
             for step, end in zip(trace.steps, ends, strict=True):
-                wait = self._wait(begun + step.at, step.kind)
-                if begun + step.at >= 0 and wait < end - step.at:
-                    times = begun + step.at + wait, begun + end
-                    yield Ask(*times, step.kind != "focus", step.prompt, f"{self._number}-{turn}")
+                at = begun + step.at + self._wait(begun + step.at, step.kind)
+                if begun + step.at >= 0 and at < begun + end:
+                    sitting = f"{self._number}-{turn}"
+                    yield Ask(at, begun + end, step.kind != "focus", step.prompt, sitting)
             begun += trace.seconds
             turn += 1
 
     def _wait(self, now: float, kind: str) -> float:
         """Seconds after the event until the page asks."""
         if kind not in ("key", "delete"):
-            return {"accept": 0.0, "focus": DELAY / 1000}.get(kind, math.inf)
+            return {"accept": 0.0, "focus": READ_AHEAD}.get(kind, math.inf)
         if (gap := now - self._typed) < LONGEST:
             self._gaps.append(gap)
         self._typed = now
