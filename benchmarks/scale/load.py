@@ -80,7 +80,7 @@ class Server:
         with suppress(httpx.HTTPError, ValueError):
             values: defaultdict[str, float] = defaultdict(float)
             for family in text_string_to_metric_families(
-                (await self._client.get(f"{self._root}/metrics")).text
+                (await self._client.get(f"{self._root.removesuffix('/santajupyter')}/metrics")).text
             ):
                 for sample in family.samples:
                     values[sample.name] += sample.value

@@ -58,7 +58,7 @@ class Timer:
         return [self._rng.randrange(self._vocabulary) for _ in range(length)]
 
     async def times(self, prompt: Sequence[int], new: int) -> list[float]:
-        """Seconds from asking to each of the tokens."""
+        """Seconds from asking to each event; one may have several tokens."""
         body = {
             "model": self._model,
             "prompt": [*prompt],
@@ -115,7 +115,7 @@ class Timer:
             tries = []
             for _ in range(TRIES):
                 made = await asyncio.gather(*(self.times(prompt, NEW) for prompt in prompts))
-                tries.append(statistics.median((each[-1] - each[5]) / (len(each) - 6) for each in made))
+                tries.append(statistics.median((each[-1] - each[0]) / (NEW - 1) for each in made))
             times.append(min(tries))
         sequence, base = np.polyfit(TOGETHER, times, 1)
         return max(0.0, float(base)), float(sequence)
