@@ -5,8 +5,8 @@
 A real Jupyter server runs, with the model in its own process. The first ``--typed`` requests are the keys of
 one notebook that somebody types from its beginning, the others places all over ``benchmarks/notebooks``, so
 that nearly every prompt has a length of its own. They are asked as the frontend asks while typing, one after
-another; each 20th is streamed, each 50th is left before its answer. Memory is resident; what a request adds is
-counted from half of the requests to their end.
+another; each 20th is streamed, each 50th is left before its answer. Memory is resident; what a request adds
+is counted from half of the requests to their end.
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ async def _asked(client: httpx.AsyncClient, server: psutil.Process, requests: in
             tell(number, now)
             half = now if number == requests // 2 else half
     grown = [1e9 * (b - a) / (requests - requests // 2) for a, b in zip(half, now, strict=True)]
-    print(
-        f"the last half's bytes per 1,000 requests: server {grown[0]:,.0f}, model's process {grown[1]:,.0f}"
-    )
+    print(f"bytes per 1,000 requests, last half: server {grown[0]:,.0f}, model's process {grown[1]:,.0f}")
     print((await client.get("/status")).json()["stats"])
     return sum(now) - sum(start)
 

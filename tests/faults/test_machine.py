@@ -43,7 +43,8 @@ def test_a_disk_that_gets_full_while_the_copy_is_written(
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
     with_it = openvino_bigcode.load(folder, "int8")
     assert quantised.cached(folder, "int8")
-    np.testing.assert_array_equal(*(model.step(model.empty(), [[1, 2, 3]]) for model in (without, with_it)))
+    first, second = (model.step(model.empty(), [[1, 2, 3]]) for model in (without, with_it))
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no limits of another process")

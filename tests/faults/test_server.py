@@ -25,7 +25,7 @@ from ..server.test_engines import is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 # Tokens of some milliseconds each: it is at work until it is ended.
-ENDLESS = {"mode": "block", "max_new_tokens": 1000, "n": 8, "temperature": 1.0}
+ENDLESS: dict[str, Any] = {"mode": "block", "max_new_tokens": 1000, "n": 8, "temperature": 1.0}
 CLIENTS = 200
 
 
@@ -178,6 +178,18 @@ def test_bodies_that_never_end(one: Running) -> None:
             open_ones.enter_context(one.send(b'Content-Length: 1000\r\n\r\n{"cells": ['))
         assert one.at_work(0)
         assert one.ask().code == 200
+
+
+@pytest.mark.parametrize("header", [("Authorization", "token wrong"), ("Host", "elsewhere.example")])
+def test_who_is_not_let_in(one: Running, header: tuple[str, str]) -> None:
+    """A wrong token; another name for this host, by which a page of another site would reach it."""
+    headers = dict([("Authorization", f"token {TOKEN}"), header])
+    for path in ("status", "complete", "load", "v1/completions"):
+        asked = urllib.request.Request(one.url + path, None if path == "status" else b"{}", headers)
+        with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(asked, timeout=120):
+            pass
+        with refused.value as answer:
+            assert answer.code == 403
 
 
 def test_streams_that_nobody_reads(one: Running) -> None:
