@@ -32,9 +32,10 @@ def hub_with(
     """A hub whose only model, me/tiny, is ``folder``; it rests in the weights' middle until ``pause`` is set.
 
     ``breaks``: after so many bytes of what it was asked for it hangs up, each number once. ``ranges``
-    notes which parts of the weights were asked for. ``headers`` go with every file and error, with its name
-    for {name}; one that is "" is left out. It never answers where a path holds ``silent``, and answers with ``instead``'s status, headers
-    and body where one holds its key. ``certificate``: a file with one and its key; then it speaks TLS.
+    notes which parts of the weights were asked for. ``headers`` go with every file and error, with the
+    file's name for {name}; one that is "" is left out. It never answers where a path holds ``silent``, and
+    answers with ``instead``'s status, headers and body where a path holds its key. ``certificate``: a file
+    with one and its key; then it speaks TLS.
     """
     settings: dict[str, Any] = {
         "folder": folder,
