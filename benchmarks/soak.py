@@ -1,33 +1,42 @@
-"""Whether the model's process keeps its memory: many completions through a real worker.
+"""Whether a server and its model's process keep their memory: many completions over HTTP.
 
     python -m benchmarks.soak [--requests 20000] [--typed 5000] [--model santa-mini]
 
-The first ``--typed`` requests are the keys of one notebook that somebody types from its beginning, the
-others places all over ``benchmarks/notebooks``, so that nearly every prompt has a length of its own. They
-are asked as the frontend asks while typing, one after another. ``over`` is the memory (resident) above that
-right after loading; a time is that of a whole answer without HTTP, this process's own share included.
+A real Jupyter server runs, with the model in its own process. The first ``--typed`` requests are the keys of
+one notebook that somebody types from its beginning, the others places all over ``benchmarks/notebooks``, so
+that nearly every prompt has a length of its own. They are asked as the frontend asks while typing, one after
+another; each 20th is streamed, each 50th is left before its answer. Memory is resident; what a request adds
+is counted from half of the requests to their end.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import json
 import os
 import platform
 import random
-import statistics
+import socket
+import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from santajupyter.kernel import client
-from santajupyter.kernel.local import LocalEngine
+import httpx
+import psutil
 
 NOTEBOOKS = Path(__file__).parent / "notebooks"
-REPORTS = 20
+TOKEN = "soak"  # noqa: S105
+# Requests after which the memory is told, beside half of them and all.
+TOLD = (1_000, 2_000, 5_000, 10_000, 15_000)
+# Every so many requests one is streamed; one is left after so many seconds.
+STREAMED, LEFT = 20, 50
+LEFT_AFTER = 0.005
 
 
 def main() -> None:
@@ -35,39 +44,84 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--typed", type=int, default=5_000)
     parser.add_argument("--model", default="santa-mini")
-    parser.add_argument("--limit", type=int, default=300, help="MB over the start that are an error")
+    parser.add_argument("--limit", type=int, default=300, help="MB of both over the start that are an error")
     args = parser.parse_args()
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    engine = LocalEngine(args.model)
-    try:
-        most = client.run(soak(engine, args.requests, min(args.typed, args.requests)))
-    finally:
-        client.run(engine.close())
+    with tempfile.TemporaryDirectory() as folder:
+        most = asyncio.run(soak(folder, args.model, args.requests, min(args.typed, args.requests)))
     sys.exit(most > args.limit)
 
 
-async def soak(engine: LocalEngine, requests: int, typed: int) -> float:
-    """Ask, and print the memory as it goes; the most that it was over its start, in MB."""
-    status = await client.loaded(engine)
-    if status["state"] != "ready":
-        sys.exit(status["message"])
-    start = most = status["memory"] / 1e6
-    print(f"{status['message']} {start:.0f} MB")
-    print("requests   MB   over   ms a request (p50, p95)")
-    times: list[float] = []
+async def soak(folder: str, model: str, requests: int, typed: int) -> float:
+    """Ask, and print the memory as it goes; by how much both grew, in MB."""
+    port = _free_port()
+    server = subprocess.Popen(  # noqa: S603
+        [
+            *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--port={port}"),
+            f"--IdentityProvider.token={TOKEN}",
+            f"--ServerApp.root_dir={folder}",
+            f"--SantaApp.model={model}",
+            "--ServerApp.jpserver_extensions={'santajupyter': True}",
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    headers = {"Authorization": f"token {TOKEN}"}
+    url = f"http://127.0.0.1:{port}/santajupyter"
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=600, trust_env=False) as client:
+            await _ready(client)
+            return await _asked(client, psutil.Process(server.pid), requests, typed)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+async def _asked(client: httpx.AsyncClient, server: psutil.Process, requests: int, typed: int) -> float:
+    async def look() -> tuple[float, float]:
+        worker = (await client.get("/status")).json()["memory"]
+        return server.memory_info().rss / 1e6, worker / 1e6
+
+    def tell(number: int, now: tuple[float, float]) -> None:
+        print(f"| {number:,} | {now[0]:.1f} | {now[1]:.1f} |", flush=True)
+
+    print("| requests | server, MB | model's process, MB |\n| --- | --- | --- |")
+    start = half = now = await look()
+    tell(0, start)
     bodies = chain(islice(typing(), typed), jumping(random.Random(0)))  # noqa: S311
     for number, body in enumerate(islice(bodies, requests), 1):
-        begun = time.perf_counter()
-        await engine.complete(body, lambda index, text: None)
-        times.append(1000 * (time.perf_counter() - begun))
-        if number % max(1, requests // REPORTS) == 0 or number == requests:
-            memory = (await engine.status())["memory"] / 1e6
-            most = max(most, memory)
-            p50, p95 = (statistics.quantiles([*times, times[-1]], n=20)[at] for at in (9, 18))
-            print(f"{number:8} {memory:5.0f} {memory - start:6.0f}   {p50:.1f} {p95:.1f}", flush=True)
-            times.clear()
-    print(f"at most {most - start:.0f} MB over the start")
-    return most - start
+        await _ask(client, number, body)
+        if number in (*TOLD, requests // 2, requests):
+            now = await look()
+            tell(number, now)
+            half = now if number == requests // 2 else half
+    grown = [1e9 * (b - a) / (requests - requests // 2) for a, b in zip(half, now, strict=True)]
+    print(f"bytes per 1,000 requests, last half: server {grown[0]:,.0f}, model's process {grown[1]:,.0f}")
+    print((await client.get("/status")).json()["stats"])
+    return sum(now) - sum(start)
+
+
+async def _ask(client: httpx.AsyncClient, number: int, body: dict[str, Any]) -> None:
+    asked = {**body, "trigger": "automatic", "client": "page", "stream": number % STREAMED == 0}
+    if number % LEFT == LEFT // 2:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(client.post("/complete", json=asked), LEFT_AFTER)
+        return
+    response = await client.post("/complete", json=asked)
+    response.raise_for_status()
+
+
+async def _ready(client: httpx.AsyncClient) -> None:
+    """Until the chosen model answers, and the built-in one that stood in for it has ended."""
+    for _ in range(6000):
+        try:
+            if (await client.post("/complete", json=next(typing()))).status_code == 200:
+                status = (await client.get("/status")).json()
+                if status["state"] == "ready" and not status["fallback"]:
+                    return
+        except httpx.TransportError:
+            pass
+        await asyncio.sleep(0.1)
+    raise SystemExit("The server doesn't come up, or its model.")
 
 
 def typing() -> Iterator[dict[str, Any]]:
@@ -93,6 +147,13 @@ def notebooks() -> Iterator[list[dict[str, str]]]:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"]
         yield [{"type": cell["cell_type"], "source": "".join(cell["source"])} for cell in cells]
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 if __name__ == "__main__":

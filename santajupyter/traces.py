@@ -10,6 +10,6 @@ def trace(error: BaseException) -> str:
 
     RuntimeErrors are those of the libraries that compute, which see numbers alone.
     """
-    message = f": {error}" if isinstance(error, MemoryError | RuntimeError) else ""
+    message = f": {str(error).strip()}" if isinstance(error, MemoryError | RuntimeError) else ""
     frames = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
     return f"Traceback (most recent call last):\n{frames}{type(error).__name__}{message}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 COMMIT = "0123456789" * 4
+# By a part of a path.
+Answers = dict[str, tuple[int, dict[str, str], bytes]]
 
 
 @contextmanager
@@ -23,12 +26,16 @@ def hub_with(
     headers: dict[str, str] | None = None,
     commit: str = COMMIT,
     silent: str = "",
+    instead: Answers | None = None,
+    certificate: Path | None = None,
 ) -> Iterator[str]:
     """A hub whose only model, me/tiny, is ``folder``; it rests in the weights' middle until ``pause`` is set.
 
     ``breaks``: after so many bytes of what it was asked for it hangs up, each number once. ``ranges``
-    notes which parts of the weights were asked for. ``headers`` go with every file and error. It never
-    answers where a path holds ``silent``.
+    notes which parts of the weights were asked for. ``headers`` go with every file and error, with the
+    file's name for {name}; one that is "" is left out. It never answers where a path holds ``silent``, and
+    answers with ``instead``'s status, headers and body where a path holds its key. ``certificate``: a file
+    with one and its key; then it speaks TLS.
     """
     settings: dict[str, Any] = {
         "folder": folder,
@@ -38,12 +45,17 @@ def hub_with(
         "more": headers or {},
         "commit": commit,
         "silent": silent,
+        "instead": instead or {},
         "ended": threading.Event(),
     }
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("TinyHub", (_Hub,), settings))
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         settings["ended"].set()
         server.shutdown()
@@ -58,6 +70,7 @@ class _Hub(BaseHTTPRequestHandler):
     more: dict[str, str]
     commit: str
     silent: str
+    instead: Answers
     ended: threading.Event
 
     def do_HEAD(self) -> None:
@@ -68,6 +81,10 @@ class _Hub(BaseHTTPRequestHandler):
         if self.silent and self.silent in path:
             self.ended.wait(60)
             return
+        for part, (status, headers, body) in self.instead.items():
+            if part in path:
+                self.answer(body, headers, status)
+                return
         files = [file for file in sorted(self.folder.iterdir()) if file.is_file()]
         if path.startswith("/api/models/me/tiny/tree/"):
             self.answer([_listed(file) for file in files])
@@ -77,7 +94,8 @@ class _Hub(BaseHTTPRequestHandler):
             )
         elif path.startswith("/me/tiny/resolve/") and (self.folder / path.rsplit("/", 1)[1]).is_file():
             file = self.folder / path.rsplit("/", 1)[1]
-            own = {"ETag": f'"{_digest(file)}"', "X-Repo-Commit": self.commit, **self.more}
+            more = {name: value.replace("{name}", file.name) for name, value in self.more.items()}
+            own = {"ETag": f'"{_digest(file)}"', "X-Repo-Commit": self.commit, **more}
             self.answer(file.read_bytes(), own)
         else:
             self.send_response(404)
@@ -85,19 +103,20 @@ class _Hub(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
 
-    def answer(self, body: Any, headers: dict[str, str] | None = None) -> None:
+    def answer(self, body: Any, headers: dict[str, str] | None = None, status: int = 200) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         part = self.headers.get("Range", "")
         is_weights = self.command == "GET" and self.path.endswith(".safetensors")
         if is_weights and self.ranges is not None:
             self.ranges.append(part)
         start = int(part.removeprefix("bytes=").partition("-")[0] or 0)
-        self.send_response(206 if part else 200)
+        self.send_response(206 if part and status == 200 else status)
         if part:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         data = data[start:]
-        for name, value in {**(headers or {}), "Content-Length": str(len(data))}.items():
-            self.send_header(name, value)
+        for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
+            if value:
+                self.send_header(name, value)
         self.end_headers()
         if is_weights and self.breaks:
             self.wfile.write(data[: self.breaks.pop(0)])

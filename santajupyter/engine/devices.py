@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import errno
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,17 @@ LOST = (
     "hiperrorlaunchfailure",
 )
 
+# What torch, CUDA, Apple's GPUs, OpenVINO and C++ say where there is no memory left.
+FULL = (
+    "out of memory",
+    "cublas_status_alloc_failed",
+    "invalid buffer size",
+    "bad_alloc",
+    "bad allocation",
+    "can't alloc",
+    "failed to allocate",
+)
+
 
 def resolve(device: str) -> str:
     """``device``; "auto" is the GPU with the most free memory, or the CPU."""
@@ -63,13 +75,12 @@ def device_name(device: str) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device's memory is full; Apple's GPUs say it by a plain RuntimeError."""
-    if type(error).__name__ in ("OutOfMemoryError", "OutOfMemory"):
+    """Whether an error says that the device's memory is full; many libraries say it by a RuntimeError."""
+    if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "OutOfMemory"):
         return True
     said = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in said or "cublas_status_alloc_failed" in said or "invalid buffer size" in said
-    )
+    is_said = isinstance(error, RuntimeError) and any(words in said for words in FULL)
+    return is_said or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
 
 
 def is_device_lost(error: BaseException) -> bool:

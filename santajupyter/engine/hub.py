@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
+import json
 import re
 import shutil
+import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -24,6 +28,7 @@ from huggingface_hub import (
     snapshot_download,
 )
 from huggingface_hub.errors import (  # type: ignore[attr-defined]
+    FileMetadataError,
     GatedRepoError,
     HTTPError,  # its HTTP library's
     RepositoryNotFoundError,
@@ -48,16 +53,27 @@ NAMED_BY_HEADERS = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
 NAMED_BY_JSON = ("sha", "oid", "sha256", "blobId", "xetHash")
 # The last is a connection that breaks again and again.
 HUB_ERRORS = (OSError, ValueError, HTTPError)
+# What the library makes of answers that it didn't expect.
+ODD_ANSWERS = (json.JSONDecodeError, RecursionError, AssertionError, AttributeError, KeyError, TypeError)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Seconds. A hub that takes a connection and says nothing for so long is as good as none.
 SILENCE = 15.0
 POLL = 1.0
 # All but the weights is there by then, or given up.
 LIMIT = 60.0
+THREAD = "a question to the hub"
 # A file is given up when so many tries in a row brought less than ENOUGH bytes.
 TRIES = 5
 ENOUGH = 2**20
 
 Progress = Callable[[int, int], None]
+
+# The last one, which the library answers by trying again.
+_refusals: deque[str] = deque(maxlen=1)
+
+
+class _NoHub(OSError):
+    """What answers isn't a hub."""
 
 
 def cached(model: str, revision: str) -> Path | None:
@@ -92,7 +108,7 @@ def download(model: str, revision: str, on_progress: Progress) -> Path:
         on_progress(total, total)
         return Path(folder)
     except HUB_ERRORS as error:
-        reason = _reason(error.__cause__ or error, model)
+        reason = _reason(error, model)
         raise ModelUnavailable(f"it can't be downloaded from the hub: {reason}") from error
 
 
@@ -106,17 +122,45 @@ def tokenizer_folder(model: str, revision: str) -> Path:
     try:
         return Path(_within_limit(lambda: _snapshot(model, revision, ["tokenizer.json"])))
     except HUB_ERRORS as error:
-        reason = _reason(error.__cause__ or error, model)
+        reason = _reason(error, model)
         raise ModelUnavailable(f"its tokenizer can't be had from the hub: {reason}") from error
 
 
 def _reason(error: BaseException, model: str) -> str:
+    """What is the matter and, where that is known, what to do about it."""
+    advice = next(filter(None, (_advice(cause, model) for cause in _causes(error))), "")
+    told = error.__cause__ or error
+    said = getattr(told, "server_message", None)
+    if isinstance(told, RepositoryNotFoundError):
+        said = "there is no such model, or none that may be seen without a token (HF_TOKEN)"
+    return printable(advice or f"{first_line(told)} {said or ''}".rstrip())
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _advice(error: BaseException, model: str) -> str:
     if isinstance(error, GatedRepoError):
         return f"accept its terms at {constants.ENDPOINT}/{model}, and set HF_TOKEN to a token of yours"
-    said = getattr(error, "server_message", None)
-    if isinstance(error, RepositoryNotFoundError):
-        said = "there is no such model, or none that may be seen without a token (HF_TOKEN)"
-    return printable(f"{first_line(error)} {said or ''}".rstrip())
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the hub's certificate isn't trusted ({error.verify_message}); where a proxy looks into TLS, "
+            "set SSL_CERT_FILE to a file of the certificates to trust, the proxy's among them"
+        )
+    if isinstance(error, FileMetadataError):
+        return (
+            f"{constants.ENDPOINT} leaves out headers that a hub sends (ETag, X-Repo-Commit), or a proxy "
+            "does; download the model elsewhere and give its folder as SantaApp.model, or set HF_ENDPOINT"
+        )
+    if isinstance(error, OSError) and error.errno in FULL:
+        return (
+            f"there is no room for it in {constants.HF_HUB_CACHE}: {error.strerror} (HF_HOME moves it); what "
+            "has come of it is kept"
+        )
+    return str(error) if isinstance(error, _NoHub) else ""
 
 
 def _snapshot(model: str, revision: str, patterns: list[str], dry_run: bool = False) -> Any:
@@ -128,18 +172,27 @@ def _snapshot(model: str, revision: str, patterns: list[str], dry_run: bool = Fa
 def _within_limit(ask: Callable[[], Any]) -> Any:
     """What is asked of the hub's library, which tries again and again while a hub is silent."""
     answer: Future[Any] = Future()
+    _refusals.clear()
 
     def work() -> None:
         try:
             answer.set_result(ask())
+        except ODD_ANSWERS as error:
+            answer.set_exception(
+                _NoHub(
+                    f"{constants.ENDPOINT} doesn't answer as a hub does: is it a proxy's page that comes? "
+                    f"HF_ENDPOINT names the hub ({type(error).__name__})"
+                )
+            )
         except BaseException as error:
             answer.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, daemon=True, name=THREAD).start()
     try:
         return answer.result(LIMIT)
     except FutureTimeout:
-        raise OSError(f"the hub hasn't answered within {LIMIT:.0f} s") from None
+        said = f"has only said {_refusals[-1]}" if _refusals else "hasn't answered"
+        raise OSError(f"the hub {said} within {LIMIT:.0f} s") from None
 
 
 def _fetch_weights(model: str, files: list[Any], total: int, on_progress: Progress) -> None:
@@ -229,6 +282,8 @@ def _guard() -> None:
 
 
 def _check_names(response: Any) -> None:
+    if response.status_code >= 400:
+        _refusals.append(f"{response.status_code} {response.reason_phrase}")
     if response.request.method == "HEAD":
         for header in NAMED_BY_HEADERS:
             if value := response.headers.get(header, ""):

@@ -104,5 +104,6 @@ class RunsAhead(Protocol):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, short enough for a sentence of ours."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    """What an error says, short enough for a sentence of ours; OpenVINO says first where in its code."""
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith("Exception from ")]
+    return (lines or [type(error).__name__])[0][:300]

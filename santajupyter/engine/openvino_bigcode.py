@@ -40,7 +40,8 @@ from .checkpoint import (
     text_config,
     weights_size,
 )
-from .model import KV, Logits, ModelUnavailable, first_line
+from .devices import is_out_of_memory
+from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
 
 CHUNK = 128
 GELUS = {"tanh": "TANH", "none": "ERF"}
@@ -77,7 +78,7 @@ def supports(folder: Path, device: str, dtype: str) -> bool:
 
 
 def load(folder: Path, dtype: str, guesses: int = 0) -> BigCode:
-    """The model in memory, for steps with up to so many guesses. Raises ModelUnavailable.
+    """The model in memory, for steps with up to so many guesses. Raises ModelUnavailable, OutOfMemory.
 
     int8 is what "auto" takes for all but small checkpoints; a quantised copy is kept in the
     user's cache folder, and next time the original isn't read.
@@ -88,14 +89,17 @@ def load(folder: Path, dtype: str, guesses: int = 0) -> BigCode:
             return BigCode(text_config(folder), number, guesses, *_built(folder, number))
         try:
             return _load_quantised(folder, number, guesses)
-        except Exception:  # of a damaged copy OpenVINO and numpy say many things
-            if not (path := quantised.cached(folder, number)):
+        except Exception as error:  # of a damaged copy OpenVINO and numpy say many things
+            path = quantised.cached(folder, number)
+            if path is None or is_out_of_memory(error):
                 raise
             quantised.remove(path)
             return _load_quantised(folder, number, guesses)
     except ModelUnavailable:
         raise
     except Exception as error:  # a broken checkpoint fails in many ways
+        if is_out_of_memory(error):
+            raise OutOfMemory("not enough memory for the model") from error
         raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
 
 

@@ -170,13 +170,17 @@ def _read(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrai
 def _check_room(folder: Path, config: PretrainedConfig) -> None:
     """Raises ModelUnavailable where config.json describes more than the weights can hold.
 
-    A model without memory for its weights is made to be counted; its tied weights count once.
+    A model without memory for its weights is made to be counted; its tied weights count once. Quantised
+    weights have at least a bit of each value.
     """
-    if getattr(config, "quantization_config", None) or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         return
     with torch.device("meta"):
         described = AutoModelForCausalLM.from_config(config, trust_remote_code=False).num_parameters()
-    values = sum(math.prod(info.shape) for info in tensors(folder).values()) or weights_size(folder)
+    if getattr(config, "quantization_config", None):
+        values = 8 * weights_size(folder)
+    else:
+        values = sum(math.prod(info.shape) for info in tensors(folder).values()) or weights_size(folder)
     if described > ROOM * values:
         raise ModelUnavailable(
             f"config.json describes {described / 1e6:,.1f} million parameters, and the weights have "

@@ -217,7 +217,7 @@ class _Engine:
         except Cancelled:
             return wire.Cancelled(job.request.id)
         except Exception as error:
-            # What fails here is our bug, but for a GPU without memory. By way of stderr it goes to the
+            # What fails here is our bug, but for a device without memory. By way of stderr it goes to the
             # server's log.
             print(trace(error), file=sys.stderr, flush=True)
             self._failures = MAX_FAILURES if is_device_lost(error) else self._failures + 1
@@ -229,8 +229,8 @@ class _Engine:
             return trace(error).splitlines()[-1][:500]
         self._completer.prompts.clear()
         return (
-            "The GPU's memory is full. The prompt cache was emptied: try again. If that doesn't help, free "
-            "memory on the GPU, lower SantaApp.cache_bytes or set SantaApp.device to cpu."
+            "The memory of the model's device is full. The prompt cache was emptied: try again. If that "
+            "doesn't help, free memory there, lower SantaApp.cache_bytes or set SantaApp.device to cpu."
         )
 
     def _work(self, job: _Job) -> Generator[None, None, wire.FromWorker]:
@@ -292,7 +292,7 @@ def _load(folder: Path, device: str, dtype: str, guesses: int) -> Model:
     try:
         return _load_on(folder, chosen, dtype, guesses)
     except OutOfMemory as error:
-        if (device, dtype) != ("auto", "auto"):
+        if (device, dtype) != ("auto", "auto") or chosen == "cpu":
             raise
         print(f"santajupyter: {error}; it runs on the CPU", file=sys.stderr)
     return _load_on(folder, "cpu", dtype, guesses)

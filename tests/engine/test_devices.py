@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,11 @@ def test_errors_that_stay(error: Exception) -> None:
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("Exception from core.cpp:117:\nException from plugin.cpp:54:\nstd::bad_alloc\n\n"),
+        RuntimeError("Exception from node.cpp:823:\n[CPU] FullyConnected node with name 'Add' can't alloc\n"),
+        RuntimeError("[CPU] Check 'ptr' failed at cpu_memory.cpp:257:\nFailed to allocate 1 bytes of memory"),
+        MemoryError("Unable to allocate 384. KiB for an array"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
 )
 def test_full_memory_is_no_lost_device(error: Exception) -> None:

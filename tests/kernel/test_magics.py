@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
@@ -120,14 +120,20 @@ def session(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 @contextmanager
 def server(
-    model: Path, folder: Path, runtime: Path, *options: str, token: str = TOKEN
+    model: Path,
+    folder: Path,
+    runtime: Path,
+    *options: str,
+    token: str = TOKEN,
+    extensions: Sequence[str] = ("santajupyter",),
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The base URL of a Jupyter server, and its process."""
     port = free_port()
     environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(runtime), "IPYTHONDIR": str(folder / "ipython")}
     arguments = ["--no-browser", "--allow-root", f"--port={port}", f"--IdentityProvider.token={token}"]
     arguments += [f"--SantaApp.model={model}", "--SantaApp.fallback_model=", "--ServerApp.base_url=/user/me/"]
-    arguments += ["--ServerApp.jpserver_extensions={'santajupyter': True}", f"--ServerApp.root_dir={folder}"]
+    arguments += [f"--ServerApp.jpserver_extensions={dict.fromkeys(extensions, True)}"]
+    arguments += [f"--ServerApp.root_dir={folder}"]
     arguments += ["--SantaApp.check=False"]  # what a random model writes is no Python
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
