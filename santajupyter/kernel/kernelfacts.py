@@ -337,7 +337,8 @@ def _heads(
             array = manager.blocks[manager.blknos[at]].values
             if _root(type(array)) == "numpy":
                 array = array[manager.blklocs[at]]
-            if _root(type(array)) in ("numpy", "pandas") and array.dtype.kind in kinds:
+            is_known = _shown(name) and _root(type(array)) in ("numpy", "pandas")
+            if is_known and array.dtype.kind in kinds:
                 yield name, array[:rows].tolist()
     elif _is(kind, "polars", "DataFrame"):
         texts = ("String", "Categorical", "Enum")

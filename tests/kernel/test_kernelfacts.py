@@ -224,6 +224,9 @@ def test_columns_whose_values_repeat(kernel: Kernel) -> None:
     assert facts["df"]["repeating"] == ["state", "kind", "note", "mixed", "rooms"]
     assert facts["pf"]["repeating"] == ["flag"] and facts["empty"]["repeating"] == []
     assert "open" not in json.dumps(facts) and "repeating" not in facts["options"]
+    kernel.define("numbered = pd.DataFrame({0: ['a', 'b'] * 9, (1, 2): ['a', 'b'] * 9, 'x': [1, 2] * 9})")
+    numbered = kernel.facts(values=1)["numbered"]
+    assert numbered["repeating"] == ["x"] and "values" not in numbered
 
 
 VALUES = """
