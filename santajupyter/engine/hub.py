@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import shutil
+import socket
 import ssl
 import threading
 import time
@@ -145,6 +146,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _advice(error: BaseException, model: str) -> str:
     if isinstance(error, GatedRepoError):
         return f"accept its terms at {constants.ENDPOINT}/{model}, and set HF_TOKEN to a token of yours"
+    if isinstance(error, (socket.gaierror, ConnectionRefusedError)):
+        return f"{constants.ENDPOINT} can't be reached"  # the page's notice has 140 characters in all
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the hub's certificate isn't trusted ({error.verify_message}); where a proxy looks into TLS, "

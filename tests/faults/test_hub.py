@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -79,6 +80,12 @@ def test_what_is_no_model(
 ) -> None:
     with hub_with(tiny, instead=instead) as endpoint:
         assert sentence in said(endpoint, tmp_path, monkeypatch)
+
+
+def test_no_way_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    assert said(endpoint, tmp_path, monkeypatch) == "it can't be downloaded from the hub: HUB can't be reached"
 
 
 def test_one_that_has_too_much_to_do(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
