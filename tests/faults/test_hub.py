@@ -85,7 +85,8 @@ def test_what_is_no_model(
 def test_no_way_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
-    assert said(endpoint, tmp_path, monkeypatch) == "it can't be downloaded from the hub: HUB can't be reached"
+    told = said(endpoint, tmp_path, monkeypatch)
+    assert told == "it can't be downloaded from the hub: HUB can't be reached"
 
 
 def test_one_that_has_too_much_to_do(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
