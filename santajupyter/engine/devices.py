@@ -84,11 +84,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """Whether an error of the GPU stays, whatever the process does next: only a new process helps."""
+    """Whether an error of the device stays, whatever the process does next: only a new process helps.
+
+    OpenVINO keeps the kernel that it had no memory to make, and fails by it from then on.
+    """
     if type(error).__name__ == "AcceleratorError" and not is_out_of_memory(error):
         return True
     said = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in said for words in LOST)
+    is_half_made = "exception from src/" in said and is_out_of_memory(error)
+    return isinstance(error, RuntimeError) and (is_half_made or any(words in said for words in LOST))
 
 
 def _may_have_gpu() -> bool:

@@ -164,6 +164,8 @@ def _schemas() -> Schema:
     for schema in asked.values():
         for name, member in schema["properties"].items():
             member.pop("uniqueItems", None)  # a set, but a list may name one twice
+            if member.get("default") == {}:  # msgspec tells it from 0.23 on
+                del member["default"]
             if name not in schema.get("required", ()):
                 schema["properties"][name] = _or_null(member)
     for name, schema in answered.items():

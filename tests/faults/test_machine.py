@@ -19,7 +19,7 @@ from santajupyter.server import engines as engines_module
 
 from ..checkpoint import make_checkpoint
 from ..limits import no_file_above
-from ..server.test_engines import Processes, a_request, is_alive, nothing, processes, serving, until
+from ..server.test_engines import Processes, a_request, nothing, processes, serving, until
 
 __all__ = ["processes"]
 YEARS = 20 * 365 * 86400.0
@@ -56,10 +56,12 @@ async def test_memory_that_gets_full_at_work(tiny: Path, monkeypatch: pytest.Mon
     async with serving(str(tiny)) as service:
         pid = service.engines.primary.process.pid
         used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.prlimit(pid, resource.RLIMIT_AS, (used, used))
+        before = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (used, before[1]))
         with contextlib.suppress(EngineUnavailable, RequestFailed):
             await service.complete(a_request("", 200), nothing)
-        resource.prlimit(pid, resource.RLIMIT_AS, (-1, -1)) if is_alive(pid) else None
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_AS, before)
         assert (await service.complete(a_request(), nothing)).items
 
 
