@@ -414,10 +414,7 @@ class _Reader:
         return names, Spot("attribute", begun, dtypes=dtypes, repeating=known.repeating)
 
     def _argument(self, at: int, begun: str) -> tuple[Sequence[str], Spot] | None:
-        """Where hardly anything but a parameter comes: after another one, before its ``=``, or after all
-
-        that must be given.
-        """
+        """A parameter: after another one, before its ``=``, or where all that must be given is."""
         call = self._inside.get(at, -1)
         if call < 1 or self.text(call) != "(" or self.text(at - 1) not in ("(", ","):
             return None
