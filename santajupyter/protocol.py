@@ -203,6 +203,7 @@ class CompletionRequest(Decoding):
     prefetch: bool = False
     stream: bool = False
     client: Name = ""
+    sequence: Annotated[int, Meta(ge=0)] = 0
 
     @property
     def sampling(self) -> Sampling:

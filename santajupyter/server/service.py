@@ -23,12 +23,24 @@ from .users import Door, current_user
 
 T = TypeVar("T")
 
+SUPERSEDED = "A newer request of this client took its place."
+
 
 @dataclass(frozen=True)
 class _Ahead:
     """What is at work for a client that doesn't wait for it."""
 
     client: object
+
+
+@dataclass(eq=False)
+class _Work:
+    """An admitted request of the ``user``'s; its client's requests are numbered by ``sequence``, or 0."""
+
+    task: asyncio.Task[Any]
+    user: str
+    sequence: int
+    is_superseded: bool = False
 
 
 class Superseded(Exception):
@@ -64,16 +76,14 @@ class CompletionService:
         self._settings = settings
         values = settings.remote is None or settings.remote_values
         self._prompts = Prompts(root, settings.kernel_names, settings.check, values, rules)
-        self._tasks: dict[object, asyncio.Task[Any]] = {}
-        self._superseded: set[asyncio.Task[Any]] = set()
-        self._users: dict[asyncio.Task[Any], str] = {}
+        self._works: dict[object, _Work] = {}
         self._statistics = Statistics()
         self._door = Door(settings.max_user_queue)
         self.engines = Engines(settings, log)
         self._work = Completing(settings, self.engines, self._prompts, self._statistics)
         self.note = self._statistics.note
         metrics.watch(
-            lambda: len(self._tasks), lambda: self.engines.primary.status.state == "ready", self._memory
+            lambda: len(self._works), lambda: self.engines.primary.status.state == "ready", self._memory
         )
 
     @property
@@ -114,7 +124,7 @@ class CompletionService:
             "blocks": catalogue.writes_blocks(self.engines.writer.status.model),
             "allowed_models": self.allowed_models,
             "models": [asdict(catalogue.offer(model)) for model in self.allowed_models],
-            "busy": len(self._tasks),
+            "busy": len(self._works),
             "memory": memory(serving.pid) if serving else None,
             "stats": self._statistics.to_json(),
             "errors": [asdict(problem) for problem in self._statistics.problems],
@@ -139,10 +149,10 @@ class CompletionService:
         ahead = _Ahead(_client(request.client))
         if not request.prefetch:
             self._supersede(ahead)
-        elif self._tasks.keys() - {ahead} or not self.engines.settled:
+        elif self._works.keys() - {ahead} or not self.engines.settled:
             raise QueueFull("There is other work to do.")
         key = ahead if request.prefetch else _client(request.client)
-        return await self._admit(key, self._work.complete(request, on_delta))
+        return await self._admit(key, self._work.complete(request, on_delta), request.sequence)
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta | None) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""
@@ -150,11 +160,12 @@ class CompletionService:
 
     async def docstring(self, request: CompletionRequest) -> Documentation:
         """Documentation for the function around the request's cursor. Raises as complete."""
-        return await self._admit(_client(request.client), self._work.docstring(request))
+        client = _client(request.client)
+        return await self._admit(client, self._work.docstring(request), request.sequence)
 
     async def fix(self, request: CompletionRequest) -> Fix:
         """What mends the error of the request's cell. Raises as complete."""
-        return await self._admit(_client(request.client), self._work.fix(request))
+        return await self._admit(_client(request.client), self._work.fix(request), request.sequence)
 
     async def warm(self, request: CompletionRequest) -> Completion:
         """Compute the prompt cache for the request's place; no items. Raises as complete."""
@@ -178,8 +189,8 @@ class CompletionService:
 
     async def close(self) -> None:
         """End everything that runs."""
-        for task in self._tasks.values():
-            task.cancel()
+        for work in self._works.values():
+            work.task.cancel()
         self._prompts.close()
         await self.engines.close()
 
@@ -188,30 +199,30 @@ class CompletionService:
         return (memory(serving.pid) if serving else None) or 0
 
     def _supersede(self, key: object) -> None:
-        if task := self._tasks.get(key):
-            self._superseded.add(task)
-            task.cancel()
+        if work := self._works.get(key):
+            work.is_superseded = True
+            work.task.cancel()
 
-    async def _admit(self, client: object, work: Coroutine[Any, Any, T]) -> T:
-        """Run the work as the client's only one, in a queue of limited length, for a limited time."""
-        others = [key for key in self._tasks if key != client and not isinstance(key, _Ahead)]
-        user = current_user.get()
-        is_theirs_first = user and user not in self._users.values()  # however many others have asked
-        if len(others) >= self._settings.max_queue and not is_theirs_first:
-            work.close()
-            raise QueueFull("Too many requests are waiting for the model; try again in a moment.")
+    async def _admit(self, client: object, coroutine: Coroutine[Any, Any, T], sequence: int = 0) -> T:
+        """Run it as the client's only work, in a queue of limited length, for a limited time."""
+        try:
+            self._check_admission(client, sequence)
+        except BaseException:
+            coroutine.close()
+            raise
         self._supersede(client)
-        task: asyncio.Task[T] = asyncio.create_task(work)
+        task: asyncio.Task[T] = asyncio.create_task(coroutine)
+        work = _Work(task, current_user.get(), sequence)
         key = client or task
-        self._tasks[key], self._users[task] = task, user
+        self._works[key] = work
         self._statistics.requests += 1
         try:
             with self.engines.in_use():
                 return await within(self._settings.request_timeout, task)
         except asyncio.CancelledError:
             self._statistics.cancelled += 1
-            if task in self._superseded:
-                raise Superseded("A newer request of this client took its place.") from None
+            if work.is_superseded:
+                raise Superseded(SUPERSEDED) from None
             raise
         except asyncio.TimeoutError:
             self._statistics.failed += 1
@@ -222,10 +233,20 @@ class CompletionService:
             self._statistics.failed += 1
             raise
         finally:
-            self._superseded.discard(task)
-            del self._users[task]
-            if self._tasks.get(key) is task:
-                del self._tasks[key]
+            if self._works.get(key) is work:
+                del self._works[key]
+
+    def _check_admission(self, client: object, sequence: int) -> None:
+        """Raises Superseded, for what was overtaken on its way here, and QueueFull."""
+        now = self._works.get(client)
+        if now and now.sequence > sequence > 0:
+            raise Superseded(SUPERSEDED)
+        others = [key for key in self._works if key != client and not isinstance(key, _Ahead)]
+        user = current_user.get()
+        # However many others have asked, everybody's first one is taken.
+        is_theirs_first = user and all(work.user != user for work in self._works.values())
+        if len(others) >= self._settings.max_queue and not is_theirs_first:
+            raise QueueFull("Too many requests are waiting for the model; try again in a moment.")
 
 
 def _client(name: str) -> object:

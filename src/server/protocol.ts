@@ -55,6 +55,8 @@ export interface ICompletionRequest
   max_new_tokens: number;
   temperature: number;
   client: string;
+  /** The number of this request among those of its client. */
+  sequence?: number;
   /** An automatic completion ends before the word that makes all of it less likely. */
   min_probability?: number;
   /** Nobody waits for it: it gives way to all that somebody waits for. */

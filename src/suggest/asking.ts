@@ -86,7 +86,7 @@ export class Asking {
   ): ICompletionRequest {
     const body = this.body(request, widget, false);
     const tokens = Math.max(body.max_new_tokens, ORDERED_TOKENS);
-    return { ...body, mode: 'block', max_new_tokens: tokens };
+    return this._next({ ...body, mode: 'block', max_new_tokens: tokens });
   }
 
   /** All that a reply depends on but for the text that is being edited. */
@@ -98,8 +98,9 @@ export class Asking {
   ask(body: ICompletionRequest, place: IPlace, widget: Widget): Reply {
     this._asked.emit(body);
     this._others.abort();
+    const next = this._next(body);
     const reply = this._reply(body, place, widget, (signal, onText) =>
-      this._watched(signal, () => this._api.complete(body, signal, onText))
+      this._watched(signal, () => this._api.complete(next, signal, onText))
     );
     void this._time(reply);
     return reply;
@@ -111,7 +112,8 @@ export class Asking {
    */
   ahead(place: IPlace, widget: Widget): Reply {
     const request = requestAt(place, activeEditor(widget)?.model.mimeType);
-    const body = { ...this.body(request, widget, true), prefetch: true };
+    const body = this._next(this.body(request, widget, true));
+    body.prefetch = true;
     return this._reply(body, place, widget, (signal, onText) =>
       this._api.complete(body, signal, onText)
     );
@@ -145,7 +147,7 @@ export class Asking {
     widget: Widget,
     n: number
   ): Promise<ICompletion[]> {
-    const body = this.body(request, widget, false);
+    const body = this._next(this.body(request, widget, false));
     body.temperature = Math.max(body.temperature, OTHERS_TEMPERATURE);
     this._asked.emit(body);
     this._others.abort();
@@ -163,6 +165,11 @@ export class Asking {
       // The watch tells what is wrong with the server.
       return [];
     }
+  }
+
+  /** The body as the newest request of its client: the server passes over those that come late. */
+  private _next(body: ICompletionRequest): ICompletionRequest {
+    return { ...body, sequence: ++this._sequence };
   }
 
   /** The reply for a place that `complete` makes, which knows why where it says nothing. */
@@ -220,4 +227,5 @@ export class Asking {
   private _asked = new Signal<this, ICompletionRequest>(this);
   private _others = new AbortController();
   private readonly _tab = UUID.uuid4();
+  private _sequence = 0;
 }

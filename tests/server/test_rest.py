@@ -386,6 +386,24 @@ async def test_the_newest_request_of_a_client_wins(ask: Any, body: Body, jp_serv
     assert (await second)[0] == 200
 
 
+async def test_a_request_that_was_overtaken_on_its_way_ends_nothing(
+    ask: Any, body: Body, jp_serverapp: Any
+) -> None:
+    """Those that a page gave up come when they come."""
+    await ask("warm", body())
+    worker = psutil.Process(engine_pid(jp_serverapp))
+    worker.suspend()
+    newest = asyncio.create_task(ask("complete", body(client="tab", sequence=8)))
+    await busy(ask, 1)
+    code, answer = await ask("complete", body(client="tab", sequence=7))
+    assert (code, answer["reason"]) == (409, "superseded")
+    others = asyncio.create_task(ask("complete", body(client="others", sequence=1)))
+    await busy(ask, 2)
+    worker.resume()
+    assert [(await newest)[0], (await others)[0]] == [200, 200]
+    assert (await ask("complete", body(client="tab", sequence=7)))[0] == 200  # nothing that it would end
+
+
 async def test_what_is_fetched_ahead_costs_nobody_anything(ask: Any, body: Body, jp_serverapp: Any) -> None:
     ahead = {"mode": "block", "max_new_tokens": 120, "temperature": 1.0, "seed": 1, "prefetch": True}
     code, answer = await ask("complete", body("x = (\n", **ahead))
