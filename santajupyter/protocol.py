@@ -211,19 +211,27 @@ class CompletionRequest(Decoding):
 
 
 @dataclass(frozen=True)
-class TextRequest(Decoding):
-    """The body of POST v1/completions: OpenAI's text completion, with ``suffix``.
+class StructuredOutputs:
+    """A text is one of ``choice``."""
 
-    ``logprobs`` 0: those of the tokens in the text.
+    choice: Annotated[tuple[Stop, ...], Meta(min_length=1, max_length=MAX_NAMES)]
+
+
+@dataclass(frozen=True)
+class TextRequest(Decoding):
+    """The body of POST v1/completions: OpenAI's text completion, with ``suffix`` and vLLM's
+
+    ``structured_outputs``. ``logprobs`` 0 or 1: those of the tokens in the text.
     """
 
     prompt: str
     suffix: str = ""
     model: Name = ""
     max_tokens: NewTokens = 64
-    logprobs: Annotated[bool | int | None, Meta(extra_json_schema={"enum": [0, False, None]})] = None
+    logprobs: Annotated[bool | int | None, Meta(extra_json_schema={"enum": [0, 1, False, None]})] = None
     echo: Annotated[bool, Meta(extra_json_schema={"enum": [False]})] = False
     best_of: Annotated[int, Meta(extra_json_schema={"enum": [1]})] = 1
+    structured_outputs: StructuredOutputs | None = None
     stream: bool = False
 
     @property
@@ -618,8 +626,10 @@ def text_request(body: object) -> TextRequest:
     for name, is_offered in (("echo", not request.echo), ("best_of", request.best_of == 1)):
         if not is_offered:
             raise BadRequest(f"{name}: not offered by this server; leave it out")
-    if request.logprobs not in (None, 0):
-        raise BadRequest("logprobs: only 0 is offered, those of the tokens in the text; send that or nothing")
+    if request.logprobs not in (None, 0, 1):
+        raise BadRequest(
+            "logprobs: those of other tokens than the text's aren't offered; send 0, 1 or nothing"
+        )
     return request
 
 

@@ -23,7 +23,8 @@ class Remote:
     ``chatty``: these come as in chats. ``answers``: what completions that stream are answered with, each
     once, before they work: a status, "echo" for a refusal that quotes the prompt, or "html" or "odd" instead
     of a piece, "break" or "hang" after one.
-    ``asked``: their bodies. ``left``: how many of them were left before their end.
+    ``asked``: their bodies. ``left``: how many of them were left before their end. ``constraint``: the field
+    of a body by which it can be made to choose among texts; the first one is then the likeliest.
     """
 
     tokenizer: CodeTokenizer
@@ -31,6 +32,7 @@ class Remote:
     forms: tuple[str, ...] = ("ids",)
     pieces: tuple[tuple[str, float], ...] = ((" 1", -0.1), (" +", -0.1), (" 2", -3.0))
     chatty: bool = False
+    constraint: str = ""
     answers: list[int | str] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     left: int = 0
@@ -68,6 +70,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif body.get("stream"):
             self.remote.asked.append(body)
             self._stream(body, self.remote.answers.pop(0) if self.remote.answers else "works")
+        elif self.remote.constraint in body:
+            choices = [
+                {"index": at, "text": text, "logprobs": {"tokens": [text], "token_logprobs": [-0.1 - at]}}
+                for at, text in enumerate(_texts(body[self.remote.constraint]))
+            ]
+            self._answer({"choices": choices})
         else:
             ids = prompt if isinstance(prompt, list) else self.remote.tokenizer.encode(prompt)
             self._answer({"choices": [{"index": 0, "text": "x"}], "usage": {"prompt_tokens": len(ids)}})
@@ -126,3 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def _texts(constraint: Any) -> list[str]:
+    """Of vLLM's structured outputs, or of a grammar in llama.cpp's form."""
+    if isinstance(constraint, dict):
+        return [*constraint["choice"]]
+    return [json.loads(text) for text in constraint.removeprefix("root ::= ").split(" | ")]

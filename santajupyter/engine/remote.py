@@ -31,6 +31,7 @@ from .folders import model_folder
 from .hub import tokenizer_folder
 from .model import MAX_WINDOW, ModelUnavailable
 from .pipes import Inbox, Out, line
+from .remotenames import CONSTRAINTS, RemoteName, among, best, drawing, ends
 
 # Seconds: to connect, and for the next word of an answer; a server that is away is looked for again after.
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -64,21 +65,31 @@ class _Refused(Exception):
 
 @dataclass
 class _Text:
-    """One candidate as it comes. ``sure``: the length, up to a word's end, before all became too unlikely."""
+    """One candidate as it comes. ``name``: what it has begun with, until it is known how that ends.
+
+    ``sure``: the length, up to a word's end, before all became too unlikely.
+    """
 
     least: float
     text: str = ""
+    name: RemoteName | None = None
     pieces: list[tuple[str, float]] = field(default_factory=list)
     total: float = 0.0
     sure: int = 0
     sent: int = 0
     finish_reason: str = ""
 
+    @classmethod
+    def of(cls, name: RemoteName, least: float) -> _Text:
+        """One that has begun with the name; that isn't unlikely."""
+        return cls(least, name.text, name, [(name.text, 0.0)], sure=len(name.text))
+
     def take(self, choice: Mapping[str, Any]) -> str:
         """The text that the answer's piece adds and that may be shown."""
         for piece, logprob in _pieces(choice):
             self._add(piece, logprob)
-        self.finish_reason = self.finish_reason or choice.get("finish_reason") or ""
+        if choice.get("finish_reason") and not self.finish_reason:
+            self._end(choice["finish_reason"])
         is_open = self.least > -math.inf and not self.finish_reason
         begin, self.sent = self.sent, max(self.sent, self.sure if is_open else len(self.text))
         return self.text[begin : self.sent]
@@ -94,6 +105,11 @@ class _Text:
         """Nothing comes after the word that makes all of it too unlikely."""
         if self.finish_reason:
             return
+        if text and self.name:
+            if not ends(self.name.closing, text):
+                self._end("stop")
+                return
+            self.name = None
         before, whole = len(self.text), self.text + text
         if len(whole[:before].strip()) >= WORTH_A_KEY and may_end(whole, before):
             self.sure = before
@@ -102,6 +118,12 @@ class _Text:
         self.text = whole
         if self.total < self.least:
             self.text, self.finish_reason = whole[: self.sure], "stop"
+
+    def _end(self, finish_reason: str) -> None:
+        self.finish_reason = finish_reason
+        if self.name and self.name.ending:
+            self.text += self.name.ending
+            self.pieces.append((self.name.ending, 0.0))
 
 
 @dataclass(eq=False)
@@ -134,6 +156,7 @@ class RemoteEngine:
         self._family_name, self._family = name, FAMILIES[name] if name else None
         self._ends = sorted(end_ids(self._tokenizer, self._family, ()))
         self._form, self._window = "text", MAX_WINDOW
+        self._constraints = [*CONSTRAINTS]
 
     @property
     def busy(self) -> bool:
@@ -225,29 +248,69 @@ class RemoteEngine:
         return wire.Explained(request.id, told)
 
     async def _completed(self, request: wire.Complete | wire.Warm) -> wire.Done:
-        is_warm = isinstance(request, wire.Warm)
-        sampling = replace(request.sampling, max_new_tokens=1, n=1) if is_warm else request.sampling
-        least = math.log(sampling.min_probability) if sampling.min_probability > 0 else -math.inf
-        texts = [_Text(least) for _ in range(sampling.n)]
+        if isinstance(request, wire.Warm):
+            sampling = replace(request.sampling, max_new_tokens=1, n=1)
+            return await self._generated(request.id, request.document, sampling, [])
+        sampling, names = request.sampling, await self._names(request)
+        if not names:
+            texts = [_Text(_least(sampling)) for _ in range(sampling.n)]
+            return await self._generated(request.id, request.document, sampling, texts)
+        alone = replace(sampling, n=1, temperature=0.0 if sampling.n > 1 else sampling.temperature)
+        done = wire.Done(request.id, (), Usage())
+        for index, name in enumerate(names[: sampling.n]):
+            text = _Text.of(name, _least(sampling))
+            self._out.send(wire.Delta(request.id, index, text.take({})))
+            if request.choice and request.choice.alone:
+                more = wire.Done(request.id, (text.item(sampling.logprobs),), done.usage)
+            else:
+                document = replace(request.document, prefix=request.document.prefix + name.text)
+                more = await self._generated(request.id, document, alone, [text], index)
+            more.items = (*done.items, *more.items)
+            done = more
+        return done
+
+    async def _names(self, request: wire.Complete) -> list[RemoteName]:
+        """The best ones to begin with; none where all can come, or the server can't be made to choose."""
+        choice = request.choice
+        names = among(choice, request.sampling.stop) if choice else {}
+        while choice and names and self._constraints:
+            constraint = self._constraints[0]
+            body = {**self._body(request.document, drawing(names)), **constraint([*names])}
+            try:
+                drawn = _drawn(await self._ask("POST", "completions", body))
+            except _Refused as error:
+                if error.retry_after:
+                    raise
+                drawn = []
+            if found := best(drawn, names, choice, request.document.suffix):
+                return found
+            if constraint in self._constraints:
+                self._constraints.remove(constraint)
+        return []
+
+    async def _generated(
+        self, number: int, document: Document, sampling: Sampling, texts: Sequence[_Text], index: int = 0
+    ) -> wire.Done:
+        """The rest of the texts, the first of which is the candidate ``index``."""
         begun, first, usage = time.perf_counter(), 0.0, Usage()
         try:
-            async for event in self._events(request.id, self._body(request.document, sampling)):
+            async for event in self._events(number, self._body(document, sampling)):
                 first = first or time.perf_counter()
                 self.steps += 1
                 usage = _usage(event) or usage
-                for choice in event.get("choices") or ():
-                    index = choice.get("index") or 0
-                    if (new := texts[index].take(choice)) and not is_warm:
-                        self._out.send(wire.Delta(request.id, index, new))
+                for choice in event.get("choices") or () if texts else ():
+                    at = choice.get("index") or 0
+                    if new := texts[at].take(choice):
+                        self._out.send(wire.Delta(number, index + at, new))
             if not all(text.finish_reason for text in texts):
                 raise _Refused(self._broke())
         except asyncio.CancelledError:
-            if not self._jobs[request.id].finished:
+            if not self._jobs[number].finished:
                 raise
         end = time.perf_counter()
-        items = () if is_warm else tuple(text.item(sampling.logprobs) for text in texts)
         first = first or end
-        return wire.Done(request.id, items, usage, 1000 * (first - begun), 1000 * (end - first))
+        items = tuple(text.item(sampling.logprobs) for text in texts)
+        return wire.Done(number, items, usage, 1000 * (first - begun), 1000 * (end - first))
 
     def _body(self, document: Document, sampling: Sampling) -> dict[str, Any]:
         body = {
@@ -380,6 +443,16 @@ def _pieces(choice: Mapping[str, Any]) -> Sequence[tuple[str, float]]:
     if len(tokens) == len(logprobs) and "".join(tokens) == text:
         return [*zip(tokens, logprobs, strict=True)]
     return [(text, sum(logprobs))] if text else []
+
+
+def _drawn(answer: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The texts of an answer that came at once, with their log-probabilities."""
+    choices = answer.get("choices") or ()
+    return [(each["text"], sum(logprob for _, logprob in _pieces(each))) for each in choices]
+
+
+def _least(sampling: Sampling) -> float:
+    return math.log(sampling.min_probability) if sampling.min_probability > 0 else -math.inf
 
 
 def _usage(event: Mapping[str, Any]) -> Usage | None:

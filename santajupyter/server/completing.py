@@ -106,7 +106,11 @@ class Completing:
     async def complete_text(self, request: TextRequest, on_delta: OnDelta | None) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it."""
         document = Document(request.prompt, request.suffix, infill=request.infill)
-        return await self._run(_Asked(document, request.sampling, self._engines.unloads), on_delta)
+        choice = None
+        if asked := request.structured_outputs:
+            choice = Choice(asked.choice, (0.0,) * len(asked.choice), always=False, alone=True)
+        since = self._engines.unloads
+        return await self._run(_Asked(document, request.sampling, since, choice=choice), on_delta)
 
     async def docstring(self, request: CompletionRequest) -> Documentation:
         """Documentation for the function around the request's cursor."""

@@ -61,9 +61,12 @@ async def test_one_of_our_own(tiny: Path, tmp_path: Path) -> None:
         at = wire.Remote(f"{url}santajupyter/v1", TOKEN, str(tiny))
         async with service(Settings(str(tiny), fallback_model="", remote=at, check=False)) as ours:
             made = await ours.complete(replace(HERE, max_new_tokens=4), None)
+            named = await ours.complete(replace(BY_A_COLUMN, max_new_tokens=8), None)
+            await ours.complete(replace(HERE, trigger="automatic", min_probability=0.5), None)  # is taken
             status = ours.status()
         body = {"prompt": HERE.cells[0].source, "max_tokens": 4}
         alone = await asyncio.to_thread(request, f"{url}santajupyter/v1/completions", body)
+    assert named.text.startswith(("flag", "keel"))
     assert (status["state"], status["model"]) == ("ready", str(tiny))
     assert url.split("/")[2] == status["device"]
     assert alone["choices"][0]["text"].startswith(made.items[0].text)
@@ -208,6 +211,39 @@ async def test_a_foreign_tokenizer_is_noticed(remote: Remote, tiny: Path) -> Non
         async with service(settings(remote, tiny)) as ours:
             with pytest.raises(EngineUnavailable, match="remote_tokenizer isn't the one of some/model"):
                 await ours.complete(HERE, None)
+
+
+COLUMNS = (("flag", "str"), ("keel", "str"))
+SHIPS = Variable("ships", "DataFrame", "pandas", columns=COLUMNS, complete=frozenset(["columns"]))
+GROUPED = 'ships.groupby("'
+BY_A_COLUMN = replace(HERE, cells=(Cell(GROUPED),), offset=len(GROUPED), variables=(SHIPS,))
+
+
+@pytest.mark.parametrize("constraint", ["structured_outputs", "grammar"])
+@pytest.mark.parametrize(
+    ("pieces", "follows"), [((('").', -0.1), ("sum()", -0.1)), '").sum()'), (((" + 1", -0.1),), '"')]
+)
+async def test_names_of_the_kernel_are_chosen_among(
+    remote: Remote, tiny: Path, constraint: str, pieces: tuple[tuple[str, float], ...], follows: str
+) -> None:
+    """By whichever way the server knows; the model goes on behind the name only as that can go on."""
+    remote.constraint, remote.pieces = constraint, pieces
+    several = replace(BY_A_COLUMN, n=2, temperature=0.5)
+    with serving(remote):
+        async with service(settings(remote, tiny)) as ours:
+            made = await ours.complete(BY_A_COLUMN, None)
+            others = await ours.complete(several, None)
+    assert made.text == f"flag{follows}"
+    assert [item.text for item in others.items] == [f"flag{follows}", f"keel{follows}"]
+    assert remote.tokenizer.decode(remote.asked[0]["prompt"]).endswith(f"{GROUPED}flag")
+
+
+async def test_a_server_that_can_not_be_made_to_choose_writes_what_it_will(
+    remote: Remote, tiny: Path
+) -> None:
+    with serving(remote):
+        async with service(settings(remote, tiny)) as ours:
+            assert (await ours.complete(BY_A_COLUMN, None)).text == " 1 + 2"
 
 
 @pytest.mark.parametrize("allowed", [False, True])

@@ -493,14 +493,26 @@ async def test_openai_clients_are_served(ask: Any, tiny: Path) -> None:
 
 async def test_openais_logprobs(shared: Any) -> None:
     asked = {"prompt": "日本語 for i in", "max_tokens": 12, "temperature": 1.3, "seed": 3}
-    _, answer = await shared("v1/completions", {**asked, "logprobs": 0})
+    _, answer = await shared("v1/completions", {**asked, "logprobs": 1})
     [choice] = answer["choices"]
     told = choice["logprobs"]
     assert "".join(told["tokens"]) == choice["text"] and len(told["token_logprobs"]) == len(told["tokens"])
     assert [choice["text"][at] for at in told["text_offset"]] == [token[0] for token in told["tokens"]]
     assert (await shared("v1/completions", asked))[1]["choices"][0]["logprobs"] is None
     code, answer = await shared("v1/completions", {**asked, "logprobs": 5})
-    assert code == 400 and answer["message"].startswith("logprobs: only 0 is offered")
+    assert code == 400 and answer["message"].startswith("logprobs: those of other tokens")
+
+
+async def test_openai_clients_can_have_one_of_some_texts(shared: Any) -> None:
+    among = ["alpha", "beta", "gamma ray"]
+    asked = {"prompt": "x = ", "max_tokens": 8, "structured_outputs": {"choice": among}}
+    code, answer = await shared("v1/completions", {**asked, "n": 3, "temperature": 1.0, "logprobs": 0})
+    assert code == 200
+    assert sorted(choice["text"] for choice in answer["choices"]) == among
+    logprobs = [sum(choice["logprobs"]["token_logprobs"]) for choice in answer["choices"]]
+    assert logprobs == sorted(logprobs, reverse=True)
+    code, answer = await shared("v1/completions", {**asked, "structured_outputs": {"choice": [""]}})
+    assert code == 400 and answer["message"].startswith("structured_outputs.choice")
 
 
 async def test_openai_stream(fetch: Any) -> None:

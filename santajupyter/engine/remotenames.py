@@ -1,0 +1,71 @@
+"""Which of the names that can come next, where another server has the model and can be made to choose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..prompt.choices import Choice
+from ..protocol import MAX_CANDIDATES, Sampling
+
+# The server makes a grammar of the names, which takes it a moment for each: the ones that fit best.
+MOST = 200
+# A name of more characters isn't looked for.
+LONGEST = 80
+
+# By what a server is made to write one of some texts and nothing else; the first one that works is kept.
+# vLLM and `santajupyter serve`: https://docs.vllm.ai/en/latest/features/structured_outputs.html
+# llama.cpp: https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md
+CONSTRAINTS: Sequence[Callable[[Sequence[str]], Mapping[str, Any]]] = (
+    lambda texts: {"structured_outputs": {"choice": [*texts]}},
+    lambda texts: {"grammar": f"root ::= {' | '.join(json.dumps(t, ensure_ascii=False) for t in texts)}"},
+)
+
+
+@dataclass(frozen=True)
+class RemoteName:
+    """``text``: what of the name is still to be written. ``closing``: what has to follow, see ends.
+
+    ``ending``: put there where the model doesn't. It isn't sent before: with the name's end alone the model
+    writes the tokens that it knows, ``")`` for one.
+    """
+
+    text: str
+    closing: str
+    ending: str
+
+
+def among(choice: Choice, stops: Sequence[str]) -> dict[str, float]:
+    """The names to choose among, with how well they fit."""
+    fit = sorted(zip(choice.rests, choice.weights, strict=True), key=lambda name: -name[1])
+    return {
+        rest: weight
+        for rest, weight in fit[:MOST]
+        if 0 < len(rest) <= LONGEST and not any(stop in rest for stop in stops)
+    }
+
+
+def drawing(names: Mapping[str, float]) -> Sampling:
+    """How they are drawn: several, since how well they fit counts too."""
+    longest = max(len(name.encode()) for name in names)
+    return Sampling(MAX_CANDIDATES, max_new_tokens=longest + 1, temperature=1.0, seed=0, logprobs=True)
+
+
+def best(
+    drawn: Sequence[tuple[str, float]], names: Mapping[str, float], choice: Choice, right: str
+) -> list[RemoteName]:
+    """Of the texts that the server has drawn, with their log-probabilities, the names, the best first.
+
+    ``right``: what stands right of the cursor.
+    """
+    scores = {text: names[text] + logprob for text, logprob in drawn if text in names}
+    ending = choice.quote if choice.always and not right.startswith(choice.quote) else ""
+    order = sorted(scores, key=lambda text: -scores[text])
+    return [RemoteName(text, choice.quote, ending) for text in order]
+
+
+def ends(closing: str, following: str) -> bool:
+    """Whether a name that ``closing`` ends is over before this text; "": what is no part of a name."""
+    return following.startswith(closing) if closing else not (following[0].isalnum() or following[0] == "_")
