@@ -17,7 +17,7 @@ from santajupyter.evaluation import sandbox
 from santajupyter.evaluation.data import OWN, rows
 from santajupyter.evaluation.harness import Judged, Question, Sample
 from santajupyter.evaluation.main import main
-from santajupyter.evaluation.programs import Verdict
+from santajupyter.evaluation.programs import Verdict, missing
 from santajupyter.evaluation.tasks import TASKS, code_to_text, fim, humaneval, humaneval_infilling, load
 from santajupyter.evaluation.tasks.common import pass_rates
 from santajupyter.prompt.fim import CodeTokenizer
@@ -203,6 +203,16 @@ def test_nothing_is_asked_where_nothing_can_be_run(monkeypatch: pytest.MonkeyPat
         with pytest.raises(SystemExit, match=r"can't be run safely here.*--unprotected"):
             main([task, "--out", str(tmp_path / task)])
         assert not (tmp_path / task).exists()
+
+
+@needs_sandbox
+@pytest.mark.skipif(bool(missing("java")), reason="no Java here")
+def test_java_without_its_tuples_is_not_asked_for_hours(tmp_path: Path) -> None:
+    """MultiPL-E's prompts import them, so that nothing would compile."""
+    row = {"name": "HumanEval_0", "language": "java", "prompt": "import org.javatuples.*;\n", "tests": "}"}
+    (tmp_path / "prompts.jsonl").write_text(json.dumps(row))
+    with pytest.raises(SystemExit, match=r"--classpath.*javatuples-1\.2\.jar"):
+        main(["multipl-e", "--data", str(tmp_path / "prompts.jsonl"), "--out", str(tmp_path / "out")])
 
 
 def test_each_task_says_what_it_is() -> None:

@@ -32,6 +32,8 @@ ABOUT = (
     " 512 tokens for each problem, the prompt without blanks at its ends."
 )
 RUNS_CODE = True
+# MultiPL-E's prompts in Java begin with an import of it.
+TUPLES = "org.javatuples"
 NEEDED = ("name", "language", "prompt", "tests")
 PUBLISHED = {
     ("HumanEval", "py"): {1: 0.18, 10: 0.29, 100: 0.49},
@@ -65,6 +67,11 @@ async def questions(args: argparse.Namespace) -> list[Question]:
             found = [row for row in found if row["language"] != language]
     if not found:
         raise SystemExit("--data: no problem in a language that can be run here")
+    if not args.classpath and any(TUPLES in row["prompt"] for row in found):
+        raise SystemExit(
+            f"--classpath: Java's problems import {TUPLES}, without which none can be compiled: name "
+            "javatuples-1.2.jar (org.javatuples:javatuples:1.2 at Maven Central), or other --languages"
+        )
     return [_question(row, args) for row in chosen(args, found)]
 
 
@@ -100,10 +107,6 @@ def report(args: argparse.Namespace, questions: Sequence[Question], judged: Sequ
         figures += pass_rates(own, published, args.temperature, name)
     why = failures(judged)
     notes = [] if args.data else [OWN_NOTE]
-    if "java" in args.languages and not args.classpath and args.data:
-        notes.append(
-            "Problems in Java with tuples can't be compiled without `--classpath javatuples-1.2.jar`."
-        )
     return Part(figures, notes=[*notes, *([f"Failures: {why}."] if why else [])])
 
 
