@@ -37,6 +37,7 @@ class Remote:
     asked: list[dict[str, Any]] = field(default_factory=list)
     left: int = 0
     url: str = ""
+    key: str = KEY
 
 
 @contextmanager
@@ -63,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         prompt = body["prompt"]
         form = "ids" if isinstance(prompt, list) else "suffix" if "suffix" in body else "text"
-        if self.headers.get("Authorization") != f"Bearer {KEY}":
+        if self.headers.get("Authorization") != f"Bearer {self.remote.key}":
             self._answer({"error": {"message": "who are you?"}}, 401)
         elif form not in self.remote.forms and form != "text":
             self._answer({"error": {"message": f"{form} is not supported"}}, 400)

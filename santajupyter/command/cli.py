@@ -55,9 +55,10 @@ def serve(arguments: argparse.Namespace) -> None:
     from ..kernel.client import SantaError
     from ..server import serve as server
 
-    model = [f"--SantaApp.model={arguments.model}"] if arguments.model else []
+    model, others = arguments.model, arguments.others
     try:
-        server.serve([*model, *arguments.others], arguments.ip, arguments.port, arguments.hub)
+        with server.options_of_model(model, arguments.vllm) as options:
+            server.serve([*options, *others], arguments.ip, arguments.port, arguments.hub)
     except server.CannotServe as error:
         raise SantaError(str(error)) from None
 
@@ -271,6 +272,14 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--port", type=int, help="The port (8888, or the next that is free).")
     added.add_argument(
         "--hub", action="store_true", help="As a service of JupyterHub, for its users with their tokens."
+    )
+    added.add_argument(
+        "--vllm",
+        nargs="?",
+        const="",
+        metavar="OPTIONS",
+        help="For many users: vLLM, which has to be installed, has the model. OPTIONS are its own: "
+        '--vllm="--max-model-len 2048".',
     )
     added.add_argument(
         "--model", default="", help="A hub id or a folder. Other options are jupyter server's."

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.wire import Remote
-from ..server.settings import BUILT_IN, Settings
+from ..server.settings import BUILT_IN, REMOTE_API_KEY, Settings
 from .harness import Task, evaluate
 from .sandbox import Unprotected
 from .tasks import TASKS, load
 
 REQUEST_TIMEOUT = 3600.0
-KEY = "SANTAJUPYTER_REMOTE_API_KEY"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -49,7 +48,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--remote-url",
         default="",
-        help=f"of a server that has the model: vLLM, llama.cpp, …; its key in {KEY}",
+        help=f"of a server that has the model: vLLM, llama.cpp, …; its key in {REMOTE_API_KEY}",
     )
     parser.add_argument("--remote-tokenizer", default="", help="its tokenizer's folder or hub id (the model)")
 
@@ -76,7 +75,7 @@ def _add_run(parser: argparse.ArgumentParser, runs_code: bool) -> None:
 def _settings(task: Task, args: argparse.Namespace) -> Settings:
     remote: dict[str, Any] = {}
     if args.remote_url:
-        key = os.environ.get(KEY, "")
+        key = os.environ.get(REMOTE_API_KEY, "")
         remote = {"remote": Remote(args.remote_url, key, args.remote_tokenizer), "remote_values": True}
     return Settings(
         args.model,

@@ -16,7 +16,7 @@ from ..prompt.fim import FAMILIES, ORDERS
 from . import metrics
 from .handlers import routes
 from .service import CompletionService
-from .settings import Settings
+from .settings import REMOTE_API_KEY, REMOTE_API_KEY_FILE, Settings
 
 EVENT_SCHEMA = Path(__file__).with_name("suggestion-event.yaml")
 EVENT_ID = "https://schema.jupyter.org/santajupyter/suggestion/v1"
@@ -133,7 +133,7 @@ class SantaApp(ExtensionApp):
         "SANTAJUPYTER_REMOTE_API_KEY_FILE names.",
     ).tag(config=True)
     remote_api_key_env = Unicode(
-        "SANTAJUPYTER_REMOTE_API_KEY",
+        REMOTE_API_KEY,
         help="The environment variable that has its key: JUPYTERHUB_API_TOKEN where the remote engine is a "
         "service of the JupyterHub that started this server.",
     ).tag(config=True)
@@ -181,7 +181,7 @@ class SantaApp(ExtensionApp):
 
     @default("remote_api_key")
     def _remote_api_key(self) -> str:
-        path = os.environ.get("SANTAJUPYTER_REMOTE_API_KEY_FILE")
+        path = os.environ.get(REMOTE_API_KEY_FILE)
         key = Path(path).read_text("utf-8") if path else os.environ.get(self.remote_api_key_env, "")
         return key.strip()
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.manager import ContentsManager
+
+from .settings import REMOTE_API_KEY, REMOTE_API_KEY_FILE, Settings
+
+# Requests that may be at vLLM; it makes a step for all of them.
+VLLM_QUEUE = 256
 
 
 class CannotServe(Exception):
@@ -47,6 +53,37 @@ class RestServer(ServerApp):
         self.extra_static_paths = []
         self.extra_template_paths = []
         self.contents_manager_class = NoContents
+
+
+@contextmanager
+def options_of_model(model: str, vllm: str | None) -> Iterator[list[str]]:
+    """Those that name the ``model``, "": the usual one; ``vllm``: options of one that has it from here on.
+
+    Raises CannotServe.
+    """
+    if vllm is None:
+        yield [f"--SantaApp.model={model}"] if model else []
+        return
+    from .vllm import NotInstalled, Vllm
+
+    name = model or Settings.model
+    try:
+        process = Vllm(name, vllm)
+    except NotInstalled as error:
+        raise CannotServe(str(error)) from None
+    os.environ[REMOTE_API_KEY] = process.key
+    os.environ.pop(REMOTE_API_KEY_FILE, None)
+    process.start()
+    try:
+        yield [
+            "--SantaApp.engine=remote",
+            f"--SantaApp.remote_url={process.url}",
+            f"--SantaApp.remote_model={name}",
+            f"--SantaApp.remote_api_key_env={REMOTE_API_KEY}",
+            f"--SantaApp.max_queue={VLLM_QUEUE}",
+        ]
+    finally:
+        process.stop()
 
 
 def serve(options: Sequence[str], ip: str, port: int | None, hub: bool = False) -> None:

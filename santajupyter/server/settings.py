@@ -8,6 +8,8 @@ from ..engine.wire import Remote
 
 BUILT_IN = "santa-mini"
 SANTACODER = "bigcode/gpt_bigcode-santacoder"
+# The environment variable with a remote engine's key, and the one that names a file with it.
+REMOTE_API_KEY, REMOTE_API_KEY_FILE = "SANTAJUPYTER_REMOTE_API_KEY", "SANTAJUPYTER_REMOTE_API_KEY_FILE"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO
 
+import psutil
 import pytest
 
 from santajupyter import __version__
@@ -41,6 +42,21 @@ c.ServerApp.terminals_enabled = True
 c.ServerApp.allow_unauthenticated_access = True
 """
 DOCS = (ROOT / "docs" / "cli.md").read_text("utf-8")
+# It says what it was told.
+VLLM = """#!{python}
+import os, sys, time
+sys.path.insert(0, "{tests}")
+from pathlib import Path
+from tests.remote import Remote, serving
+from santajupyter.prompt.fim import CodeTokenizer
+command, model, _, _, _, port, _, name, *options = sys.argv[1:]
+pieces = ((" ".join(options), -0.1),)
+tokenizer = CodeTokenizer.from_folder(Path(model))
+remote = Remote(tokenizer, name, pieces=pieces, key=os.environ["VLLM_API_KEY"])
+with serving(remote, int(port)):
+    while True:
+        time.sleep(60)
+"""
 COMMANDS = ("serve", "status", "complete", "generate", "download", "bench", "eval", "doctor")
 
 
@@ -228,6 +244,45 @@ class TestServe:
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=30)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="vLLM needs Linux")
+    def test_vllm_lives_as_long_as_it_serves(
+        self, environment: dict[str, str], tiny: Path, tmp_path: Path
+    ) -> None:
+        program = tmp_path / "vllm"
+        program.write_text(VLLM.format(python=sys.executable, tests=Path(__file__).parents[2]))
+        program.chmod(0o755)
+        path = f"{tmp_path}{os.pathsep}{environment.get('PATH', '')}"
+        alone = {**environment, "JUPYTER_RUNTIME_DIR": str(tmp_path), "JUPYTER_TOKEN": TOKEN, "PATH": path}
+        port = free_port()
+        options = ("--vllm=--max-model-len 512", "--model", str(tiny), "--SantaApp.fallback_model=")
+        process = self.start(alone, "--port", str(port), *options, cwd=tmp_path)
+
+        def served() -> list[psutil.Process]:
+            return [p for p in psutil.Process(process.pid).children(recursive=True) if "vllm" in p.name()]
+
+        def answer() -> str:
+            asked = {"prompt": "x =", "max_tokens": 4}
+            try:
+                made = request(f"http://127.0.0.1:{port}/santajupyter/v1/completions", asked)
+            except OSError:
+                return ""
+            return str(made["choices"][0]["text"])
+
+        try:
+            until(lambda: answer() == "--max-model-len 512")
+            [first] = served()
+            first.kill()
+            until(lambda: [p.pid for p in served()] not in ([], [first.pid]))
+            [second] = served()
+        finally:
+            process.kill()
+            process.communicate(timeout=30)
+        second.wait(30)
+
+    def test_where_there_is_no_vllm(self, environment: dict[str, str]) -> None:
+        code, out, err = run({**environment, "PATH": ""}, "serve", "--vllm")
+        assert (code, out) == (1, "") and "santajupyter: vLLM isn't installed here: pip install vllm" in err
 
     def test_it_refuses_to_serve_without_a_token(self, environment: dict[str, str], tmp_path: Path) -> None:
         alone = {**environment, "JUPYTER_RUNTIME_DIR": str(tmp_path)}
