@@ -1,10 +1,11 @@
 """What the built-in model costs: its start, its memory, and ghost text on one core, in one run.
 
-    python -m benchmarks.builtin [--rounds 5] [--notebooks 4] [--keystrokes 60]
+    python -m benchmarks.builtin [--rounds 5] [--notebooks 4] [--keystrokes 60] [--busy 2]
 
 Somebody types in ``benchmarks/notebooks`` (see typing/traces.py); after each key the service is asked as the
 frontend asks while typing, so that an answer ends before the word that the model doubts. The time is that
-of a whole answer, the rules included, without HTTP. The model's process and this one share one core.
+of a whole answer, the rules included, without HTTP. The model's process and this one share one core; with
+``--busy`` they have all of them, beside so many processes that compute, as a running cell does.
 The start and the memory are measured beside those of a process that only imports torch, in turns.
 """
 
@@ -20,6 +21,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.typing import traces
@@ -50,13 +53,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="starts")
     parser.add_argument("--notebooks", type=int, default=4)
     parser.add_argument("--keystrokes", type=int, default=60, help="of each")
+    parser.add_argument("--busy", type=int, default=0, help="processes beside")
     args = parser.parse_args()
     logging.disable()
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    if args.busy:
+        with beside(args.busy):
+            asyncio.run(typing(args.notebooks, args.keystrokes))
+        return
     starts(args.rounds)
     if hasattr(os, "sched_setaffinity"):  # the model's process inherits it
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     asyncio.run(typing(args.notebooks, args.keystrokes))
+
+
+@contextmanager
+def beside(processes: int) -> Iterator[None]:
+    """While so many others compute."""
+    command = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(command) for _ in range(processes)]  # noqa: S603
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
 
 
 def starts(rounds: int) -> None:
@@ -71,7 +91,7 @@ def starts(rounds: int) -> None:
 async def typing(notebooks: int, keystrokes: int) -> None:
     begun = time.perf_counter()
     async with serving(Settings(BUILT_IN, fallback_model="")) as service:
-        print(f"on one core, from nothing to ready: {time.perf_counter() - begun:.1f} s")
+        print(f"from nothing to ready: {time.perf_counter() - begun:.1f} s")
         times: list[float] = []
         shown = 0
         for number, path in enumerate(sorted(NOTEBOOKS.glob("*.ipynb"))[:notebooks]):

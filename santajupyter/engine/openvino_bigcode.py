@@ -55,6 +55,9 @@ HEAD = {"int8": "int8", "int4": "int8"}
 # without, nothing is guessed. On CPUs with VNNI it takes 1.0 times as long, on one without 2.8 times.
 WORTH = 1.4
 TRIES = 4
+# A model with fewer weights in its layers runs on one thread: two typed no faster, and beside two busy
+# processes on two cores half as fast, since each product waits for the slower one.
+FEW_WEIGHTS = 20_000_000
 # So many rows of a weight are read and rounded at a time.
 ROWS = 1024
 # The arrays of keys and values grow by this many tokens.
@@ -141,6 +144,8 @@ class BigCode:
             "INFERENCE_PRECISION_HINT": "f32",
             "CPU_RUNTIME_CACHE_CAPACITY": str(SHAPES_KEPT),
         }
+        if 12 * self._layers * int(config["n_embd"]) ** 2 < FEW_WEIGHTS:
+            settings["INFERENCE_NUM_THREADS"] = "1"
         if dtype in QUANTISED:
             settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(ACTIVATION_GROUP)
         _return_freed_memory()
