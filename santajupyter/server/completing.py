@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..engine import wire
@@ -28,7 +28,7 @@ from ..protocol import (
     Timings,
     Usage,
 )
-from . import metrics
+from . import metrics, spans
 from .candidate import BROKEN, Candidate
 from .engines import Engine, Engines
 from .prompts import Prompts
@@ -86,7 +86,7 @@ class Completing:
     async def complete(self, request: CompletionRequest, on_delta: OnDelta | None) -> Completion:
         """Complete at the request's cursor; what was told to ``on_delta`` is a beginning of the result."""
         since = self._engines.unloads
-        with metrics.STAGE_SECONDS.labels("prompt").time():
+        with metrics.STAGE_SECONDS.labels("prompt").time(), spans.span("prompt"):
             document, place, choice, check = await self._prompts.make(request)
         automatic = request.trigger == "automatic"
         asked = _Asked(
@@ -257,6 +257,8 @@ def _measure(usage: Usage, timings: Timings) -> None:
     stages = {"queue": timings.queue_ms, "prefill": timings.prefill_ms, "decode": timings.decode_ms}
     for stage, milliseconds in stages.items():
         metrics.STAGE_SECONDS.labels(stage).observe(milliseconds / 1000)
+    spans.ended(stages)
+    spans.tell(**asdict(usage))
     metrics.PROMPT_TOKENS.inc(usage.prompt_tokens)
     metrics.CACHED_TOKENS.inc(usage.cached_tokens)
     metrics.COMPLETION_TOKENS.inc(usage.completion_tokens)

@@ -37,7 +37,7 @@ from ..protocol import (
     text_request,
 )
 from ..traces import trace
-from . import metrics
+from . import metrics, spans
 from .service import CompletionService, NotAllowed, QueueFull, Superseded, TimedOut, TooManyOfOne
 
 T = TypeVar("T")
@@ -112,6 +112,7 @@ class SantaHandler(APIHandler):
     def count(self, outcome: str) -> None:
         """A request has ended."""
         metrics.REQUESTS.labels(self.operation, outcome).inc()
+        spans.tell(outcome=outcome)
 
     def error_body(self, message: str, reason: str) -> dict[str, Any]:
         return {"message": message, "reason": reason}
@@ -168,6 +169,10 @@ class PostHandler(SantaHandler):
     async def post(self) -> None:
         if self._is_refused or self._has_left:
             return
+        with spans.span(self.operation):
+            await self._answer()
+
+    async def _answer(self) -> None:
         self._work = asyncio.create_task(self._work_for_user())
         begun = time.perf_counter()
         try:

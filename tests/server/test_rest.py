@@ -16,6 +16,9 @@ from typing import Any
 
 import psutil
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from ..checkpoint import make_checkpoint
@@ -728,3 +731,23 @@ class TestBuiltInModel:
         status = await ready(ask)
         assert (status["blocks"], status["serving"]) == (False, "santa-mini")
         assert [offer["blocks"] for offer in status["models"]] == [True, False]
+
+
+async def test_opentelemetry_hears_of_requests_and_their_stages(
+    ask: Any, body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("santajupyter.server.spans.trace.get_tracer", provider.get_tracer)
+    assert (await ask("complete", body("kanarienvogel = (")))[0] == 200
+    assert (await ask("complete", body(offset="kanarienvogel")))[0] == 400
+    found = [json.loads(span.to_json()) for span in exporter.get_finished_spans()]
+    assert "kanarienvogel" not in str(found)
+    *stages, whole, wrong = found
+    names = [span["name"].removeprefix("santajupyter ") for span in found]
+    assert names == ["prompt", "queue", "prefill", "decode", "complete", "complete"]
+    assert {span["parent_id"] for span in stages} == {whole["context"]["span_id"]}
+    begun = [whole["start_time"], *(span["start_time"] for span in stages)]
+    assert begun == sorted(begun)
+    assert whole["attributes"]["outcome"] == "ok" and whole["attributes"]["prompt_tokens"] > 0
+    assert wrong["attributes"] == {"outcome": "bad-request"}
