@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ class Remote:
     once, before they work: a status, "echo" for a refusal that quotes the prompt, or "html" or "odd" instead
     of a piece, "break" or "hang" after one.
     ``asked``: their bodies. ``left``: how many of them were left before their end. ``constraint``: the field
-    of a body by which it can be made to choose among texts; the first one is then the likeliest.
+    of a body by which it can be made to choose among texts, of which the first one is the likeliest then, or
+    to begin with one; others are refused, or passed over where it is ``lax``.
     """
 
     tokenizer: CodeTokenizer
@@ -33,6 +35,7 @@ class Remote:
     pieces: tuple[tuple[str, float], ...] = ((" 1", -0.1), (" +", -0.1), (" 2", -3.0))
     chatty: bool = False
     constraint: str = ""
+    lax: bool = False
     answers: list[int | str] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     left: int = 0
@@ -68,6 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer({"error": {"message": "who are you?"}}, 401)
         elif form not in self.remote.forms and form != "text":
             self._answer({"error": {"message": f"{form} is not supported"}}, 400)
+        elif {"structured_outputs", "grammar"} & body.keys() - {
+            self.remote.constraint
+        } and not self.remote.lax:
+            self._answer({"error": {"message": "what is that?"}}, 400)
         elif body.get("stream"):
             self.remote.asked.append(body)
             self._stream(body, self.remote.answers.pop(0) if self.remote.answers else "works")
@@ -94,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         for index in range(body["n"]):
             if how == "odd":
                 self._event(choices=[{"index": 9, "text": None, "logprobs": 1}])
-            for at, (text, logprob) in enumerate(self.remote.pieces):
+            begun = _beginning(body[self.remote.constraint]) if self.remote.constraint in body else ()
+            for at, (text, logprob) in enumerate((*begun, *self.remote.pieces), -len(begun)):
                 told: dict[str, Any] = {"tokens": [text], "token_logprobs": [logprob]}
                 if self.remote.chatty:
                     told = {"content": [{"token": text, "logprob": logprob}]}
@@ -142,3 +150,12 @@ def _texts(constraint: Any) -> list[str]:
     if isinstance(constraint, dict):
         return [*constraint["choice"]]
     return [json.loads(text) for text in constraint.removeprefix("root ::= ").split(" | ")]
+
+
+def _beginning(constraint: Any) -> tuple[tuple[str, float], ...]:
+    """Of vLLM's structured outputs, or of a grammar in llama.cpp's form: by its characters."""
+    if isinstance(constraint, dict):
+        text = re.sub(r"\\(.)", r"\1", constraint["regex"].removesuffix(r"[\s\S]*"))
+    else:
+        text = json.loads(constraint.removeprefix("root ::= ").rpartition(" ")[0])
+    return tuple((character, -0.01) for character in text)

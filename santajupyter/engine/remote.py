@@ -23,7 +23,7 @@ from httpx_sse import SSEError, aconnect_sse
 
 from ..prompt.document import Document
 from ..prompt.explain import explain
-from ..prompt.fim import ALL_TOKENS, FAMILIES, CodeTokenizer, end_ids, fit, recognize, sides
+from ..prompt.fim import ALL_TOKENS, FAMILIES, CodeTokenizer, Prompt, end_ids, fit, recognize, sides
 from ..protocol import Item, Sampling, Usage
 from . import wire
 from .continuation import WORTH_A_KEY, may_end
@@ -31,7 +31,7 @@ from .folders import model_folder
 from .hub import tokenizer_folder
 from .model import MAX_WINDOW, ModelUnavailable
 from .pipes import Inbox, Out, line
-from .remotenames import CONSTRAINTS, RemoteName, among, best, drawing, ends
+from .remotenames import CONSTRAINTS, Constraint, RemoteName, among, best, drawing, ends
 
 # Seconds: to connect, and for the next word of an answer; a server that is away is looked for again after.
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -48,6 +48,10 @@ ODD = (AttributeError, IndexError, TypeError, ValueError)
 FORMS = ("ids", "suffix", "text")
 
 
+class _Elsewhere(Exception):
+    """The text doesn't begin as it had to: the server can't be made to do that."""
+
+
 class _Away(Exception):
     """Nobody is there, or not for us; the message says why, in a sentence."""
 
@@ -55,23 +59,27 @@ class _Away(Exception):
 class _Refused(Exception):
     """This one request isn't done; the message says why, and ``said`` what the server told of it.
 
-    ``retry_after``: seconds, where it has too much to do.
+    ``retry_after``: seconds, where it has too much to do. ``is_unknown``: it doesn't know what it was asked.
     """
 
-    def __init__(self, message: str, said: str = "", retry_after: float = 0.0) -> None:
+    def __init__(
+        self, message: str, said: str = "", retry_after: float = 0.0, is_unknown: bool = False
+    ) -> None:
         super().__init__(message)
-        self.said, self.retry_after = said, retry_after
+        self.said, self.retry_after, self.is_unknown = said, retry_after, is_unknown
 
 
 @dataclass
 class _Text:
     """One candidate as it comes. ``name``: what it has begun with, until it is known how that ends.
 
+    ``healed``: what it begins with that stands left of the cursor already, as far as that has yet to come.
     ``sure``: the length, up to a word's end, before all became too unlikely.
     """
 
     least: float
     text: str = ""
+    healed: str = ""
     name: RemoteName | None = None
     pieces: list[tuple[str, float]] = field(default_factory=list)
     total: float = 0.0
@@ -82,12 +90,12 @@ class _Text:
     @classmethod
     def of(cls, name: RemoteName, least: float) -> _Text:
         """One that has begun with the name; that isn't unlikely."""
-        return cls(least, name.text, name, [(name.text, 0.0)], sure=len(name.text))
+        return cls(least, name.text, "", name, [(name.text, 0.0)], sure=len(name.text))
 
     def take(self, choice: Mapping[str, Any]) -> str:
-        """The text that the answer's piece adds and that may be shown."""
+        """The text that the answer's piece adds and that may be shown. Raises _Elsewhere."""
         for piece, logprob in _pieces(choice):
-            self._add(piece, logprob)
+            self._add(self._behind_healed(piece), logprob)
         if choice.get("finish_reason") and not self.finish_reason:
             self._end(choice["finish_reason"])
         is_open = self.least > -math.inf and not self.finish_reason
@@ -100,6 +108,13 @@ class _Text:
         pieces = self.pieces if detailed else None
         whole = Item("".join(text for text, _ in self.pieces), self.finish_reason or "stop", mean, pieces)
         return whole.cut(self.text)
+
+    def _behind_healed(self, text: str) -> str:
+        known = min(len(self.healed), len(text))
+        if self.healed[:known] != text[:known]:
+            raise _Elsewhere
+        self.healed = self.healed[known:]
+        return text[known:]
 
     def _add(self, text: str, logprob: float) -> None:
         """Nothing comes after the word that makes all of it too unlikely."""
@@ -243,7 +258,7 @@ class RemoteEngine:
 
     def _explained(self, request: wire.Explain) -> wire.Explained:
         document, new = request.document, request.sampling.max_new_tokens
-        prompt = fit(document, self._tokenizer, self._family, self._window, new, self._order, heal=False)
+        prompt = self._fitted(document, new, False)
         told = explain(document, prompt, self._tokenizer, self._family, request.pieces, 0)
         return wire.Explained(request.id, told)
 
@@ -253,8 +268,7 @@ class RemoteEngine:
             return await self._generated(request.id, request.document, sampling, [])
         sampling, names = request.sampling, await self._names(request)
         if not names:
-            texts = [_Text(_least(sampling)) for _ in range(sampling.n)]
-            return await self._generated(request.id, request.document, sampling, texts)
+            return await self._free(request)
         alone = replace(sampling, n=1, temperature=0.0 if sampling.n > 1 else sampling.temperature)
         done = wire.Done(request.id, (), Usage())
         for index, name in enumerate(names[: sampling.n]):
@@ -275,26 +289,65 @@ class RemoteEngine:
         names = among(choice, request.sampling.stop) if choice else {}
         while choice and names and self._constraints:
             constraint = self._constraints[0]
-            body = {**self._body(request.document, drawing(names)), **constraint([*names])}
+            body = {**self._body(request.document, drawing(names)), **constraint.among([*names])}
             try:
                 drawn = _drawn(await self._ask("POST", "completions", body))
             except _Refused as error:
                 if error.retry_after:
                     raise
+                if not error.is_unknown:
+                    break
                 drawn = []
             if found := best(drawn, names, choice, request.document.suffix):
                 return found
-            if constraint in self._constraints:
-                self._constraints.remove(constraint)
+            self._drop(constraint)
         return []
 
+    async def _free(self, request: wire.Complete) -> wire.Done:
+        """Whatever the model writes, of whose last tokens before the cursor longer ones may be made.
+
+        See prompt/fim.py; where the server can be made to write them again.
+        """
+        document, sampling = request.document, request.sampling
+        while self._constraints and self._form == "ids" and sampling.heal:
+            constraint = self._constraints[0]
+            healed = self._fitted(document, sampling.max_new_tokens, True).healed
+            text = self._tokenizer.decode(healed)
+            texts = [_Text(_least(sampling), healed=text) for _ in range(sampling.n)]
+            fields = constraint.beginning(text) if text else {}
+            try:
+                return await self._generated(request.id, document, sampling, texts, fields=fields, heal=True)
+            except _Elsewhere:
+                self._drop(constraint)
+            except _Refused as error:
+                if not error.is_unknown:
+                    raise
+                self._drop(constraint)
+        texts = [_Text(_least(sampling)) for _ in range(sampling.n)]
+        return await self._generated(request.id, document, sampling, texts)
+
+    def _drop(self, constraint: Constraint) -> None:
+        if constraint in self._constraints:  # another request may have found out
+            self._constraints.remove(constraint)
+
     async def _generated(
-        self, number: int, document: Document, sampling: Sampling, texts: Sequence[_Text], index: int = 0
+        self,
+        number: int,
+        document: Document,
+        sampling: Sampling,
+        texts: Sequence[_Text],
+        index: int = 0,
+        fields: Mapping[str, Any] | None = None,
+        heal: bool = False,
     ) -> wire.Done:
-        """The rest of the texts, the first of which is the candidate ``index``."""
+        """The rest of the texts, the first of which is the candidate ``index``; ``fields``: more of the body.
+
+        Raises _Elsewhere.
+        """
         begun, first, usage = time.perf_counter(), 0.0, Usage()
+        body = {**self._body(document, sampling, heal), **(fields or {})}
         try:
-            async for event in self._events(number, self._body(document, sampling)):
+            async for event in self._events(number, body):
                 first = first or time.perf_counter()
                 self.steps += 1
                 usage = _usage(event) or usage
@@ -312,7 +365,7 @@ class RemoteEngine:
         items = tuple(text.item(sampling.logprobs) for text in texts)
         return wire.Done(number, items, usage, 1000 * (first - begun), 1000 * (end - first))
 
-    def _body(self, document: Document, sampling: Sampling) -> dict[str, Any]:
+    def _body(self, document: Document, sampling: Sampling, heal: bool = False) -> dict[str, Any]:
         body = {
             "model": self._model,
             "max_tokens": sampling.max_new_tokens,
@@ -320,7 +373,7 @@ class RemoteEngine:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "stream": False,
-            **self._prompt(document, sampling.max_new_tokens),
+            **self._prompt(document, sampling.max_new_tokens, heal),
         }
         if sampling.seed is not None:
             body["seed"] = sampling.seed
@@ -330,11 +383,13 @@ class RemoteEngine:
             body["logprobs"] = 1  # at 0 llama.cpp's server tells none
         return body
 
-    def _prompt(self, document: Document, new: int) -> dict[str, Any]:
+    def _fitted(self, document: Document, new: int, heal: bool) -> Prompt:
+        return fit(document, self._tokenizer, self._family, self._window, new, self._order, heal)
+
+    def _prompt(self, document: Document, new: int, heal: bool) -> dict[str, Any]:
         tokenizer, family = self._tokenizer, self._family
         if self._form == "ids":
-            ids = fit(document, tokenizer, family, self._window, new, self._order, heal=False).ids
-            return {"prompt": [*ids], "stop_token_ids": self._ends}
+            return {"prompt": [*self._fitted(document, new, heal).ids], "stop_token_ids": self._ends}
         prefix, suffix, _ = sides(document, tokenizer, family, self._window, new)
         left, right = _plain(tokenizer.decode(prefix)), _plain(tokenizer.decode(suffix or []))
         if self._form == "suffix":
@@ -407,7 +462,8 @@ async def _check(response: httpx.Response, host: str) -> None:
         raise _Away(f"{host} refuses the key ({_message(told)}): set SantaApp.remote_api_key")
     if response.status_code in BUSY:
         raise _Refused(f"{host} has too much to do ({response.status_code})", _message(told), BUSY_WAIT)
-    raise _Refused(f"{host} answers {response.status_code}", _message(told))
+    is_unknown = response.status_code == 400
+    raise _Refused(f"{host} answers {response.status_code}", _message(told), is_unknown=is_unknown)
 
 
 def _message(body: bytes) -> str:

@@ -1,8 +1,9 @@
-"""Which of the names that can come next, where another server has the model and can be made to choose."""
+"""How a server is made to write what it has to; and which of the names that can come next it chooses."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +16,27 @@ MOST = 200
 # A name of more characters isn't looked for.
 LONGEST = 80
 
-# By what a server is made to write one of some texts and nothing else; the first one that works is kept.
+
+@dataclass(frozen=True)
+class Constraint:
+    """Fields of a request by which a server writes one of some texts, or what begins with a text."""
+
+    among: Callable[[Sequence[str]], Mapping[str, Any]]
+    beginning: Callable[[str], Mapping[str, Any]]
+
+
+# The first one that works is kept.
 # vLLM and `santajupyter serve`: https://docs.vllm.ai/en/latest/features/structured_outputs.html
 # llama.cpp: https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md
-CONSTRAINTS: Sequence[Callable[[Sequence[str]], Mapping[str, Any]]] = (
-    lambda texts: {"structured_outputs": {"choice": [*texts]}},
-    lambda texts: {"grammar": f"root ::= {' | '.join(json.dumps(t, ensure_ascii=False) for t in texts)}"},
+CONSTRAINTS = (
+    Constraint(
+        lambda texts: {"structured_outputs": {"choice": [*texts]}},
+        lambda text: {"structured_outputs": {"regex": rf"{re.escape(text)}[\s\S]*"}},
+    ),
+    Constraint(
+        lambda texts: {"grammar": f"root ::= {' | '.join(map(_quoted, texts))}"},
+        lambda text: {"grammar": f"root ::= {_quoted(text)} [^\\x00]*"},
+    ),
 )
 
 
@@ -69,3 +85,7 @@ def best(
 def ends(closing: str, following: str) -> bool:
     """Whether a name that ``closing`` ends is over before this text; "": what is no part of a name."""
     return following.startswith(closing) if closing else not (following[0].isalnum() or following[0] == "_")
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

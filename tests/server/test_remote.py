@@ -238,6 +238,37 @@ async def test_names_of_the_kernel_are_chosen_among(
     assert remote.tokenizer.decode(remote.asked[0]["prompt"]).endswith(f"{GROUPED}flag")
 
 
+@pytest.mark.parametrize("constraint", ["structured_outputs", "grammar"])
+async def test_what_stands_before_the_cursor_is_written_again(
+    remote: Remote, tiny: Path, constraint: str
+) -> None:
+    """The cursor may cut a token, and the model knows whole ones."""
+    remote.constraint, remote.pieces = constraint, (("al(", -0.1), (")", -0.1))
+    source = "total.tot"
+    request = replace(HERE, cells=(Cell(source),), offset=len(source))
+    with serving(remote):
+        async with service(settings(remote, tiny)) as ours:
+            assert (await ours.complete(request, None)).text == "al()"
+    (body,) = remote.asked
+    sent = remote.tokenizer.decode(body["prompt"])
+    assert sent != source and source.startswith(sent)
+
+
+async def test_a_server_that_passes_over_what_it_has_to_begin_with(remote: Remote, tiny: Path) -> None:
+    remote.lax = True
+    with serving(remote):
+        async with service(settings(remote, tiny)) as ours:
+            source = "total"
+            request = replace(HERE, cells=(Cell(source),), offset=len(source))
+            assert [(await ours.complete(request, None)).text for _ in range(2)] == [" 1 + 2"] * 2
+    assert [set(body) & {"structured_outputs", "grammar"} for body in remote.asked] == [
+        {"structured_outputs"},
+        {"grammar"},
+        set(),
+        set(),
+    ]
+
+
 async def test_a_server_that_can_not_be_made_to_choose_writes_what_it_will(
     remote: Remote, tiny: Path
 ) -> None:
