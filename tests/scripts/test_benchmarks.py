@@ -16,6 +16,7 @@ from benchmarks import reread
 from benchmarks.typing import machine, peers, replay, report, traces
 from benchmarks.typing.machine import Memory, Speed
 from benchmarks.typing.peers import Answer
+from santajupyter.evaluation.data import OWN
 from santajupyter.protocol import Cell
 
 from ..checkpoint import make_tokenizer
@@ -232,3 +233,11 @@ def test_what_the_built_in_model_costs() -> None:
         r"memory of the model's process in the end: \d+ MiB",
     ):
         assert re.search(figure, out), out
+
+
+def test_what_healing_is_worth() -> None:
+    """Our own problems are in HumanEval's format; within a word a model with other tokens there is lost."""
+    command = [sys.executable, "-m", "benchmarks.healing", str(OWN / "humaneval.jsonl"), "--places", "12"]
+    told = subprocess.check_output(command, text=True, cwd=Path(__file__).parents[2])
+    healed, plain = (int(line.split("right ")[1].split(",")[0]) for line in told.splitlines())
+    assert healed > plain
