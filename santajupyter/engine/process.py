@@ -140,7 +140,7 @@ class EngineProcess:
         self._outbox: queue.SimpleQueue[wire.ToWorker | int | None] = queue.SimpleQueue()
         self._gone = asyncio.Event()
         self._refusal: EngineUnavailable | None = None
-        self._end = ""
+        self._end = self._why = ""
         self._silent = self._stuck = self._steps = 0
         self._ready = self.answered = False
         # A file named torch.py beside the notebook must not be what the worker imports: not the server's
@@ -294,6 +294,7 @@ class EngineProcess:
             self._steps = event.steps
         elif isinstance(event, wire.Loading | wire.Ready | wire.Broken):
             self._ready = isinstance(event, wire.Ready)
+            self._why = event.error if isinstance(event, wire.Broken) else ""
             self._on_state(self, event)
         elif isinstance(event, wire.Started | wire.Delta):
             if event.id in self._calls:
@@ -314,12 +315,7 @@ class EngineProcess:
     def _on_gone(self, code: int) -> None:
         self._watch.cancel()
         self._end = self._end or f"ended unexpectedly (exit code {code})"
-        self._refuse(
-            EngineUnavailable(
-                f"The model's process {self._end} while it worked on this; it is being restarted. Try again.",
-                "engine-died",
-                1,
-            )
-        )
+        died = f"The model's process {self._end} while it worked on this; it is being restarted. Try again."
+        self._refuse(EngineUnavailable(self._why or died, "engine-died", 1))
         self._gone.set()
         self._on_exit(self, self._end)

@@ -314,7 +314,8 @@ class RemoteEngine:
             healed = self._fitted(document, sampling.max_new_tokens, True).healed
             text = self._tokenizer.decode(healed)
             texts = [_Text(_least(sampling), healed=text) for _ in range(sampling.n)]
-            fields = constraint.beginning(text) if text else {}
+            fields = {"max_tokens": sampling.max_new_tokens + len(healed)}
+            fields |= constraint.beginning(text) if text else {}
             try:
                 return await self._generated(request.id, document, sampling, texts, fields=fields, heal=True)
             except _Elsewhere:

@@ -148,7 +148,8 @@ async def test_what_a_user_writes_is_no_sentinel(remote: Server) -> None:
     spelt = len(CodeTokenizer.from_folder(MODEL).encode(text))
     async with service(settings(remote)) as ours:
         made = await ours.complete_text(TextRequest(text, max_tokens=1), None)
-    assert made.usage.prompt_tokens == spelt > 10
+    assert spelt - 1 <= made.usage.prompt_tokens <= spelt  # its last token is written again
+    assert spelt > 10
 
 
 async def test_who_leaves_frees_it(remote: Server) -> None:
