@@ -26,7 +26,7 @@ class Remote:
     of a piece, "break" or "hang" after one.
     ``asked``: their bodies. ``left``: how many of them were left before their end. ``constraint``: the field
     of a body by which it can be made to choose among texts, of which the first one is the likeliest then, or
-    to begin with one; others are refused, or passed over where it is ``lax``.
+    to begin with one; others are refused, or passed over where it is ``lax``. ``most``: texts at a time.
     """
 
     tokenizer: CodeTokenizer
@@ -36,6 +36,7 @@ class Remote:
     chatty: bool = False
     constraint: str = ""
     lax: bool = False
+    most: int = 8
     answers: list[int | str] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     left: int = 0
@@ -75,6 +76,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.remote.constraint
         } and not self.remote.lax:
             self._answer({"error": {"message": "what is that?"}}, 400)
+        elif body.get("n", 1) > self.remote.most:
+            self._answer({"error": {"message": "so many?"}}, 400)
         elif body.get("stream"):
             self.remote.asked.append(body)
             self._stream(body, self.remote.answers.pop(0) if self.remote.answers else "works")

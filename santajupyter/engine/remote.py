@@ -31,7 +31,7 @@ from .folders import model_folder
 from .hub import tokenizer_folder
 from .model import MAX_WINDOW, ModelUnavailable
 from .pipes import Inbox, Out, line
-from .remotenames import CONSTRAINTS, Constraint, RemoteName, among, best, drawing, ends
+from .remotenames import CONSTRAINTS, DRAWN, Constraint, RemoteName, among, best, drawing, ends
 
 # Seconds: to connect, and for the next word of an answer; a server that is away is looked for again after.
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -171,7 +171,7 @@ class RemoteEngine:
         self._family_name, self._family = name, FAMILIES[name] if name else None
         self._ends = sorted(end_ids(self._tokenizer, self._family, ()))
         self._form, self._window = "text", MAX_WINDOW
-        self._constraints = [*CONSTRAINTS]
+        self._constraints, self._drawn = [*CONSTRAINTS], [*DRAWN]
 
     @property
     def busy(self) -> bool:
@@ -289,7 +289,10 @@ class RemoteEngine:
         names = among(choice, request.sampling.stop) if choice else {}
         while choice and names and self._constraints:
             constraint = self._constraints[0]
-            body = {**self._body(request.document, drawing(names)), **constraint.among([*names])}
+            body = {
+                **self._body(request.document, drawing(names, self._drawn[0])),
+                **constraint.among([*names]),
+            }
             try:
                 drawn = _drawn(await self._ask("POST", "completions", body))
             except _Refused as error:
@@ -298,6 +301,9 @@ class RemoteEngine:
                 if not error.is_unknown:
                     break
                 drawn = []
+                if len(self._drawn) > 1:
+                    self._drawn.pop(0)
+                    continue
             if found := best(drawn, names, choice, request.document.suffix):
                 return found
             self._drop(constraint)
@@ -330,6 +336,7 @@ class RemoteEngine:
     def _drop(self, constraint: Constraint) -> None:
         if constraint in self._constraints:  # another request may have found out
             self._constraints.remove(constraint)
+            self._drawn = [*DRAWN]
 
     async def _generated(
         self,

@@ -13,6 +13,9 @@ from ..protocol import MAX_CANDIDATES, Sampling
 
 # The server makes a grammar of the names, which takes it a moment for each: the ones that fit best.
 MOST = 200
+# So many are drawn, since how well they fit counts too, or as many as a server writes at once: llama.cpp's
+# has four slots, or one.
+DRAWN = (MAX_CANDIDATES, 4, 1)
 # A name of more characters isn't looked for.
 LONGEST = 80
 
@@ -63,10 +66,10 @@ def among(choice: Choice, stops: Sequence[str]) -> dict[str, float]:
     }
 
 
-def drawing(names: Mapping[str, float]) -> Sampling:
-    """How they are drawn: several, since how well they fit counts too."""
-    longest = max(len(name.encode()) for name in names)
-    return Sampling(MAX_CANDIDATES, max_new_tokens=longest + 1, temperature=1.0, seed=0, logprobs=True)
+def drawing(names: Mapping[str, float], number: int) -> Sampling:
+    """How so many of them are drawn; one alone is the likeliest."""
+    longest, temperature = max(len(name.encode()) for name in names), 1.0 if number > 1 else 0.0
+    return Sampling(number, max_new_tokens=longest + 1, temperature=temperature, seed=0, logprobs=True)
 
 
 def best(

@@ -228,6 +228,7 @@ async def test_names_of_the_kernel_are_chosen_among(
 ) -> None:
     """By whichever way the server knows; the model goes on behind the name only as that can go on."""
     remote.constraint, remote.pieces = constraint, pieces
+    remote.most = 4 if constraint == "grammar" else 8
     several = replace(BY_A_COLUMN, n=2, temperature=0.5)
     with serving(remote):
         async with service(settings(remote, tiny)) as ours:
