@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -24,14 +23,14 @@ from httpx_sse import SSEError, aconnect_sse
 from ..prompt.document import Document
 from ..prompt.explain import explain
 from ..prompt.fim import ALL_TOKENS, FAMILIES, CodeTokenizer, Prompt, end_ids, fit, recognize, sides
-from ..protocol import Item, Sampling, Usage
+from ..protocol import Sampling, Usage
 from . import wire
-from .continuation import WORTH_A_KEY, may_end
 from .folders import model_folder
 from .hub import tokenizer_folder
 from .model import MAX_WINDOW, ModelUnavailable
 from .pipes import Inbox, Out, line
-from .remotenames import CONSTRAINTS, DRAWN, Constraint, RemoteName, among, best, drawing, ends
+from .remotenames import CONSTRAINTS, DRAWN, Constraint, RemoteName, among, best, most_tokens
+from .remotetext import Elsewhere, Text, least, pieces
 
 # Seconds: to connect, and for the next word of an answer; a server that is away is looked for again after.
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -46,10 +45,6 @@ SAYS_SOMETHING_ELSE = "answers with something else than a completion"
 ODD = (AttributeError, IndexError, TypeError, ValueError)
 # How a prompt can be sent, best first. As token ids, nothing that a user wrote can become a sentinel.
 FORMS = ("ids", "suffix", "text")
-
-
-class _Elsewhere(Exception):
-    """The text doesn't begin as it had to: the server can't be made to do that."""
 
 
 class _Away(Exception):
@@ -67,78 +62,6 @@ class _Refused(Exception):
     ) -> None:
         super().__init__(message)
         self.said, self.retry_after, self.is_unknown = said, retry_after, is_unknown
-
-
-@dataclass
-class _Text:
-    """One candidate as it comes. ``name``: what it has begun with, until it is known how that ends.
-
-    ``healed``: what it begins with that stands left of the cursor already, as far as that has yet to come.
-    ``sure``: the length, up to a word's end, before all became too unlikely.
-    """
-
-    least: float
-    text: str = ""
-    healed: str = ""
-    name: RemoteName | None = None
-    pieces: list[tuple[str, float]] = field(default_factory=list)
-    total: float = 0.0
-    sure: int = 0
-    sent: int = 0
-    finish_reason: str = ""
-
-    @classmethod
-    def of(cls, name: RemoteName, least: float) -> _Text:
-        """One that has begun with the name; that isn't unlikely."""
-        return cls(least, name.text, "", name, [(name.text, 0.0)], sure=len(name.text))
-
-    def take(self, choice: Mapping[str, Any]) -> str:
-        """The text that the answer's piece adds and that may be shown. Raises _Elsewhere."""
-        for piece, logprob in _pieces(choice):
-            self._add(self._behind_healed(piece), logprob)
-        if choice.get("finish_reason") and not self.finish_reason:
-            self._end(choice["finish_reason"])
-        is_open = self.least > -math.inf and not self.finish_reason
-        begin, self.sent = self.sent, max(self.sent, self.sure if is_open else len(self.text))
-        return self.text[begin : self.sent]
-
-    def item(self, detailed: bool) -> Item:
-        """As the request's answer has it."""
-        mean = self.total / max(1, len(self.pieces))
-        pieces = self.pieces if detailed else None
-        whole = Item("".join(text for text, _ in self.pieces), self.finish_reason or "stop", mean, pieces)
-        return whole.cut(self.text)
-
-    def _behind_healed(self, text: str) -> str:
-        known = min(len(self.healed), len(text))
-        if self.healed[:known] != text[:known]:
-            raise _Elsewhere
-        self.healed = self.healed[known:]
-        return text[known:]
-
-    def _add(self, text: str, logprob: float) -> None:
-        """Nothing comes after the word that makes all of it too unlikely."""
-        if self.finish_reason:
-            return
-        if text and self.name:
-            if not ends(self.name.closing, text):
-                self._end("stop")
-                return
-            self.name = None
-        before, whole = len(self.text), self.text + text
-        if len(whole[:before].strip()) >= WORTH_A_KEY and may_end(whole, before):
-            self.sure = before
-        self.total += logprob
-        self.pieces.append((text, logprob))
-        self.text = whole
-        if self.total < self.least:
-            self.text, self.finish_reason = whole[: self.sure], "stop"
-
-    def _end(self, finish_reason: str) -> None:
-        self.finish_reason = finish_reason
-        if self.name and self.name.ending:
-            self.text += self.name.ending
-            self.pieces.append((self.name.ending, 0.0))
 
 
 @dataclass(eq=False)
@@ -272,7 +195,7 @@ class RemoteEngine:
         alone = replace(sampling, n=1, temperature=0.0 if sampling.n > 1 else sampling.temperature)
         done = wire.Done(request.id, (), Usage())
         for index, name in enumerate(names[: sampling.n]):
-            text = _Text.of(name, _least(sampling))
+            text = Text.of(name, least(sampling))
             self._out.send(wire.Delta(request.id, index, text.take({})))
             if request.choice and request.choice.alone:
                 more = wire.Done(request.id, (text.item(sampling.logprobs),), done.usage)
@@ -289,10 +212,11 @@ class RemoteEngine:
         names = among(choice, request.sampling.stop) if choice else {}
         while choice and names and self._constraints:
             constraint = self._constraints[0]
-            body = {
-                **self._body(request.document, drawing(names, self._drawn[0])),
-                **constraint.among([*names]),
-            }
+            number, new = self._drawn[0], request.sampling.max_new_tokens
+            temperature = 1.0 if number > 1 else 0.0  # one alone is the likeliest
+            sampling = Sampling(number, new, temperature, seed=0, logprobs=True)
+            body = self._body(request.document, sampling) | {"max_tokens": min(new, most_tokens(names))}
+            body |= constraint.among([*names])
             try:
                 drawn = _drawn(await self._ask("POST", "completions", body))
             except _Refused as error:
@@ -319,18 +243,20 @@ class RemoteEngine:
             constraint = self._constraints[0]
             healed = self._fitted(document, sampling.max_new_tokens, True).healed
             text = self._tokenizer.decode(healed)
-            texts = [_Text(_least(sampling), healed=text) for _ in range(sampling.n)]
+            texts = [Text(least(sampling), healed=text) for _ in range(sampling.n)]
             fields = {"max_tokens": sampling.max_new_tokens + len(healed)}
             fields |= constraint.beginning(text) if text else {}
             try:
                 return await self._generated(request.id, document, sampling, texts, fields=fields, heal=True)
-            except _Elsewhere:
+            except Elsewhere:
                 self._drop(constraint)
+                if any(text.sent for text in texts):
+                    raise _Refused(f"{self._host} {SAYS_SOMETHING_ELSE}") from None
             except _Refused as error:
                 if not error.is_unknown:
                     raise
                 self._drop(constraint)
-        texts = [_Text(_least(sampling)) for _ in range(sampling.n)]
+        texts = [Text(least(sampling)) for _ in range(sampling.n)]
         return await self._generated(request.id, document, sampling, texts)
 
     def _drop(self, constraint: Constraint) -> None:
@@ -343,14 +269,14 @@ class RemoteEngine:
         number: int,
         document: Document,
         sampling: Sampling,
-        texts: Sequence[_Text],
+        texts: Sequence[Text],
         index: int = 0,
         fields: Mapping[str, Any] | None = None,
         heal: bool = False,
     ) -> wire.Done:
         """The rest of the texts, the first of which is the candidate ``index``; ``fields``: more of the body.
 
-        Raises _Elsewhere.
+        Raises Elsewhere.
         """
         begun, first, usage = time.perf_counter(), 0.0, Usage()
         body = {**self._body(document, sampling, heal), **(fields or {})}
@@ -494,29 +420,10 @@ def _plain(text: str) -> str:
     return text
 
 
-def _pieces(choice: Mapping[str, Any]) -> Sequence[tuple[str, float]]:
-    """The choice's new text by tokens; as one piece where they are others, or aren't told.
-
-    Log-probabilities come as OpenAI's completions have them, or as llama.cpp's server does: as its chats do.
-    """
-    text, told = choice.get("text") or "", choice.get("logprobs") or {}
-    listed = told.get("content") or ()
-    tokens = told.get("tokens") or [each.get("token") for each in listed]
-    found = told.get("token_logprobs") or [each.get("logprob") for each in listed]
-    logprobs = [float(each or 0) for each in found]
-    if len(tokens) == len(logprobs) and "".join(tokens) == text:
-        return [*zip(tokens, logprobs, strict=True)]
-    return [(text, sum(logprobs))] if text else []
-
-
 def _drawn(answer: Mapping[str, Any]) -> list[tuple[str, float]]:
     """The texts of an answer that came at once, with their log-probabilities."""
     choices = answer.get("choices") or ()
-    return [(each["text"], sum(logprob for _, logprob in _pieces(each))) for each in choices]
-
-
-def _least(sampling: Sampling) -> float:
-    return math.log(sampling.min_probability) if sampling.min_probability > 0 else -math.inf
+    return [(each["text"], sum(logprob for _, logprob in pieces(each))) for each in choices]
 
 
 def _usage(event: Mapping[str, Any]) -> Usage | None:

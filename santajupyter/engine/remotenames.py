@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..prompt.choices import Choice
-from ..protocol import MAX_CANDIDATES, Sampling
+from ..protocol import MAX_CANDIDATES
 
 # The server makes a grammar of the names, which takes it a moment for each: the ones that fit best.
 MOST = 200
 # So many are drawn, since how well they fit counts too, or as many as a server writes at once: llama.cpp's
 # has four slots, or one.
 DRAWN = (MAX_CANDIDATES, 4, 1)
-# A name of more characters isn't looked for.
+# A name of more characters isn't looked for, nor one with a line's end.
 LONGEST = 80
 
 
@@ -62,14 +62,13 @@ def among(choice: Choice, stops: Sequence[str]) -> dict[str, float]:
     return {
         rest: weight
         for rest, weight in fit[:MOST]
-        if 0 < len(rest) <= LONGEST and not any(stop in rest for stop in stops)
+        if 0 < len(rest) <= LONGEST and rest.isprintable() and not any(stop in rest for stop in stops)
     }
 
 
-def drawing(names: Mapping[str, float], number: int) -> Sampling:
-    """How so many of them are drawn; one alone is the likeliest."""
-    longest, temperature = max(len(name.encode()) for name in names), 1.0 if number > 1 else 0.0
-    return Sampling(number, max_new_tokens=longest + 1, temperature=temperature, seed=0, logprobs=True)
+def most_tokens(names: Mapping[str, float]) -> int:
+    """No name has more tokens."""
+    return max(len(name.encode()) for name in names) + 1
 
 
 def best(

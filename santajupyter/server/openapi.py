@@ -134,11 +134,14 @@ def _operation(
 
 
 def _stream(answer: type, event: type) -> Schema:
+    """Of each event: OpenAPI has no other place for that before 3.2 (``itemSchema``)."""
     ends = "`data: [DONE]`" if event is TextCompletion else f"the whole answer as {answer.__name__}"
     return {
-        "type": "string",
+        "type": "object",
         "description": f"With `stream`: events `data:` with JSON, each a {event.__name__}, at last {ends}. "
         "An error after the first event is an event `error` with a Failure.",
+        "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+        "required": ["data"],
     }
 
 

@@ -78,3 +78,13 @@ def test_every_route_keeps_its_promises(url: str, label: str, mode: GenerationMo
         )
 
     ask()
+
+
+@pytest.mark.parametrize("label", ["POST /complete", "POST /v1/completions"])
+def test_a_stream_s_events_are_as_promised(url: str, label: str) -> None:
+    body: dict[str, Any] = {"stream": True, "prompt": "x = ", "max_tokens": 4}
+    if label == "POST /complete":
+        body = {"stream": True, "cells": [{"source": "x = "}], "active": 0, "offset": 4}
+    case = OPERATIONS[label].Case(body=body, media_type="application/json")
+    response = case.call_and_validate(base_url=url, headers={"Authorization": f"token {TOKEN}"})
+    assert response.headers["content-type"][0].startswith("text/event-stream")
