@@ -56,7 +56,7 @@ HEAD = {"int8": "int8", "int4": "int8"}
 WORTH = 1.4
 TRIES = 4
 # A model with fewer weights in its layers runs on one thread: two typed no faster, and beside two busy
-# processes on two cores half as fast, since each product waits for the slower one.
+# processes on two cores a key took half as long again, since each product waits for the slower one.
 FEW_WEIGHTS = 20_000_000
 # So many rows of a weight are read and rounded at a time.
 ROWS = 1024

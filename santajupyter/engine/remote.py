@@ -188,7 +188,7 @@ class RemoteEngine:
     async def _completed(self, request: wire.Complete | wire.Warm) -> wire.Done:
         if isinstance(request, wire.Warm):
             sampling = replace(request.sampling, max_new_tokens=1, n=1)
-            return await self._generated(request.id, request.document, sampling, [])
+            return await self._generated(request.id, self._body(request.document, sampling), False, [])
         sampling, names = request.sampling, await self._names(request)
         if not names:
             return await self._free(request)
@@ -201,7 +201,8 @@ class RemoteEngine:
                 more = wire.Done(request.id, (text.item(sampling.logprobs),), done.usage)
             else:
                 document = replace(request.document, prefix=request.document.prefix + name.text)
-                more = await self._generated(request.id, document, alone, [text], index)
+                body = self._body(document, alone)
+                more = await self._generated(request.id, body, sampling.logprobs, [text], index)
             more.items = (*done.items, *more.items)
             done = more
         return done
@@ -239,15 +240,16 @@ class RemoteEngine:
         See prompt/fim.py; where the server can be made to write them again.
         """
         document, sampling = request.document, request.sampling
-        while self._constraints and self._form == "ids" and sampling.heal:
+        heals = bool(self._constraints) and sampling.heal
+        prompt = self._fitted(document, sampling.max_new_tokens, heals) if self._form == "ids" else None
+        healed = self._tokenizer.decode(prompt.healed) if prompt else ""
+        while prompt and healed and self._constraints:
             constraint = self._constraints[0]
-            healed = self._fitted(document, sampling.max_new_tokens, True).healed
-            text = self._tokenizer.decode(healed)
-            texts = [Text(least(sampling), healed=text) for _ in range(sampling.n)]
-            fields = {"max_tokens": sampling.max_new_tokens + len(healed)}
-            fields |= constraint.beginning(text) if text else {}
+            texts = [Text(least(sampling), healed=healed) for _ in range(sampling.n)]
+            body = {**self._body(document, sampling, prompt), **constraint.beginning(healed)}
+            body["max_tokens"] += len(prompt.healed)
             try:
-                return await self._generated(request.id, document, sampling, texts, fields=fields, heal=True)
+                return await self._generated(request.id, body, sampling.logprobs, texts)
             except Elsewhere:
                 self._drop(constraint)
                 if any(text.sent for text in texts):
@@ -257,7 +259,8 @@ class RemoteEngine:
                     raise
                 self._drop(constraint)
         texts = [Text(least(sampling)) for _ in range(sampling.n)]
-        return await self._generated(request.id, document, sampling, texts)
+        body = self._body(document, sampling, None if healed else prompt)
+        return await self._generated(request.id, body, sampling.logprobs, texts)
 
     def _drop(self, constraint: Constraint) -> None:
         if constraint in self._constraints:  # another request may have found out
@@ -265,21 +268,10 @@ class RemoteEngine:
             self._drawn = [*DRAWN]
 
     async def _generated(
-        self,
-        number: int,
-        document: Document,
-        sampling: Sampling,
-        texts: Sequence[Text],
-        index: int = 0,
-        fields: Mapping[str, Any] | None = None,
-        heal: bool = False,
+        self, number: int, body: dict[str, Any], detailed: bool, texts: Sequence[Text], index: int = 0
     ) -> wire.Done:
-        """The rest of the texts, the first of which is the candidate ``index``; ``fields``: more of the body.
-
-        Raises Elsewhere.
-        """
+        """The rest of the texts, the first of which is the candidate ``index``. Raises Elsewhere."""
         begun, first, usage = time.perf_counter(), 0.0, Usage()
-        body = {**self._body(document, sampling, heal), **(fields or {})}
         try:
             async for event in self._events(number, body):
                 first = first or time.perf_counter()
@@ -296,10 +288,10 @@ class RemoteEngine:
                 raise
         end = time.perf_counter()
         first = first or end
-        items = tuple(text.item(sampling.logprobs) for text in texts)
+        items = tuple(text.item(detailed) for text in texts)
         return wire.Done(number, items, usage, 1000 * (first - begun), 1000 * (end - first))
 
-    def _body(self, document: Document, sampling: Sampling, heal: bool = False) -> dict[str, Any]:
+    def _body(self, document: Document, sampling: Sampling, prompt: Prompt | None = None) -> dict[str, Any]:
         body = {
             "model": self._model,
             "max_tokens": sampling.max_new_tokens,
@@ -307,7 +299,7 @@ class RemoteEngine:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "stream": False,
-            **self._prompt(document, sampling.max_new_tokens, heal),
+            **self._prompt(document, sampling.max_new_tokens, prompt),
         }
         if sampling.seed is not None:
             body["seed"] = sampling.seed
@@ -320,10 +312,11 @@ class RemoteEngine:
     def _fitted(self, document: Document, new: int, heal: bool) -> Prompt:
         return fit(document, self._tokenizer, self._family, self._window, new, self._order, heal)
 
-    def _prompt(self, document: Document, new: int, heal: bool) -> dict[str, Any]:
+    def _prompt(self, document: Document, new: int, prompt: Prompt | None) -> dict[str, Any]:
         tokenizer, family = self._tokenizer, self._family
         if self._form == "ids":
-            return {"prompt": [*self._fitted(document, new, heal).ids], "stop_token_ids": self._ends}
+            prompt = prompt or self._fitted(document, new, False)
+            return {"prompt": [*prompt.ids], "stop_token_ids": self._ends}
         prefix, suffix, _ = sides(document, tokenizer, family, self._window, new)
         left, right = _plain(tokenizer.decode(prefix)), _plain(tokenizer.decode(suffix or []))
         if self._form == "suffix":

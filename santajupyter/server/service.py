@@ -207,7 +207,7 @@ class CompletionService:
         """Run it as the client's only work, in a queue of limited length, for a limited time."""
         try:
             self._check_admission(client, sequence)
-        except BaseException:
+        except (Superseded, QueueFull):
             coroutine.close()
             raise
         self._supersede(client)
