@@ -138,14 +138,18 @@ def _kind() -> _Kind:
     return kind
 
 
+def _offered() -> tuple[_Kind, ...]:
+    """Not bubblewrap to root, whose processes the kernel doesn't count; jail.py becomes another user."""
+    return (_namespaces,) if os.geteuid() == 0 else (_bubblewrap, _namespaces)
+
+
 @cache
 def _kinds() -> tuple[_Kind | None, list[str]]:
     """The first that works here, and what is wrong with those before it."""
     if not sys.platform.startswith("linux"):
         return None, [f"there are no Linux namespaces on {sys.platform}"]
     tried: list[str] = []
-    # The kernel doesn't count root's processes; jail.py makes it another user.
-    for kind in (_namespaces,) if os.geteuid() == 0 else (_bubblewrap, _namespaces):
+    for kind in _offered():
         if not (problem := _problem(kind)):
             return kind, tried
         tried.append(problem)

@@ -16,7 +16,11 @@ from santajupyter.evaluation import sandbox
 from santajupyter.evaluation.sandbox import Ended, Job, Limits, Unprotected
 
 PYTHON = (sys.prefix, sys.base_prefix)
-KINDS = [kind for kind in sandbox.NAMES if sys.platform.startswith("linux") and not sandbox._problem(kind)]
+KINDS = (
+    [kind for kind in sandbox._offered() if not sandbox._problem(kind)]
+    if sys.platform.startswith("linux")
+    else []
+)
 needs_sandbox = pytest.mark.skipif(not KINDS, reason="neither bubblewrap nor namespaces work here")
 # Each is tried, and the answer is what came of it.
 TRIES = """\
