@@ -258,7 +258,7 @@ class Item:
     ``logprobs``, where asked for: the text in pieces, each with the sum of what its tokens have. ``reason``,
     where the text is empty: the model had ``nothing`` to say, or what it wrote was ``unlikely``, what stands
     above, below or right of the cursor over again (``repeats-above``, ``repeats-below``, ``repeats-right``),
-    the same over and over (``loops``), or ``broken`` code. ``imports``: statements
+    the same over and over (``loops``), ``no-code``, or ``broken`` code. ``imports``: statements
     that have to run first, for names that the text uses and that nothing has imported or defined.
     """
 

@@ -20,8 +20,8 @@ from .work import Control
 
 # To accept one character costs as many keys as to type it.
 WORTH_A_KEY = 2
-# A quote that begins a string, as far as what stands before it tells: nothing to end with.
-OPENING = re.compile(r"(?:\A|[(\[{=,:\s])[A-Za-z]{0,2}[\"']\Z")
+# A quote that begins a string, as far as what stands before it tells, and a dot: nothing to end with.
+OPENING = re.compile(r"(?:\A|[(\[{=,:\s])[A-Za-z]{0,2}[\"']\Z|[\w)\]}\"']\.\Z")
 # What half of a character decodes to.
 HALF = "\ufffd"
 
@@ -213,7 +213,7 @@ def _masked(row: Row, allowed: Sequence[int] | npt.NDArray[np.intp]) -> Row:
 
 
 def may_end(text: str, at: int) -> bool:
-    """Whether a suggestion may end there: neither within a word nor behind a quote that begins a string."""
+    """Whether a suggestion may end there: neither in a word, nor behind a dot or a string's first quote."""
     return not is_within_word(text, at) and not OPENING.search(text[:at][-4:])
 
 

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
 from ..protocol import Cell, CompletionRequest
+from .choices import Choice
 from .cursor import Cursor
 from .imports import statement, use
 from .languages import language_of
@@ -33,6 +34,10 @@ MAX_READ = 100_000
 MAX_LOOKED_THROUGH = 100_000
 # So many words of a text that goes on are taken back to where it is sound; else none of it is.
 MAX_BACK = 8
+# Of one that has ended, so many words and signs.
+MAX_PART = 16
+# So many names may stand in the place of one that nobody has.
+MAX_INSTEAD = 200
 # So many ways to finish a statement are tried, with so many of the brackets at the cursor closed there.
 MAX_TRIED = 30
 MAX_CLOSED = 4
@@ -57,6 +62,11 @@ COMPOUND = frozenset(["async", "class", "def", "for", "if", "match", "try", "whi
 FIRST_WORD = re.compile(r"\s*(@|\w+)")
 # At the end of a text that goes on: a word and what it is an attribute of, or a number.
 GROWING = re.compile(r"(?<![\w.])[\w.]+\Z")
+WORD_LEFT = re.compile(r"(?<![\w.])[^\W\d]\w*\Z")
+NEXT = re.compile(r"\W*\w+")
+# The last word or sign.
+LAST = re.compile(r"(?<!\w)\w+\Z|\W\Z")
+CALLS = re.compile(r"(?<!\w)(\w+)\(\Z")
 # What wants something after it.
 ASKING = "-+*/%&|^=<>!"
 OPENERS = {"(": ")", "[": "]", "{": "}"}
@@ -133,6 +143,44 @@ class Check:
             # Within the first statement it goes back word by word.
             text = shorter if shorter.strip() else _settled(text.rstrip()[:-1])
         return whole[:least]
+
+    def part(self, text: str) -> str:
+        """The longest sound beginning, up to a word's end, of a broken first statement; "" for none."""
+        problem = self._problem(text, True)
+        text = "\n".join(text.split("\n")[: problem.line + 1]) if problem else ""
+        for _ in range(MAX_PART):
+            text = LAST.sub("", text.rstrip())
+            if not text.strip() or self._problem(text, False) is None:
+                return text.rstrip(ASKING + ". ")
+        return ""
+
+    def instead(self, text: str) -> tuple[str, Choice] | None:
+        """Where a text's first fault is a name that nobody has: what goes before it, and the names there are.
+
+        None where something else is wrong, or where no name begins as the user's word does.
+        """
+        problem, place = self._problem(text, True), self._place
+        if problem and problem.kind == "syntax" and (word := NEXT.match(text, len(self.part(text)))):
+            text = text[: word.end()]
+            problem = self._problem(text, False)
+        if place is None or problem is None or problem.kind != "name":
+            return None
+        word = WORD_LEFT.search(place.left)
+        typed = word[0] if word else ""
+        found = re.search(rf"(?<![\w.]){re.escape(problem.what)}(?!\w)", typed + text)
+        if found is None or (typed and found.start() and found.start() < len(typed)):
+            return None
+        before = (typed + text)[len(typed) : found.start()]
+        typed = "" if found.start() else typed
+        known = [variable.name for variable in self._request.variables]
+        known += bound(place.left)
+        known += chain.from_iterable(given(code) for code, _ in self._earlier)
+        # A function is hardly its own argument.
+        called = CALLS.search(place.left + before)
+        names = dict.fromkeys(name for name in known if not called or name != called[1])
+        meant = (name[len(typed) :] for name in names if _may_be_meant(name, typed))
+        rests = tuple(islice(meant, MAX_INSTEAD))
+        return (before, Choice(rests, (0.0,) * len(rests))) if rests else None
 
     def imports(self, text: str) -> tuple[str, ...]:
         """What has to be imported for the names that the text uses, those of the cursor's line among them."""
@@ -533,6 +581,10 @@ def _follow(facts: Facts, code: str, is_far: bool) -> None:
             facts.ran(compiled(masked(code)))
     except UNPARSED:
         facts.forget(words)
+
+
+def _may_be_meant(name: str, typed: str) -> bool:
+    return len(name) > len(typed) and name.startswith(typed or name[:1]) and name[:1] not in ("_", ANY)
 
 
 def _parses(code: str) -> bool:

@@ -28,6 +28,8 @@ TEXTS: Fit = {NUMBER: RARE, FLAG: RARE, TIME: NO}
 FLAGS: Fit = {NUMBER: RARE, TIME: NO, TEXT: NO}
 GROUPS: Fit = {FLAG: SOME, NUMBER: -2.0, TIME: -2.0}
 ORDERED: Fit = {FLAG: RARE, TEXT: RARE}
+# Of a column that is copied or counted with, where nothing says what for.
+COUNTED: Fit = {FLAG: SOME, TEXT: -1.5, TIME: SOME / 2}
 
 # Right of the name and its quote.
 RIGHT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
@@ -38,6 +40,7 @@ RIGHT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
         (r"\W{0,2}\]+\.(sum|mean|median|std|var|quantile|cumsum|clip|round|abs|corr|cov|hist)\b", NUMBERS),
         (r"\W{0,2}\]+\.(rolling|diff|pct_change|interpolate|between|plot|describe|agg)\b", NUMBERS),
         (r"\W{0,2}\]+\.(resample|max|min|idxmax|idxmin)\b", ORDERED),
+        (r"\W{0,2}\]+\.(max|min|idxmax|idxmin)\b", {TIME: SOME}),
         (r"\W{0,2}\]+\.(value_counts|unique|nunique|isin|map|replace|mode)\b", GROUPS),
         (r"\W{0,2}\]+\s*[<>]=?\s*-?[\d.]", NUMBERS),
         (r"\W{0,2}\]+\s*[<>]=?\s*(pd\.|datetime|[\"']\d{4}-)", TIMES),
@@ -64,14 +67,16 @@ LEFT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
         (r"\bto_numeric\([\w.]+\[[\"']\Z", {TIME: NO, FLAG: NO, NUMBER: SOME}),
         (r"\.groupby\([^()]*\)\[\[?[\"']\Z", NUMBERS),
         (r"\.(rolling|resample)\(.{0,200}\)\[[\"']\Z", NUMBERS),
+        (r"\bscatter\b[^)]*\bx=[\"']\Z", {**ORDERED, TIME: SOME}),
         (r"^\s*y\s*=\s*[\w.]+\[[\"']\Z", {TIME: RARE, TEXT: SOME}),
+        (r"^\s*\w+\[[\"'][^\"'\n]+[\"']\]\s*=\s*\(?\w+\[[\"']\Z", COUNTED),
     )
 )
 # A mask is a column of flags, or goes on with a comparison.
 MASK = re.compile(r"(?<!\w)(\w+)(?:\.loc)?\[~?\1\[[\"']\Z")
 NO_MASK: Fit = {NUMBER: 2 * NO, TIME: 2 * NO, TEXT: 2 * NO}
 # Hardly a text, unless its author wants one of its values.
-COMPARED: Fit = {TEXT: SOME}
+COMPARED: Fit = {TEXT: SOME, TIME: SOME}
 MASK_ENDS = re.compile(r"\W{0,2}\](\]|,)")
 SECOND_OF_TWO = re.compile(r"\[[\"']([^\"']+)[\"']\]\s*(?:-|[!=]=|[<>]=?)\s*\w+\[[\"']\Z")
 FIRST_OF_TWO = re.compile(r"[\"']?\]\s*(?:-|[!=]=|[<>]=?)\s*\w+\[[\"']([^\"']+)[\"']\]")
@@ -92,46 +97,52 @@ CONVERTS = re.compile(
     r"\b(to_datetime|to_numeric|to_timedelta)\(|\.(astype|fillna|str|map|replace|apply)\b|\blog"
 )
 STRINGS = re.compile(r"[\"']([^\"'\n]{3,})[\"']")
-STRING = re.compile(r"[\[({ ][\"']([^\"'\n]+)[\"']")
+STRING = re.compile(r"[\[({= ][\"']([^\"'\n]+)[\"']")
 # What the line makes, and what a plot says of it.
 TARGET = re.compile(r"\s*([\w.]+)(?:\[[\"']([^\"'\n]*)[\"']\])?\s*=(?!=)")
+# What is called with it.
+CALLED = re.compile(r"(?<![\w.])([\w.]+)\(\w+\[[\"']?\Z")
 LABEL = re.compile(r"(?:label|title)\w*(?:=|\()[\"']([^\"'\n]+)")
 WORD = re.compile(r"[^\W\d_]+")
 CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+PLURAL = re.compile(r"(?<=\w\w)(?:(?<!spec)(?<!ser)ies|(?<=ss|sh|ch)es|(?<=x)es|(?<![sui])(?<!ie)s)\Z")
 # Named in the same statement already; the very column that it makes.
 NAMED, MADE = -3.0, -5.0
 # Said around it; said by a word for the same thing.
 SAID, MEANT = 2.0, 1.2
 STEM = 4
-# Words for the same things: a line that looks for the longest wants a length.
+# Words for the same things, in the singular: a line that looks for the longest wants a length.
 CONCEPTS = tuple(
     frozenset(words.split())
     for words in (
-        "long longest short shortest length distance dist km miles far farthest",
-        "heavy heaviest light lightest weight mass tons tonnage kg load cargo",
-        "old older oldest young younger youngest adult adults minors age ages years born built birth",
-        "hot hottest warm warmer warmest cold colder coldest frost temp temperature celsius heat degrees",
+        "long longest short shortest length distance dist km mile far farthest",
+        "heavy heaviest light lightest weight mass ton tonnage kg load cargo",
+        "old older oldest young younger youngest adult minor age year born built birth",
+        "hot hottest warm warmer warmest cold colder coldest frost temp temperature celsius heat degree",
         "rain rainy wet wettest dry driest precipitation humidity moisture damp",
-        "cheap cheapest expensive price prices cost costs fee fare rent pay paid spent worth",
-        "revenue sales turnover income earnings profit amount total amounts",
+        "cheap cheapest expensive price cost fee fare rent pay paid spent worth",
+        "revenue sale turnover income earning profit amount total",
         "rich richest poor poorest income salary wage wealth gdp",
-        "fast faster fastest slow slower slowest speed pace velocity knots kmh mph",
+        "fast faster fastest slow slower slowest speed pace velocity knot kmh mph",
         "tall taller tallest high highest height elevation altitude climb ascent steep",
         "deep deepest shallow shallowest depth draught draft",
         "big bigger biggest large largest small smallest size area population volume surface",
         "late later latest early earlier earliest recent time date timestamp when",
         "hour month week weekday day year quarter season time date timestamp at on start started begin",
-        "duration elapsed took takes minutes hours seconds time lasted",
+        "duration elapsed took take minute hour second time lasted",
         "country nation city town region state district place location site station",
-        "best worst top score scores grade grades marks points rating rated result",
-        "many most count number quantity units sold amount pieces",
+        "best worst top score grade mark point rating rated result",
+        "many most count number quantity unit sold amount piece",
         "wind windy windiest storm stormy gust breeze",
-        "busy busiest crowded passengers visitors people crew staff guests",
+        "busy busiest crowded passenger visitor people crew staff guest",
         "bright dark light cloud cloudy sky sunny sun",
-        "name names who title called",
-        "kind kinds type types category categories group groups class classes genre species",
-        "sick ill patient patients healthy diagnosis",
+        "name who title called",
+        "kind type category group class genre species",
+        "sick ill patient healthy diagnosis",
         "man men woman women gender sex",
+        "seed random",
+        "epoch round iteration step",
+        "dir directory folder path file output out",
         "ill broken failed status state condition ok",
     )
 )
@@ -196,7 +207,8 @@ def weights(names: Sequence[str], spot: Spot) -> list[float]:
     target = TARGET.match(spot.left)
     strings = [text for text in STRINGS.findall(f"{spot.left}\n{right}") if text not in spot.dtypes]
     labels = LABEL.findall(spot.right)
-    said = _words(" ".join([_made_of(target), spot.above, *labels, *strings]))
+    called = CALLED.findall(spot.left)
+    said = _words(" ".join([_made_of(target), spot.above, *called, *labels, *strings]))
     groups = bool(spot.kind in GROUPERS or GROUPING.match(right.lstrip("\"'])")))
     totals = TOTALS.match(right)
     found = []
@@ -265,7 +277,7 @@ def _fits(spot: Spot) -> Iterator[Fit]:
         yield {TIME: -SOME * 2}
     if MASK.search(left) and MASK_ENDS.match(right) and len(right.strip("\"'])")) > 0:
         yield NO_MASK
-    elif MASK.search(left) and not right.strip():
+    elif MASK.search(left) and not right.strip(" \"'])"):
         yield COMPARED
     for pattern, text, match in ((SECOND_OF_TWO, left, "search"), (FIRST_OF_TWO, right, "match")):
         found = getattr(pattern, match)(text)
@@ -292,6 +304,10 @@ def _alike(word: str, other: str) -> float:
 
 
 def _words(text: str) -> frozenset[str]:
-    """Of three letters and more, in small letters."""
+    """Of three letters and more, in small letters and the singular."""
     words = (word.lower() for word in WORD.findall(CAMEL.sub(" ", text)))
-    return frozenset(word for word in words if len(word) > 2)
+    return frozenset(PLURAL.sub(_singular, word) for word in words if len(word) > 2)
+
+
+def _singular(ending: re.Match[str]) -> str:
+    return "y" if ending[0] == "ies" else ""

@@ -33,6 +33,21 @@ NO_CODE = re.compile(r"```|# ?(?:files \(|[^\W\d]\w*(?:\[\"[^\"\n]*\"\]: '|: \w+
 MAY_BE_NO_CODE = re.compile(
     r"`{1,2}|# ?(?:\w*(?:\[(?:\"[^\"\n]*(?:\"(?:\](?:: ?)?)?)?)?)?|\w+:(?: \w*(?: o?f? ?\(?\d*x?)?)?|files )"
 )
+# Columns with their dtypes, as facts.py lists them, within a line; and all that may still become that.
+_DTYPES = (
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "Int64", "UInt32"),
+    *("float16", "float32", "float64", "Float64", "complex128", "str", "String", "object", "category"),
+    *("bool", "boolean", "Boolean", "datetime64", "timedelta64", "Date", "Datetime"),
+)
+_DTYPE = rf"(?:{'|'.join(_DTYPES)})(?!\w)(?:\[[^\]\n]*\]|)"
+_BEGUN = "|".join(
+    sorted({dtype[:end] for dtype in _DTYPES for end in range(1, 1 + len(dtype))}, reverse=True)
+)
+LISTED = re.compile(rf"(?<=\w) {_DTYPE}, \w+ {_DTYPE}")
+MAY_BE_LISTED = re.compile(
+    rf"{LISTED.pattern}|(?<=\w) (?:{_BEGUN})(?:\[[^\]\n]*)?\Z"
+    rf"|(?<=\w) {_DTYPE}(?:,(?: (?:\w+(?: (?:{_BEGUN})?)?)?)?)?\Z"
+)
 COMMENT = re.compile(r"(?:^|\s)#")
 WORD = re.compile(r"[^\W\d]\w")
 # A shorter beginning of what stands right of the cursor may stand there by chance.
@@ -249,6 +264,8 @@ def _leaves_code(text: str, place: Place, ended: bool) -> str:
         is_last = start + len(line) == len(text)
         if NO_CODE.match(whole) or (not ended and is_last and MAY_BE_NO_CODE.fullmatch(whole)):
             return text[:start].rstrip("\n")
+        if listed := (LISTED if ended or not is_last else MAY_BE_LISTED).search(line):
+            return text[:start].rstrip("\n") if start else line[: listed.start()]
         start += len(line) + 1
     return text
 
@@ -614,6 +631,7 @@ RULES: tuple[Callable[[str, Place, bool], str], ...] = (
 )
 # Why a text of which a rule leaves nothing isn't shown.
 REASONS: dict[Callable[[str, Place, bool], str], str] = {
+    _leaves_code: "no-code",
     _closes_twice: "repeats-right",
     _loops: "loops",
     _repeats_above: "repeats-above",

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..prompt import postprocess
 from ..prompt.check import Check
+from ..prompt.choices import Choice
 from ..protocol import Item
 
 # The reason of an item that doesn't parse, or names what doesn't exist.
@@ -75,7 +76,19 @@ class Candidate:
         reason = reason if reason == BROKEN or not item.text else None
         return replace(item, reason=reason, imports=imports or None)
 
-    async def beginning(self) -> str:
-        """As much as is sound of one that has ended and is broken, and no less than is shown."""
-        sure: str = await self._run(self._check.sure, self._certain, len(self.shown)) if self._check else ""
-        return sure
+    async def beginning(self) -> tuple[str, Choice | None]:
+        """As much as is sound of a broken one that has ended, no less than is shown; and what may follow.
+
+        That is known where the fault is a name that nobody has.
+        """
+        if self._check is None:
+            return "", None
+        instead = await self._run(self._check.instead, self._certain)
+        if instead and len(instead[0]) >= len(self.shown):
+            return instead[0], instead[1]
+        return await self._run(self._check.sure, self._certain, len(self.shown)), None
+
+    async def part(self) -> str:
+        """As much as is sound of its first statement, where that is broken; "" for nothing."""
+        part: str = await self._run(self._check.part, self._certain) if self._check else ""
+        return part

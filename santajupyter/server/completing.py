@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -43,6 +44,8 @@ DROPPED = frozenset(postprocess.REASONS.values())
 # In the place of a broken candidate, or of one of these, so many others are looked at, at this temperature.
 OTHERS = 3
 OTHERS_TEMPERATURE = 0.8
+# What is worth showing alone.
+WORD = re.compile(r"\w\w")
 
 
 @dataclass(frozen=True)
@@ -205,15 +208,25 @@ class Completing:
         return Candidate(asked.place, asked.check, self._prompts.run, asked.begun)
 
     async def _other(self, asked: _Asked, answer: _Answer) -> Item | None:
-        """The likeliest of some others that begin as what isn't shown, as far as that is sound."""
-        begun = await answer.candidates[0].beginning()
+        """The likeliest of some others that begin as what isn't shown, as far as that is sound.
+
+        Where somebody asked, a sound beginning of one of them is better than nothing.
+        """
+        begun, names = await answer.candidates[0].beginning()
         document = replace(asked.document, prefix=asked.document.prefix + begun)
         sampling = replace(
             asked.sampling, n=OTHERS, temperature=OTHERS_TEMPERATURE, top_p=1.0, seed=0, search=False
         )
-        others = replace(asked, document=document, sampling=sampling, choice=None, begun=begun)
-        items = await self._items(others, await self._answer(others, None))
+        names = names and replace(names, always=not asked.automatic)
+        others = replace(asked, document=document, sampling=sampling, choice=names, begun=begun)
+        answer = await self._answer(others, None)
+        items = await self._items(others, answer)
         sound = [i for i in items if i.reason is None and i.text[len(begun) :].strip()]
+        if not sound and not asked.automatic:
+            for item, candidate in zip(items, answer.candidates, strict=False):
+                text = await candidate.part()
+                if WORD.search(text[len(begun) :]):
+                    sound.append(replace(item, text=text, reason=None))
         return max(sound, key=lambda item: item.logprob, default=None)
 
     def _min_probability(self, engine: Engine, asked: _Asked) -> float:

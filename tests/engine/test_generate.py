@@ -148,9 +148,11 @@ def test_it_ends_before_the_word_that_makes_all_of_it_too_unlikely(engine: Engin
         ("x = f'", False),
         ("it's", True),
         ('["', False),
+        ("x[1].", False),
+        ("1 ...", True),
     ],
 )
-def test_no_suggestion_ends_with_the_quote_that_begins_a_string(text: str, may: bool) -> None:
+def test_no_suggestion_ends_with_a_dot_or_the_quote_that_begins_a_string(text: str, may: bool) -> None:
     assert may_end(text + " more", len(text)) is may
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from queue import Empty
 from typing import Any
 
 import pytest
@@ -63,10 +64,10 @@ class Page:
         def seen() -> bool:
             while True:
                 try:
-                    self._see(self._session.client.get_iopub_msg(timeout=0.05))
-                except Exception as error:
-                    assert type(error).__name__ == "Empty"
+                    message = self._session.client.get_iopub_msg(timeout=0.05)
+                except Empty:
                     return holds()
+                self._see(message)
 
         until(seen)
 
@@ -84,7 +85,9 @@ class Page:
         elif message["msg_type"] == "comm_open":
             self.states[content["comm_id"]] = dict(content["data"]["state"])
         elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
-            self.states[content["comm_id"]].update(content["data"]["state"])
+            # A widget of the test before may still change.
+            if content["comm_id"] in self.states:
+                self.states[content["comm_id"]].update(content["data"]["state"])
         elif message["msg_type"] in ("display_data", "update_display_data"):
             self.shown.append(content["data"])
 

@@ -260,6 +260,46 @@ def test_a_stream_shows_what_is_sound_by_now() -> None:
     assert checked.sure("sum(undefined) + 1", len("sum(un")) == "sum(un"
 
 
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("sum(prices) + undefined", "sum(prices)"),
+        ("sum(prices))\nprint(1)", "sum(prices)"),
+        ("ships.nothing()", "ships"),
+        ("undefined", ""),
+        ("sum(prices)", ""),
+    ],
+)
+def test_of_what_is_broken_a_part_may_be_sound(text: str, part: str) -> None:
+    assert check("total = ║", "prices = [1]", **KERNEL).part(text) == part
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "before", "names"),
+    [
+        ("total = sum(║", "values)", "", {"ships", "options", "load", "total", "prices", "np"}),
+        ("total = ║", "sum(values) / 2", "sum(", {"ships", "options", "load", "total", "prices", "np"}),
+        ("total = sum(pr║", "oducts)", "", {"ices"}),
+        ("total = sum(║", "values, start=0):", "", {"ships", "prices"}),
+        ("def f(price, tax):\n    return ║", "cost", "", {"price", "tax", "f", "prices", "ships"}),
+    ],
+)
+def test_for_a_name_that_nobody_has_there_are_those_that_somebody_has(
+    source: str, text: str, before: str, names: set[str]
+) -> None:
+    found = check(source, "import numpy as np\nprices = [1]", **KERNEL).instead(text)
+    assert found and found[0] == before and names <= set(found[1].rests)
+    assert "_" not in {rest[:1] for rest in found[1].rests}
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [("x = ║", "1 +* 2"), ("ships.║", "nothing"), ("x = ║", "prices"), ("x = zz║", "zz + 1")],
+)
+def test_where_something_else_is_wrong_no_name_helps(source: str, text: str) -> None:
+    assert check(source, "prices = [1]", **KERNEL).instead(text) is None
+
+
 @pytest.mark.parametrize("text", ["sum(prices)", "[p * 2 for p in prices]", 'f"{prices[0]:.2f}"'])
 def test_what_is_sound_is_so_at_each_beginning(text: str) -> None:
     checked = check("total = ║", "prices = [1]")

@@ -247,6 +247,12 @@ def test_a_cell_that_was_not_run_may_have_changed_it() -> None:
         ("df.║(3)", ["groupby", "head"]),
         ('# the deepest ones\ndf.nlargest(3, "║")', ["depth"]),
         ("total = df.║.sum()", ["depth", "crew"]),
+        ('df.plot.scatter(x="║", y="depth")', ["crew", "fare paid"]),
+        ('deepest = df["║"].max()', ["depth"]),
+        ('show_depths(df["║"])', ["depth"]),
+        ('# by the crews\ndf.sort_values("║")', ["crew"]),
+        ('flags = df["║"]', ["flag"]),
+        ('df["new"] = df["║"]', ["depth", "crew", "fare paid"]),
     ],
 )
 def test_what_fits_best(code: str, fits: list[str]) -> None:

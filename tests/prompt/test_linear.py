@@ -48,6 +48,7 @@ PATTERNS = dict(patterns())
 # Looked for at one place only.
 ANCHORED = (
     "check.FIRST_WORD",
+    "check.NEXT",
     "choices.ASSIGNED",
     "choices.PLAIN",
     "doccomments.BODIES",

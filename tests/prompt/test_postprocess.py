@@ -53,6 +53,10 @@ GOLDEN = [
     ("║", "# ships[\"flag\"]: 'NO', 'SE'", "├┤"),
     ("# ships║", ": DataFrame 50x3 (a int64)", "# ships├┤"),
     ("║", "# files (a.csv)", "├┤"),
+    ("x = f(║", '"a str, b float64)', 'x = f(├"a┤'),
+    ("for x in y:\n    ║", "print(x)\n    f('a datetime64[ns, UTC], b int64')\n    g()", "├print(x)┤"),
+    ("x = f(║", '"a str", b', 'x = f(├"a str", b┤'),
+    ("x = f(║", '"a float, b float")', 'x = f(├"a float, b float")┤'),
     ("║", "# rows: list of 10 dict", "├┤"),
     ("║", "# rows: list of them", "├# rows: list of them┤"),
     ("║", "# ships: the fleet", "├# ships: the fleet┤"),
@@ -221,6 +225,8 @@ MARKS = [
     " / len(b)",
     "return n",
     "0, ",
+    " datetime64[ns]",
+    ", b str",
 ]
 LINES = [
     "import pandas as pd",

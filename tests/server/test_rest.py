@@ -733,6 +733,21 @@ class TestBuiltInModel:
         assert [offer["blocks"] for offer in status["models"]] == [True, False]
 
 
+@pytest.mark.skipif(not (MODELS / "santa-mini").is_dir(), reason="santa-mini is not built yet")
+class TestChecked:
+    @pytest.fixture
+    def santa_config(self) -> dict[str, Any]:
+        return {"model": "santa-mini", "check": True}
+
+    async def test_a_name_that_nobody_has_gives_way_to_one_that_somebody_has(
+        self, ask: Any, body: Body
+    ) -> None:
+        code = "def scale(values, factor=2):\n    return [v * factor for v in values]\n"
+        code += "heights = [1, 2]\nlimit = 3\nscale("
+        _, answer = await ask("complete", body(code, trigger="invoke"))
+        assert answer["items"][0]["text"].startswith(("heights", "limit"))
+
+
 async def test_opentelemetry_hears_of_requests_and_their_stages(
     ask: Any, body: Body, monkeypatch: pytest.MonkeyPatch
 ) -> None:

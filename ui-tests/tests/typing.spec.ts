@@ -22,7 +22,9 @@ const SETTINGS = {
   ...galata.DEFAULT_SETTINGS,
   '@jupyterlab/notebook-extension:tracker': {
     codeCellConfig: { autoClosingBrackets: true }
-  }
+  },
+  // JupyterLab shows no list at all where the kernel takes longer than that, by default a second.
+  '@jupyterlab/completer-extension:manager': { providerTimeout: 20_000 }
 };
 
 test.use({
