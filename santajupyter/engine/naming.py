@@ -16,8 +16,10 @@ from .work import Control, Work
 # Names that are read in one step, each a text of its own; and of how many a step finds the tokens.
 ROWS = 8
 ENCODED = 200
-# Of more names than these the model reads none: those that begin likeliest are enough.
+# Of more names than these the model reads none: those that begin likeliest are enough. How they begin is
+# looked at in so many steps at most: after a dot all may have their first token in common.
 MOST_READ = 32
+MOST_LOOKS = 16
 # No name is less likely to end than this.
 LEAST = 1e-6
 
@@ -39,12 +41,13 @@ class Name:
 
 @dataclass
 class _Ranked:
-    """``score``: at most so much, until ``is_read``."""
+    """``score``: at most so much, as the first ``known`` ids tell, until ``is_read``."""
 
     rest: str
     ids: tuple[int, ...]
     weight: float
     score: float
+    known: int = 1
     is_read: bool = False
 
 
@@ -96,17 +99,29 @@ class Naming:
     def _read(self, kv: KV, names: list[_Ranked], choice: Choice, first: Row, most: int) -> Work[None]:
         """Have the model read those that may be among the ``most`` best."""
         closing = self._tokenizer.ending(choice.quote)
-        read = 0
+        read = looks = 0
         while read < max(MOST_READ, most):
             names.sort(key=lambda name: -name.score)
             unread = [name for name in names if not name.is_read]
             if not unread or all(name.is_read for name in names[:most]):
                 return
-            some = unread[:ROWS]
-            self._rows(kv, some, closing, first)
-            read += len(some)
+            alike = [name for name in unread if _begins_as(name, unread[0])]
+            if len(alike) > ROWS and looks < MOST_LOOKS:
+                self._look(kv, alike)
+                looks += 1
+            else:
+                self._rows(kv, unread[:ROWS], closing, first)
+                read += ROWS
             yield
             self._control.check()
+
+    def _look(self, kv: KV, alike: Sequence[_Ranked]) -> None:
+        """Have the model read what these names have in common, for what it says of each one's next token."""
+        begun = alike[0].ids[: alike[0].known]
+        following = self._logprobs(self._model.step(kv.picked([0]), [[*begun]], 1)[0, -1], begun)
+        for name in alike:
+            name.score += self._trust * float(following[name.ids[name.known]])
+            name.known += 1
 
     def _rows(self, kv: KV, names: Sequence[_Ranked], closing: npt.NDArray[np.intp], first: Row) -> None:
         longest = max(len(name.ids) for name in names)
@@ -124,3 +139,8 @@ class Naming:
         top = scores.max()
         logprobs: Row = scores - (top + np.log(np.exp(scores - top).sum()))
         return logprobs
+
+
+def _begins_as(name: _Ranked, other: _Ranked) -> bool:
+    """Whether the same ids are known of it, and one more is to come."""
+    return name.known == other.known < len(name.ids) and name.ids[: name.known] == other.ids[: other.known]

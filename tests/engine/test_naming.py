@@ -122,6 +122,21 @@ def test_thousands_of_names_are_read_in_small_steps(engine: Engine, monkeypatch:
         texts(engine, choice, control=Control(cancelled=lambda: next(looks)))
 
 
+@pytest.mark.parametrize("name", ["column 1734", "total", "it's 17"])
+def test_of_many_that_begin_alike_the_likeliest_is_found(tiny: Path, name: str) -> None:
+    """Wherever it stands among them, and however many tokens they have in common."""
+    tokenizer = CodeTokenizer.from_folder(tiny)
+    engine = completer(LOADERS["openvino"](tiny), tokenizer)
+    here = Document(f'y = df["{name}"]\n' * 30 + 'x = df["', "\nreturn")
+    prompt = fit(here, tokenizer, FAMILIES["santacoder"], 200, 24)
+    prompt = replace(prompt, cache_text=cache_text(here, tokenizer, prompt.healed))
+    others = [f"column {number}" for number in range(2000)] + [f"it's {number}" for number in range(20)]
+    names = tuple(dict.fromkeys([*others, name]))
+    choice = Choice(names, (0.0,) * len(names), '"', alone=True)
+    [item] = engine.complete(prompt, Sampling(), Control(), lambda *_: None, choice).items
+    assert item.text == name
+
+
 def test_names_without_room_are_left_out(engine: Engine) -> None:
     long = Choice(("a long name " * 40, "n"), (100.0, 0.0), '"')
     [text] = texts(engine, long)
