@@ -50,6 +50,11 @@ class _Ranked:
     known: int = 1
     is_read: bool = False
 
+    @property
+    def told(self) -> tuple[bool, tuple[int, ...]]:
+        """What of it the score is of: all, or the ids that are known."""
+        return self.is_read, self.ids if self.is_read else self.ids[: self.known]
+
 
 class Naming:
     """Ranks the names of one place. ``trust``: what the model's opinion of unknown names counts."""
@@ -78,7 +83,9 @@ class Naming:
         if len(names) > 1:
             yield from self._read(kv, names, choice, first, most)
         names.sort(key=lambda name: -name.score)
-        total = float(np.logaddexp.reduce([name.score for name in names])) if names else 0.0
+        # Together those that begin alike are no likelier than their beginning, which is all that is known.
+        likeliest = {name.told: name.score for name in reversed(names)}
+        total = float(np.logaddexp.reduce([*likeliest.values()])) if names else 0.0
         return [Name(name.rest, name.ids, name.score - total) for name in names[:most]]
 
     def _begun(self, choice: Choice, first: Row) -> Work[list[_Ranked]]:
@@ -143,4 +150,4 @@ class Naming:
 
 def _begins_as(name: _Ranked, other: _Ranked) -> bool:
     """Whether the same ids are known of it, and one more is to come."""
-    return name.known == other.known < len(name.ids) and name.ids[: name.known] == other.ids[: other.known]
+    return name.told == other.told and name.known < len(name.ids)

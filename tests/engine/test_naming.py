@@ -137,6 +137,20 @@ def test_of_many_that_begin_alike_the_likeliest_is_found(tiny: Path, name: str) 
     assert item.text == name
 
 
+def test_a_name_is_no_less_likely_for_many_others_that_begin_alike(tiny: Path) -> None:
+    """What they have in common counts once."""
+    tokenizer = CodeTokenizer.from_folder(tiny)
+    engine = completer(LOADERS["openvino"](tiny), tokenizer)
+    here = Document('y = df["total"]\ny = df["total"]\ny = df["column 17"]\n' * 30 + 'x = df["', "\nreturn")
+    prompt = fit(here, tokenizer, FAMILIES["santacoder"], 200, 24)
+    prompt = replace(prompt, cache_text=cache_text(here, tokenizer, prompt.healed))
+    names = ("total", *(f"column {number}" for number in range(2000)))
+    choice = Choice(names, (0.0,) * len(names), '"', always=False, alone=True)
+    sure = Sampling(min_probability=0.4)
+    [item] = engine.complete(prompt, sure, Control(), lambda *_: None, choice).items
+    assert item.text == "total"
+
+
 def test_names_without_room_are_left_out(engine: Engine) -> None:
     long = Choice(("a long name " * 40, "n"), (100.0, 0.0), '"')
     [text] = texts(engine, long)
