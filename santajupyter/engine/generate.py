@@ -55,7 +55,7 @@ class Completer:
 
         ``prompt_lookup``: how many draft tokens a greedy step has at most, 0 for none. ``beams``: how many
         beginnings a search follows; with 1 nothing is searched. ``trust``: how much the model's opinion of a
-        name counts beside how well that fits.
+        name that it can't know counts beside how well that fits.
         """
         self._model = model
         self._tokenizer = tokenizer
@@ -134,7 +134,9 @@ class Completer:
     ) -> Work[list[Continuation]]:
         """A continuation for each of the best names, one after the other; none where no name has room."""
         prompt, sampling, control = decoding.prompt, decoding.sampling, decoding.control
-        naming = Naming(self._model, self._tokenizer, prompt, decoding.following, self._trust, control)
+        # A library's names it may know; those of the user's data it has never seen.
+        trust = self._trust if choice.always else 1.0
+        naming = Naming(self._model, self._tokenizer, prompt, decoding.following, trust, control)
         most = sampling.n if entry.kv.can_be_cut(prompt.max_new_tokens) else 1
         names = yield from naming.best(entry.kv, logits, choice, most)
         alone = replace(sampling, n=1, temperature=0.0 if sampling.n > 1 else sampling.temperature)

@@ -57,7 +57,7 @@ class _Ranked:
 
 
 class Naming:
-    """Ranks the names of one place. ``trust``: what the model's opinion of unknown names counts."""
+    """Ranks the names of one place. ``trust``: what the model's opinion of a name counts."""
 
     def __init__(
         self,
@@ -77,7 +77,6 @@ class Naming:
         ``kv`` holds the prompt and stays as it is; ``logits`` [1, n, vocabulary], the last ones after it.
         In each step a few names are read, until no other can be better. Raises Cancelled.
         """
-        self._trust = self._trust if choice.always else 1.0
         first = self._logprobs(logits[0, -1], ())
         names = yield from self._begun(choice, first)
         if len(names) > 1:
