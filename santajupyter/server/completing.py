@@ -53,7 +53,7 @@ class _Asked:
     """What the engine is asked. ``place`` None: no rules. ``since``, ``primary_only``: see Engines.available.
 
     ``check``: what is held against what is there. ``begun``: the document's end, where that is an answer's
-    beginning.
+    beginning. ``limited``: what isn't likely isn't shown.
     """
 
     document: Document
@@ -64,6 +64,7 @@ class _Asked:
     check: Check | None = None
     begun: str = ""
     automatic: bool = False
+    limited: bool = False
     min_probability: float = 0.0
     primary_only: bool = False
     prefetch: bool = False
@@ -100,6 +101,8 @@ class Completing:
             choice,
             check,
             automatic=automatic,
+            # A model that has a limit writes little of use behind a name that it doesn't know, either.
+            limited=automatic or (choice is not None and choice.always),
             min_probability=request.min_probability,
             primary_only=request.mode == "block" and not automatic,
             prefetch=request.prefetch,
@@ -182,9 +185,7 @@ class Completing:
         begun = time.perf_counter()
         while True:
             engine = await self._engines.available(asked.primary_only, asked.since)
-            # A model that has a limit writes little of use behind a name that it doesn't know, either.
-            is_limited = asked.automatic or (asked.choice is not None and asked.choice.always)
-            limit = self._min_probability(engine, asked) if is_limited else 0.0
+            limit = self._min_probability(engine, asked) if asked.limited else 0.0
             call = asked.of(engine.process, limit)
             candidates = [self._candidate(asked) for _ in range(asked.sampling.n)]
             try:
@@ -210,7 +211,7 @@ class Completing:
     async def _other(self, asked: _Asked, answer: _Answer) -> Item | None:
         """The likeliest of some others that begin as what isn't shown, as far as that is sound.
 
-        Where somebody asked, a sound beginning of one of them is better than nothing.
+        Where somebody asked, a sound beginning of one of them is better than nothing, and a name always is.
         """
         begun, names = await answer.candidates[0].beginning()
         document = replace(asked.document, prefix=asked.document.prefix + begun)
@@ -218,15 +219,18 @@ class Completing:
             asked.sampling, n=OTHERS, temperature=OTHERS_TEMPERATURE, top_p=1.0, seed=0, search=False
         )
         names = names and replace(names, always=not asked.automatic)
-        others = replace(asked, document=document, sampling=sampling, choice=names, begun=begun)
+        limited = asked.limited or names is not None
+        others = replace(
+            asked, document=document, sampling=sampling, choice=names, begun=begun, limited=limited
+        )
         answer = await self._answer(others, None)
         items = await self._items(others, answer)
         sound = [i for i in items if i.reason is None and i.text[len(begun) :].strip()]
         if not sound and not asked.automatic:
-            for item, candidate in zip(items, answer.candidates, strict=False):
-                text = await candidate.part()
-                if WORD.search(text[len(begun) :]):
-                    sound.append(replace(item, text=text, reason=None))
+            sound = await _parts(begun, items, answer.candidates)
+        is_worth = not asked.automatic or (asked.choice is not None and asked.choice.always)
+        if not sound and is_worth and WORD.search(begun):
+            return Item(begun)
         return max(sound, key=lambda item: item.logprob, default=None)
 
     def _min_probability(self, engine: Engine, asked: _Asked) -> float:
@@ -264,6 +268,12 @@ async def _followed(
                     call.finish()
     assert isinstance(event, wire.Done)
     return queue_ms, event
+
+
+async def _parts(begun: str, items: Sequence[Item], candidates: Sequence[Candidate]) -> list[Item]:
+    """What is sound of broken items that begin so, where that is a word more."""
+    parts = [(item, await candidate.part()) for item, candidate in zip(items, candidates, strict=False)]
+    return [replace(item, text=text, reason=None) for item, text in parts if WORD.search(text[len(begun) :])]
 
 
 def _measure(usage: Usage, timings: Timings) -> None:

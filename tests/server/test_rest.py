@@ -747,6 +747,29 @@ class TestChecked:
         _, answer = await ask("complete", body(code, trigger="invoke"))
         assert answer["items"][0]["text"].startswith(("heights", "limit"))
 
+    @pytest.mark.parametrize("trigger", ["automatic", "invoke"])
+    async def test_what_is_broken_behind_a_name_takes_no_name_away(
+        self, ask: Any, body: Body, trigger: str
+    ) -> None:
+        """It goes on as the cell above did, with a bracket too many."""
+        load = (
+            'import pandas as pd\nships = pd.read_csv("ships.csv", parse_dates=["sailed_on"])\nships.head(2)'
+        )
+        ships = {
+            "name": "ships",
+            "type": "DataFrame",
+            "module": "pandas",
+            "columns": [["port", "str"], ["sailed_on", "datetime64[us]"], ["cargo_t", "int64"]],
+            "complete": ["columns"],
+        }
+        for code in ('x = ships["', 'ships.groupby("'):
+            cells = [{"source": load, "execution_count": 1}, {"source": code}]
+            _, answer = await ask(
+                "complete",
+                body(cells=cells, active=1, offset=len(code), variables=[ships], trigger=trigger),
+            )
+            assert answer["items"][0]["text"].partition('"')[0] in ("port", "sailed_on", "cargo_t")
+
 
 async def test_opentelemetry_hears_of_requests_and_their_stages(
     ask: Any, body: Body, monkeypatch: pytest.MonkeyPatch
