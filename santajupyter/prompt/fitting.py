@@ -29,7 +29,7 @@ FLAGS: Fit = {NUMBER: RARE, TIME: NO, TEXT: NO}
 GROUPS: Fit = {FLAG: SOME, NUMBER: -2.0, TIME: -2.0}
 ORDERED: Fit = {FLAG: RARE, TEXT: RARE}
 # Of a column that is copied or counted with, where nothing says what for.
-COUNTED: Fit = {FLAG: SOME, TEXT: -1.5, TIME: SOME / 2}
+COUNTED: Fit = {FLAG: SOME, TEXT: -1.5, TIME: SOME}
 
 # Right of the name and its quote.
 RIGHT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
@@ -145,6 +145,10 @@ CONCEPTS = tuple(
         "dir directory folder path file output out",
         "ill broken failed status state condition ok",
     )
+)
+# What is so by a number.
+SUPERLATIVES = frozenset(word for words in CONCEPTS for word in words if word.endswith("est")) - frozenset(
+    ["oldest", "youngest", "latest", "earliest"]
 )
 # What tells one row from all others, and so groups nothing.
 NAMES_ONE = frozenset(
@@ -275,6 +279,9 @@ def _fits(spot: Spot) -> Iterator[Fit]:
         yield TAKERS["sort" if SORTS.search(left) else spot.kind]
     if not TIME_PARTS.isdisjoint(_words(_made_of(TARGET.match(left)))) and right.strip("\"')]") == "":
         yield {TIME: -SOME * 2}
+    said = _words(f"{_made_of(TARGET.match(left))} {spot.above}")
+    if spot.kind in ("key", "sort_values") and not SUPERLATIVES.isdisjoint(said):
+        yield COUNTED
     if MASK.search(left) and MASK_ENDS.match(right) and len(right.strip("\"'])")) > 0:
         yield NO_MASK
     elif MASK.search(left) and not right.strip(" \"'])"):

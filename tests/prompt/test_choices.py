@@ -252,6 +252,9 @@ def test_a_cell_that_was_not_run_may_have_changed_it() -> None:
         ('show_depths(df["║"])', ["depth"]),
         ('# by the crews\ndf.sort_values("║")', ["crew"]),
         ('flags = df["║"]', ["flag"]),
+        ('cheapest = df["║"]', ["fare paid"]),
+        ('tallest = df["║', ["depth", "crew", "fare paid"]),
+        ('tallest = df.groupby("║', ["flag"]),
         ('df["new"] = df["║"]', ["depth", "crew", "fare paid"]),
     ],
 )
