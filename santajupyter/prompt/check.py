@@ -172,15 +172,18 @@ class Check:
             return None
         before = (typed + text)[len(typed) : found.start()]
         typed = "" if found.start() else typed
-        known = [variable.name for variable in self._request.variables]
-        known += bound(place.left)
-        known += chain.from_iterable(given(code) for code, _ in self._earlier)
         # A function is hardly its own argument.
         called = CALLS.search(place.left + before)
-        names = dict.fromkeys(name for name in known if not called or name != called[1])
+        names = (name for name in self._names(place) if not called or name != called[1])
         meant = (name[len(typed) :] for name in names if _may_be_meant(name, typed))
         rests = tuple(islice(meant, MAX_INSTEAD))
         return (before, Choice(rests, (0.0,) * len(rests))) if rests else None
+
+    def _names(self, place: _Place) -> dict[str, None]:
+        """Names that there are, each once: those the kernel told of, then the code's, the nearest first."""
+        told = (variable.name for variable in self._request.variables)
+        code = chain.from_iterable(given(code) for code, _ in self._earlier)
+        return dict.fromkeys(chain(told, bound(place.left), code))
 
     def imports(self, text: str) -> tuple[str, ...]:
         """What has to be imported for the names that the text uses, those of the cursor's line among them."""

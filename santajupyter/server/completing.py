@@ -267,7 +267,9 @@ async def _followed(
                 if all(candidate.finished for candidate in candidates):
                     call.finish()
     assert isinstance(event, wire.Done)
-    return queue_ms, event
+    # That the turn had begun was read later than it began: stages don't overlap.
+    took = 1000 * (time.perf_counter() - begun)
+    return max(0.0, min(queue_ms, took - event.prefill_ms - event.decode_ms)), event
 
 
 async def _parts(begun: str, items: Sequence[Item], candidates: Sequence[Candidate]) -> list[Item]:
