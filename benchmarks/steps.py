@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from santajupyter.engine import openvino_bigcode
+from santajupyter.engine import openvino_causallm
 from santajupyter.engine.model import KV
-from santajupyter.engine.openvino_bigcode import BigCode
+from santajupyter.engine.openvino_causallm import CausalLM
 from santajupyter.server.settings import Settings
 
 GUESSES = Settings.prompt_lookup
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     args = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    openvino_bigcode.WORTH = math.inf  # guesses are what is measured
+    openvino_causallm.WORTH = math.inf  # guesses are what is measured
     plain, ours = ({d: _loaded(args.model, d, guesses) for d in args.dtypes} for guesses in (0, GUESSES))
     prompt = np.random.default_rng(0).integers(0, 4000, args.prompt).tolist()
     read = {dtype: _read(ours[dtype], prompt) for dtype in args.dtypes}
@@ -56,14 +56,14 @@ def main() -> None:
     print(f"load {os.getloadavg()[0]:.1f}")
 
 
-def _loaded(folder: Path, dtype: str, guesses: int) -> BigCode:
+def _loaded(folder: Path, dtype: str, guesses: int) -> CausalLM:
     begun = time.perf_counter()
-    model = openvino_bigcode.load(folder, dtype, guesses)
+    model = openvino_causallm.load(folder, dtype, guesses)
     print(f"{dtype}, {guesses} guesses: loaded in {time.perf_counter() - begun:.1f} s", flush=True)
     return model
 
 
-def _read(model: BigCode, prompt: list[int]) -> KV:
+def _read(model: CausalLM, prompt: list[int]) -> KV:
     """The prompt's keys and values."""
     kv, begun = model.empty(), time.perf_counter()
     for start in range(0, len(prompt), model.chunk):
@@ -79,7 +79,7 @@ def _read(model: BigCode, prompt: list[int]) -> KV:
     return kv
 
 
-def _step(model: BigCode, kv: KV, ids: list[int]) -> float:
+def _step(model: CausalLM, kv: KV, ids: list[int]) -> float:
     begun, length = time.perf_counter(), kv.length
     model.step(kv, [ids], len(ids))
     milliseconds = 1000 * (time.perf_counter() - begun)

@@ -1,4 +1,4 @@
-"""A tiny random GPTBigCode checkpoint as a folder, as the hub would have it."""
+"""Tiny random checkpoints as folders, as the hub would have them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
-from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, GPTBigCodeConfig, GPTBigCodeForCausalLM
 
 SPECIAL_TOKENS = ["<|endoftext|>", "<fim-prefix>", "<fim-middle>", "<fim-suffix>", "<fim-pad>"]
 TEXT = """import numpy as np
@@ -55,6 +55,33 @@ def make_checkpoint(folder: Path, **changes: Any) -> Path:
     }
     torch.manual_seed(0)
     model = GPTBigCodeForCausalLM(GPTBigCodeConfig(**{**settings, **changes}))
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def make_like_llama(folder: Path, kind: str, **changes: Any) -> Path:
+    """``kind``: transformers' model_type. Norms and biases are random too, so that none goes unnoticed."""
+    tokenizer = make_tokenizer()
+    settings: dict[str, Any] = {
+        "vocab_size": tokenizer.get_vocab_size() + 3,
+        "max_position_embeddings": 256,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 96,
+        "initializer_range": 0.3,
+        "tie_word_embeddings": False,
+        "bos_token_id": tokenizer.token_to_id("<|endoftext|>"),
+        "eos_token_id": tokenizer.token_to_id("<|endoftext|>"),
+        "pad_token_id": None,
+    }
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**settings, **changes}))
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            torch.nn.init.normal_(parameter, 0.5, 0.3)
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 
+from .architecture import BIGCODE, Architecture, architecture
 from .model import ModelUnavailable, first_line
 
 # Up to so many bytes of weights float32 is fast enough on a CPU, and exact.
@@ -198,13 +199,23 @@ def missing(names: Iterable[str]) -> ModelUnavailable:
     return ModelUnavailable(f"the weights lack {first}{rest}")
 
 
+def architecture_of(folder: Path) -> Architecture | None:
+    """Of a checkpoint that our own code can run, with its tensors in safetensors. Raises ModelUnavailable."""
+    found = architecture(text_config(folder))
+    if found is None or found.names is BIGCODE:
+        return found if is_bigcode(folder) else None
+    shapes = {name: info.shape for name, info in tensors(folder).items()}
+    return found if found.is_whole(shapes) else None
+
+
 def _compare(config: _BigCodeConfig, found: Mapping[str, TensorInfo]) -> None:
     """All tensors of GPTBigCode with multi-query attention, as modeling_gpt_bigcode.py has them."""
-    if config.n_embd % config.n_head:
+    described = architecture(msgspec.to_builtins(config))
+    if described is None:
         raise ModelUnavailable(
             f"config.json is wrong: n_embd, {config.n_embd}, is no multiple of n_head, {config.n_head}"
         )
-    expected = _bigcode_shapes(config)
+    expected = described.shapes()
     if absent := expected.keys() - found.keys():
         raise missing(absent)
     if "lm_head.weight" in found:
@@ -217,30 +228,6 @@ def _compare(config: _BigCodeConfig, found: Mapping[str, TensorInfo]) -> None:
             raise ModelUnavailable(f"{name} is {_by(shape)} in the weights, and {_by(right)} by config.json")
         if dtype not in FLOATS:
             raise ModelUnavailable(f"{name} is of the type {dtype}; weights are {', '.join(FLOATS)}")
-
-
-def _bigcode_shapes(config: _BigCodeConfig) -> dict[str, Shape]:
-    width, inner = config.n_embd, config.n_inner or 4 * config.n_embd
-    both = 2 * width // config.n_head  # one key and one value
-    shapes: dict[str, Shape] = {
-        "transformer.wte.weight": (config.vocab_size, width),
-        "transformer.wpe.weight": (config.n_positions, width),
-        "transformer.ln_f.weight": (width,),
-        "transformer.ln_f.bias": (width,),
-    }
-    linear = {
-        "attn.c_attn": (width + both, width),
-        "attn.c_proj": (width, width),
-        "mlp.c_fc": (inner, width),
-        "mlp.c_proj": (width, inner),
-        "ln_1": (width,),
-        "ln_2": (width,),
-    }
-    for layer in range(config.n_layer):
-        for name, shape in linear.items():
-            shapes[f"transformer.h.{layer}.{name}.weight"] = shape
-            shapes[f"transformer.h.{layer}.{name}.bias"] = shape[:1]
-    return shapes
 
 
 def _tokenizer_ids(path: Path) -> int:

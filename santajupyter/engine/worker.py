@@ -302,12 +302,12 @@ def _load_on(folder: Path, device: str, dtype: str, guesses: int) -> Model:
     """By our own code for SantaCoder's architecture; what isn't needed isn't imported, torch above all."""
     if device == "cpu":
         try:
-            from . import openvino_bigcode
+            from . import openvino_causallm
         except ImportError:  # no OpenVINO for this platform
             pass
         else:
-            if openvino_bigcode.supports(folder, device, dtype):
-                return openvino_bigcode.load(folder, dtype, guesses)
+            if openvino_causallm.supports(folder, device, dtype):
+                return openvino_causallm.load(folder, dtype, guesses)
     else:
         from . import cuda_bigcode
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from santajupyter.engine import openvino_bigcode
+from santajupyter.engine import openvino_causallm
 from santajupyter.engine.cachemodel import BORDER, DOUBTS, cache_text, interpolated
 from santajupyter.engine.generate import Result
 from santajupyter.engine.work import Control
@@ -105,7 +105,7 @@ def test_it_ends_where_the_prompt_ends(tokenizer: CodeTokenizer, source: str) ->
 def complete(folder: Path, here: Document, lookup: int = 0) -> tuple[Result, Result]:
     """Greedily, without and with the cache model."""
     tokenizer = CodeTokenizer.from_folder(folder)
-    engine = completer(openvino_bigcode.load(folder, "float32", lookup), tokenizer, prompt_lookup=lookup)
+    engine = completer(openvino_causallm.load(folder, "float32", lookup), tokenizer, prompt_lookup=lookup)
     prompt = fit(here, tokenizer, FAMILIES["santacoder"], 150, 16)
     own = replace(prompt, cache_text=cache_text(here, tokenizer, prompt.healed))
     first, second = (engine.complete(p, Sampling(), Control(), lambda *_: None) for p in (prompt, own))
@@ -130,7 +130,7 @@ def test_a_word_is_made_again_whole(tiny: Path, typed: str, n: int) -> None:
     tokenizer = CodeTokenizer.from_folder(tiny)
     assert len(tokenizer.encode(typed)) == len(typed) - len("import")
     here = Document("import numpy as np\n" * 12 + typed, "\nreturn")
-    engine = completer(openvino_bigcode.load(tiny, "float32"), tokenizer)
+    engine = completer(openvino_causallm.load(tiny, "float32"), tokenizer)
     prompt = fit(here, tokenizer, FAMILIES["santacoder"], 150, 16)
     prompt = replace(prompt, cache_text=cache_text(here, tokenizer, prompt.healed))
     result = engine.complete(prompt, Sampling(n, stop=(" ", "\n")), Control(), lambda *_: None)

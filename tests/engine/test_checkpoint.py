@@ -14,18 +14,18 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from santajupyter.engine import checkpoint, cuda_bigcode, openvino_bigcode, quantised, transformers_causallm
+from santajupyter.engine import checkpoint, cuda_bigcode, openvino_causallm, quantised, transformers_causallm
 from santajupyter.engine.checkpoint import check
 from santajupyter.engine.locate import locate
 from santajupyter.engine.model import ModelUnavailable
 
 from ..checkpoint import make_checkpoint, make_tokenizer
-from .test_openvino_bigcode import SANTA_MINI
+from .test_openvino_causallm import SANTA_MINI
 
 LOADS: dict[str, Callable[[Path], Any]] = {
-    "openvino": lambda folder: openvino_bigcode.load(folder, "float32"),
-    "openvino int8": lambda folder: openvino_bigcode.load(folder, "int8"),
-    "openvino int4": lambda folder: openvino_bigcode.load(folder, "int4"),
+    "openvino": lambda folder: openvino_causallm.load(folder, "float32"),
+    "openvino int8": lambda folder: openvino_causallm.load(folder, "int8"),
+    "openvino int4": lambda folder: openvino_causallm.load(folder, "int4"),
     "cuda": lambda folder: cuda_bigcode.load(folder, "cpu", "float32"),
     "transformers": lambda folder: transformers_causallm.load(folder, "cpu", "float32"),
 }

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from santajupyter.engine import cuda_bigcode, devices, openvino_bigcode, transformers_causallm, worker
+from santajupyter.engine import cuda_bigcode, devices, openvino_causallm, transformers_causallm, worker
 from santajupyter.engine.model import KV, ModelUnavailable, OutOfMemory, RunsAhead
 
 from ..checkpoint import make_checkpoint
-from .test_openvino_bigcode import IDS, SANTA_MINI, logits
+from .test_openvino_causallm import IDS, SANTA_MINI, logits
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 DEVICES = ["cpu", pytest.param("cuda", marks=on_a_gpu)]
@@ -138,7 +138,7 @@ def test_a_gpu_that_is_full_leaves_the_cpu(tiny: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(cuda_bigcode, "text_config", full)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(cuda_bigcode, "tensors", lambda folder: {})
-    assert isinstance(worker._load(tiny, "auto", "auto", 0), openvino_bigcode.BigCode)
+    assert isinstance(worker._load(tiny, "auto", "auto", 0), openvino_causallm.CausalLM)
     for device, dtype in (("cuda:0", "auto"), ("auto", "float16")):
         with pytest.raises(OutOfMemory, match="not enough memory on cuda:0"):
             worker._load(tiny, device, dtype, 0)

@@ -21,7 +21,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from santajupyter.engine import cuda_bigcode, generate, openvino_bigcode
+from santajupyter.engine import cuda_bigcode, generate, openvino_causallm
 from santajupyter.engine.generate import Completer
 from santajupyter.engine.model import Model
 from santajupyter.engine.promptcache import Entry, PromptCache
@@ -47,10 +47,10 @@ def multi_query() -> CausalLM:
     return CausalLM(model)
 
 
-def by_openvino() -> openvino_bigcode.BigCode:
+def by_openvino() -> openvino_causallm.CausalLM:
     with tempfile.TemporaryDirectory() as folder:
         multi_query().module.save_pretrained(folder)
-        return openvino_bigcode.load(Path(folder), "float32")
+        return openvino_causallm.load(Path(folder), "float32")
 
 
 def by_torch() -> cuda_bigcode.BigCode:
@@ -152,8 +152,8 @@ def check_entries(generator: Completer) -> None:
 
 
 def layers(kv: Any) -> list[torch.Tensor]:
-    if isinstance(kv, openvino_bigcode.RowsKV):
-        return [torch.from_numpy(rows) for rows in kv.rows(kv.length)]
+    if isinstance(kv, openvino_causallm.RowsKV):
+        return [torch.from_numpy(rows) for rows in kv.rows()]
     if isinstance(kv, cuda_bigcode.TensorKV):
         return list(kv.filled(kv.length))
     return [tensor for layer in kv.layers for tensor in layer[:2]]
@@ -270,7 +270,7 @@ def failing(model: Model, after_steps: int = 0) -> Iterator[None]:
 
         model._norm = failing_norm  # type: ignore[method-assign]
     else:
-        assert isinstance(model, openvino_bigcode.BigCode)
+        assert isinstance(model, openvino_causallm.CausalLM)
         infer = model._request.infer
         kept = model._request
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from santajupyter.engine import openvino_bigcode, quantised
+from santajupyter.engine import openvino_causallm, quantised
 from santajupyter.engine.model import OutOfMemory
 from santajupyter.engine.process import EngineUnavailable, RequestFailed
 from santajupyter.server import engines as engines_module
@@ -38,10 +38,10 @@ def test_a_disk_that_gets_full_while_the_copy_is_written(
     monkeypatch.setattr(quantised, "user_cache_path", lambda name: tmp_path / "cache")
     folder = make_checkpoint(tmp_path / "model")
     with no_file_above(20_000):
-        without = openvino_bigcode.load(folder, "int8")
+        without = openvino_causallm.load(folder, "int8")
     assert quantised.cached(folder, "int8") is None
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
-    with_it = openvino_bigcode.load(folder, "int8")
+    with_it = openvino_causallm.load(folder, "int8")
     assert quantised.cached(folder, "int8")
     first, second = (model.step(model.empty(), [[1, 2, 3]]) for model in (without, with_it))
     np.testing.assert_array_equal(first, second)
@@ -70,14 +70,14 @@ def test_memory_that_gets_full_at_a_load(said: str, tmp_path: Path, monkeypatch:
     """A sentence says so, not where in OpenVINO; and a good copy stays."""
     monkeypatch.setattr(quantised, "user_cache_path", lambda name: tmp_path / "cache")
     folder = make_checkpoint(tmp_path / "model")
-    openvino_bigcode.load(folder, "int8")
+    openvino_causallm.load(folder, "int8")
 
     def fail(*_: Any) -> Any:
         raise RuntimeError(f"Exception from src/inference/core.cpp:117:\n{said}\n\n")
 
-    monkeypatch.setattr(openvino_bigcode, "_read_back", fail)
+    monkeypatch.setattr(openvino_causallm, "_read_back", fail)
     with pytest.raises(OutOfMemory, match="not enough memory for the model"):
-        openvino_bigcode.load(folder, "int8")
+        openvino_causallm.load(folder, "int8")
     assert quantised.cached(folder, "int8")
 
 

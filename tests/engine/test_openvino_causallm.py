@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from santajupyter.engine import openvino_bigcode, quantised, rounding, transformers_causallm
+from santajupyter.engine import openvino_causallm, quantised, rounding, transformers_causallm
 from santajupyter.engine.model import Logits, Model, ModelUnavailable
 from santajupyter.engine.work import Control
 from santajupyter.prompt.fim import CodeTokenizer, Prompt
@@ -25,7 +25,7 @@ from ..checkpoint import make_checkpoint
 from .helpers import completer
 
 QUANTISED = ("int8", "int4")
-SANTA_MINI = Path(openvino_bigcode.__file__).parents[1] / "models" / "santa-mini"
+SANTA_MINI = Path(openvino_causallm.__file__).parents[1] / "models" / "santa-mini"
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ IDS = [int(i) for i in np.random.default_rng(0).integers(0, 320, 61)]
 def test_float32_is_transformers(tmp_path: Path, changes: dict[str, object]) -> None:
     folder = make_checkpoint(tmp_path / "model", **changes)
     ours, theirs = (
-        openvino_bigcode.load(folder, "float32"),
+        openvino_causallm.load(folder, "float32"),
         transformers_causallm.load(folder, "cpu", "float32"),
     )
     np.testing.assert_allclose(logits(ours, IDS), logits(theirs, IDS), atol=2e-4, rtol=2e-4)
@@ -59,9 +59,9 @@ def test_float32_is_transformers(tmp_path: Path, changes: dict[str, object]) -> 
 def test_real_weights_agree_with_transformers() -> None:
     """The bounds of docs/design.md: float32 to the third decimal, int8 and int4 by parts of their spread."""
     theirs = logits(transformers_causallm.load(SANTA_MINI, "cpu", "float32"), IDS)
-    np.testing.assert_allclose(logits(openvino_bigcode.load(SANTA_MINI, "auto"), IDS), theirs, atol=1e-3)
+    np.testing.assert_allclose(logits(openvino_causallm.load(SANTA_MINI, "auto"), IDS), theirs, atol=1e-3)
     for dtype, part in (("int8", 0.05), ("int4", 0.4)):
-        error = logits(openvino_bigcode.load(SANTA_MINI, dtype), IDS) - theirs
+        error = logits(openvino_causallm.load(SANTA_MINI, dtype), IDS) - theirs
         assert np.sqrt(np.mean(error**2)) < part * theirs.std()
 
 
@@ -70,7 +70,7 @@ def test_int4_is_the_weights_as_rounded(tmp_path: Path, monkeypatch: pytest.Monk
 
     Activations aren't rounded here: only CPUs with VNNI do that, and random weights make much of it.
     """
-    monkeypatch.setattr(openvino_bigcode, "ACTIVATION_GROUP", 0)
+    monkeypatch.setattr(openvino_causallm, "ACTIVATION_GROUP", 0)
     for width in (32, 256):
         folder = make_checkpoint(tmp_path / f"{width}", n_embd=width, n_inner=2 * width)
         tensors = load_file(folder / "model.safetensors")
@@ -81,15 +81,15 @@ def test_int4_is_the_weights_as_rounded(tmp_path: Path, monkeypatch: pytest.Monk
             tensors[name] = rounding.restored(found)
         expected = shutil.copytree(folder, tmp_path / f"{width} rounded")
         save_file(tensors, expected / "model.safetensors", {"format": "pt"})
-        theirs = logits(openvino_bigcode.load(expected, "float32"), IDS)
-        error = logits(openvino_bigcode.load(folder, "int4"), IDS) - theirs
+        theirs = logits(openvino_causallm.load(expected, "float32"), IDS)
+        error = logits(openvino_causallm.load(folder, "int4"), IDS) - theirs
         assert np.sqrt(np.mean(error**2)) < 0.02 * theirs.std()
 
 
 @pytest.fixture
 def any_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guesses also where they cost time."""
-    monkeypatch.setattr(openvino_bigcode, "WORTH", math.inf)
+    monkeypatch.setattr(openvino_causallm, "WORTH", math.inf)
 
 
 @pytest.mark.usefixtures("any_cpu")
@@ -97,7 +97,7 @@ def any_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "int8", "int4"])
 def test_a_token_alone_has_the_logits_it_has_among_others(dtype: str, length: int) -> None:
     """Rounding went by the shape of a step: with guesses in int8, 11 of 24 greedy outputs were other ones."""
-    model = openvino_bigcode.load(SANTA_MINI, dtype, guesses=4)
+    model = openvino_causallm.load(SANTA_MINI, dtype, guesses=4)
     kv = model.empty()
     model.step(kv, [[(7 * i) % 320 for i in range(length)]])
     several = IDS[: min(8, model.together(kv))]
@@ -110,8 +110,8 @@ def test_a_token_alone_has_the_logits_it_has_among_others(dtype: str, length: in
 
 def test_no_room_for_guesses_where_it_costs_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU with AVX2 alone a step of SantaCoder's with room for four took 2.8 times as long."""
-    monkeypatch.setattr(openvino_bigcode, "WORTH", 0.0)
-    model = openvino_bigcode.load(SANTA_MINI, "int8", guesses=4)
+    monkeypatch.setattr(openvino_causallm, "WORTH", 0.0)
+    model = openvino_causallm.load(SANTA_MINI, "int8", guesses=4)
     assert model.together(model.empty()) == 1
     assert model.step(model.empty(), [[1]]).shape[:2] == (1, 1)
 
@@ -123,12 +123,12 @@ def test_few_shapes_and_little_memory() -> None:
     """
     code = f"""
 import random, psutil, pathlib
-from santajupyter.engine import openvino_bigcode
-model = openvino_bigcode.load(pathlib.Path({str(SANTA_MINI)!r}), "auto")
+from santajupyter.engine import openvino_causallm
+model = openvino_causallm.load(pathlib.Path({str(SANTA_MINI)!r}), "auto")
 shapes, infer = set(), model._request.infer
 class Request:
     def infer(self, inputs, **options):
-        shapes.add(str([getattr(value, "shape", None) for value in inputs.values()]))
+        shapes.add(str([inputs[index].shape for index in range(3)]))
         return infer(inputs, **options)
 model._request = Request()
 rng, start = random.Random(0), psutil.Process().memory_info().rss
@@ -150,7 +150,7 @@ print(len(shapes), (psutil.Process().memory_info().rss - start) // 1000000)
 def test_guesses_change_no_bit_of_real_weights(dtype: str) -> None:
     """santa-mini's own greedy text, and the probabilities of its tokens, with the guesses and without."""
     tokenizer = CodeTokenizer.from_folder(SANTA_MINI)
-    model = openvino_bigcode.load(SANTA_MINI, dtype, guesses=4)
+    model = openvino_causallm.load(SANTA_MINI, dtype, guesses=4)
     sources = (
         "import numpy as np\nx = np.",
         "for i in range(10):\n    print(i)\nfor j",
@@ -177,7 +177,7 @@ def test_guesses_change_no_bit_of_real_weights(dtype: str) -> None:
 def test_openvino_reports_nothing() -> None:
     """Its import sent an event to a statistics server, by a child process that outlived the worker."""
     code = (
-        "import os, sys, santajupyter.engine.openvino_bigcode, openvino; "
+        "import os, sys, santajupyter.engine.openvino_causallm, openvino; "
         "print([m for m in sys.modules if m.startswith('openvino_telemetry.')], "
         "openvino.tools.ovc.telemetry_utils.tm.__name__)"
     )
@@ -186,7 +186,7 @@ def test_openvino_reports_nothing() -> None:
 
 
 def test_a_batch_is_its_texts(tiny: Path) -> None:
-    model = openvino_bigcode.load(tiny, "float32")
+    model = openvino_causallm.load(tiny, "float32")
     kv = model.empty()
     model.step(kv, [IDS[:20]])
     batch = model.step(kv.picked([0, 0]), [[1], [2]])
@@ -199,28 +199,28 @@ def test_the_quantised_copy_is_read_instead_of_the_weights(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_checkpoint(tmp_path / "model")
-    expected = {dtype: logits(openvino_bigcode.load(folder, dtype), IDS) for dtype in QUANTISED}
+    expected = {dtype: logits(openvino_causallm.load(folder, dtype), IDS) for dtype in QUANTISED}
     assert {quantised.cached(folder, dtype) for dtype in QUANTISED} <= {*cache.iterdir()}
     assert not list(quantised.unneeded(folder))
     with monkeypatch.context() as patch:
-        patch.setattr(openvino_bigcode, "_Weights", lambda folder: pytest.fail("read the weights again"))
+        patch.setattr(openvino_causallm, "build", lambda *_: pytest.fail("read the weights again"))
         for dtype in QUANTISED:
-            np.testing.assert_array_equal(logits(openvino_bigcode.load(folder, dtype), IDS), expected[dtype])
+            np.testing.assert_array_equal(logits(openvino_causallm.load(folder, dtype), IDS), expected[dtype])
 
 
 def test_changed_weights_are_quantised_again(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "model")
-    before = logits(openvino_bigcode.load(folder, "int8"), IDS)
+    before = logits(openvino_causallm.load(folder, "int8"), IDS)
     shutil.copy(make_checkpoint(tmp_path / "other", n_inner=64) / "model.safetensors", folder)
     shutil.copy(tmp_path / "other" / "config.json", folder)
-    assert not np.allclose(logits(openvino_bigcode.load(folder, "int8"), IDS), before)
+    assert not np.allclose(logits(openvino_causallm.load(folder, "int8"), IDS), before)
 
 
 @pytest.mark.parametrize("name", ["graph.bin", "graph.xml", "tokens.npy", "positions.npy", "made-from.json"])
 @pytest.mark.parametrize("damage", ["truncated", "empty", "missing", "other bytes"])
 def test_a_damaged_copy_is_made_again(tmp_path: Path, cache: Path, name: str, damage: str) -> None:
     folder, dtype = make_checkpoint(tmp_path / "model"), "int8" if damage == "empty" else "int4"
-    expected = logits(openvino_bigcode.load(folder, dtype), IDS)
+    expected = logits(openvino_causallm.load(folder, dtype), IDS)
     path = quantised.cached(folder, dtype)
     assert path
     whole = (path / name).read_bytes()
@@ -229,7 +229,7 @@ def test_a_damaged_copy_is_made_again(tmp_path: Path, cache: Path, name: str, da
     elif name != "graph.bin" or damage != "other bytes":  # of which only a checksum could tell
         wrong = {"truncated": whole[: len(whole) // 2], "empty": b"", "other bytes": b"x" * len(whole)}
         (path / name).write_bytes(wrong[damage])
-    np.testing.assert_array_equal(logits(openvino_bigcode.load(folder, dtype), IDS), expected)
+    np.testing.assert_array_equal(logits(openvino_causallm.load(folder, dtype), IDS), expected)
     again = quantised.cached(folder, dtype)
     assert again and (again / name).read_bytes()[:1] == whole[:1]
 
@@ -238,15 +238,15 @@ def test_a_killed_writer_leaves_nothing_for_ever(tmp_path: Path, cache: Path) ->
     folder = make_checkpoint(tmp_path / "model")
     code = f"""
 import os, pathlib
-from santajupyter.engine import openvino_bigcode, quantised
+from santajupyter.engine import openvino_causallm, quantised
 quantised.user_cache_path = lambda name: pathlib.Path({str(cache)!r})
-openvino_bigcode.np.save = lambda *_: os._exit(9)
-openvino_bigcode.load(pathlib.Path({str(folder)!r}), "int4")
+openvino_causallm.np.save = lambda *_: os._exit(9)
+openvino_causallm.load(pathlib.Path({str(folder)!r}), "int4")
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 9
     [part] = cache.glob("*.part")
     assert list(quantised.unneeded()) == [part]
-    openvino_bigcode.load(make_checkpoint(tmp_path / "other", n_inner=64), "int8")
+    openvino_causallm.load(make_checkpoint(tmp_path / "other", n_inner=64), "int8")
     assert not list(cache.glob("*.part"))
 
 
@@ -254,14 +254,14 @@ def test_copies_that_nobody_needs_go(tmp_path: Path, cache: Path, monkeypatch: p
     """Of weights that changed, or are gone; one of the same weights elsewhere is that of both."""
     folder = make_checkpoint(tmp_path / "model")
     for dtype in QUANTISED:
-        openvino_bigcode.load(folder, dtype)
+        openvino_causallm.load(folder, dtype)
     first = [quantised.cached(folder, dtype) for dtype in QUANTISED]
     assert not list(quantised.unneeded())
     folder = folder.rename(tmp_path / "moved")
     assert [quantised.cached(folder, dtype) for dtype in QUANTISED] == first
     os.utime(folder / "model.safetensors", (1, 1))
     assert not any(quantised.cached(folder, dtype) for dtype in QUANTISED)
-    openvino_bigcode.load(folder, "int4")
+    openvino_causallm.load(folder, "int4")
     copies = [path for path in cache.glob("int*") if path.is_dir()]
     assert copies == [quantised.cached(folder, "int4")]
     os.utime(folder / "model.safetensors", (2, 2))
@@ -290,7 +290,7 @@ def test_one_process_writes_while_others_wait(tmp_path: Path, cache: Path) -> No
 def test_copies_are_the_users_alone(tmp_path: Path, cache: Path) -> None:
     before = os.umask(0)
     try:
-        openvino_bigcode.load(make_checkpoint(tmp_path / "model"), "int8")
+        openvino_causallm.load(make_checkpoint(tmp_path / "model"), "int8")
     finally:
         os.umask(before)
     assert cache.stat().st_mode & 0o077 == cache.parent.stat().st_mode & 0o077 == 0
@@ -300,7 +300,7 @@ def test_no_room_for_the_copy_is_no_failure(tmp_path: Path, cache: Path) -> None
     cache.parent.mkdir()
     cache.write_text("a file where the folder should be")
     folder = make_checkpoint(tmp_path / "model")
-    assert openvino_bigcode.load(folder, "int4").dtype == "int4"
+    assert openvino_causallm.load(folder, "int4").dtype == "int4"
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_no_room_for_the_copy_is_no_failure(tmp_path: Path, cache: Path) -> None
 def test_what_runs_here(
     tmp_path: Path, changes: dict[str, object], device: str, dtype: str, here: bool
 ) -> None:
-    assert openvino_bigcode.supports(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
+    assert openvino_causallm.supports(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
 
 
 @pytest.mark.parametrize("dtype", QUANTISED)
@@ -331,4 +331,4 @@ def test_a_broken_file_is_a_sentence(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "model")
     (folder / "model.safetensors").write_bytes(b"not tensors")
     with pytest.raises(ModelUnavailable, match="can't be loaded"):
-        openvino_bigcode.load(folder, "float32")
+        openvino_causallm.load(folder, "float32")

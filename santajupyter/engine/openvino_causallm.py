@@ -1,0 +1,311 @@
+"""Decoders on a CPU, SantaCoder's and those like Llama's: openvino_graph.py's graph, run by OpenVINO."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+# Importing openvino would report that, from a child process, to its makers' statistics. Nothing leaves
+# this machine unasked; without the package that does it, openvino takes its own stub instead.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+# oneDNN, which OpenVINO brings, would keep 1,024 kernels of its own beside OpenVINO's.
+# https://uxlfoundation.github.io/oneDNN/dev_guide_primitive_cache.html
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+import openvino
+
+from . import quantised
+from .architecture import Architecture
+from .checkpoint import SMALL_FILE, architecture_of, check_numbers, weights_size
+from .devices import is_out_of_memory
+from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
+from .openvino_graph import QUANTISED, Tables, build
+
+CHUNK = 128
+# Activations are quantised in groups of this many for the products with int8 weights; OpenVINO's
+# default of 32 costs a quarter of the decode speed.
+ACTIVATION_GROUP = 128
+# Guesses spare a third of the steps; where a step with room for them takes so many times as long as one
+# without, nothing is guessed. On CPUs with VNNI it takes 1.0 times as long, on one without 2.8 times.
+WORTH = 1.4
+TRIES = 4
+# How many tokens a step of one may have: with VNNI a product of two rows is often faster than one of one.
+ALONE = (1, 2)
+# A model with fewer weights in its layers runs on one thread: two typed no faster, and beside two busy
+# processes on two cores a key took half as long again, since each product waits for the slower one.
+FEW_WEIGHTS = 20_000_000
+# The arrays of keys and values grow by this many tokens.
+GROWTH = 256
+# OpenVINO compiles kernels for each shape that it meets, and keeps them: without limits a process grew by
+# gigabytes. So there are few shapes: a step is filled up to one of these numbers of tokens, above the last
+# to a multiple of it, and attention is over a multiple of BLOCK positions. What is kept has limits, too.
+STEPS = (1, 2, 4, 8, 16, 32)
+BLOCK = 128
+SHAPES_KEPT = 64
+# Of glibc's malloc: from this size on memory goes back to the system when it is freed. Left to itself glibc
+# raises the limit, and then the prompt cache's arrays leave holes.
+M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 128 * 2**10
+
+Array = npt.NDArray[Any]
+
+
+def supports(folder: Path, device: str, dtype: str) -> bool:
+    """Whether this file is the way to run the checkpoint on that device in that format."""
+    is_here = device == "cpu" and dtype in ("auto", "float32", *QUANTISED)
+    return is_here and architecture_of(folder) is not None
+
+
+def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
+    """The model in memory, for steps with up to so many guesses. Raises ModelUnavailable, OutOfMemory.
+
+    int8 is what "auto" takes for all but small checkpoints; a quantised copy is kept in the
+    user's cache folder, and next time the original isn't read.
+    """
+    number = dtype if dtype != "auto" else "float32" if weights_size(folder) <= SMALL_FILE else "int8"
+    try:
+        architecture = architecture_of(folder)
+        if architecture is None:
+            raise ModelUnavailable("config.json describes another architecture than the weights have")
+        if number not in QUANTISED:
+            return CausalLM(architecture, number, guesses, *build(folder, architecture, number))
+        try:
+            return _load_quantised(folder, architecture, number, guesses)
+        except Exception as error:  # of a damaged copy OpenVINO and numpy say many things
+            path = quantised.cached(folder, number)
+            if path is None or is_out_of_memory(error):
+                raise
+            quantised.remove(path)
+            return _load_quantised(folder, architecture, number, guesses)
+    except ModelUnavailable:
+        raise
+    except Exception as error:  # a broken checkpoint fails in many ways
+        if is_out_of_memory(error):
+            raise OutOfMemory("not enough memory for the model") from error
+        raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
+
+
+def _load_quantised(folder: Path, architecture: Architecture, dtype: str, guesses: int) -> CausalLM:
+    source = _quantised(folder, architecture, dtype)
+    if not isinstance(source, Path):
+        return CausalLM(architecture, dtype, guesses, *source)
+    model = CausalLM(architecture, dtype, guesses, *_read_back(source))
+    _release(source)
+    return model
+
+
+class CausalLM:
+    """A compiled graph with its tables.
+
+    In int8 and int4 the last bit of an activation decides how it is rounded for the next product. So there
+    guesses, ``guesses`` at most, need logits that are the same to the last bit alone or behind right guesses,
+    as long as attention is over the same multiple of BLOCK positions. Where that bit depends on how many
+    rows a product has, which is tried at loading, a single token's step is filled up to as many. Where a step
+    with guesses costs too much time, there are none.
+    """
+
+    def __init__(
+        self, architecture: Architecture, dtype: str, guesses: int, graph: Any, tables: Tables
+    ) -> None:
+        self.device, self.dtype, self.chunk = "cpu", dtype, CHUNK
+        self._architecture, self._tables = architecture, tables
+        self._alone = self._few = 1  # the tokens of a step with one, and of one with guesses
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "CPU_RUNTIME_CACHE_CAPACITY": str(SHAPES_KEPT),
+        }
+        if architecture.weights < FEW_WEIGHTS:
+            settings["INFERENCE_NUM_THREADS"] = "1"
+        if dtype in QUANTISED:
+            settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(ACTIVATION_GROUP)
+        _return_freed_memory()
+        self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
+        logits = self.step(self.empty(), [[0]])  # OpenVINO repacks the weights at the first step
+        check_numbers("the first step", logits)
+        if dtype in QUANTISED:
+            self._choose(guesses)
+
+    def empty(self) -> RowsKV:
+        of = self._architecture
+        return RowsKV([np.empty((1, 0, of.kv_heads, of.size), np.float32)] * (2 * of.layers), 0)
+
+    def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
+        past, of = cast(RowsKV, kv), self._architecture
+        ids = np.array(rows)
+        batch, new = ids.shape
+        few = self._few if batch == 1 else 1
+        filled = self._alone if new == 1 else few if new <= few else _next_step(new)
+        ids = np.pad(ids, ((0, 0), (0, filled - new)))
+        positions = np.arange(past.length, past.length + filled)
+        room = -(-(past.length + max(filled, few)) // BLOCK) * BLOCK
+        count = filled if new <= few else min(filled, _next_step(keep))
+        first = max(0, new - count)
+        pasts = past.rows()  # a tensor that shares an array's memory doesn't keep it alive
+        inputs = [
+            self._embedded(ids, positions),
+            self._mask(positions, room),
+            np.arange(first, first + count),
+            np.zeros((batch, room - past.length - filled, of.kv_heads, of.size), np.float32),
+            *self._turns(positions),
+            *(openvino.Tensor(layer, shared_memory=True) for layer in pasts),
+        ]
+        out = self._request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)
+        past.append(out[1][:, :, :new])
+        return np.array(out[0][:, new - keep - first : new - first])
+
+    def _embedded(self, ids: Array, positions: Array) -> Array:
+        """[batch, new, width]"""
+        found = self._tables.tokens[ids].astype(np.float32) * np.float32(self._architecture.embedding_scale)
+        if self._tables.positions is None:
+            return found
+        known = np.minimum(positions, len(self._tables.positions) - 1)  # what fills up may be beyond the last
+        return found + self._tables.positions[known].astype(np.float32)
+
+    def _mask(self, positions: Array, room: int) -> Array:
+        """[new, room]: nothing that comes later, nor further back than the architecture looks."""
+        places, window = np.arange(room), self._architecture.window or room
+        is_hidden = (places > positions[:, None]) | (places <= positions[:, None] - window)
+        return np.where(is_hidden, np.float32(-np.inf), np.float32(0))
+
+    def _turns(self, positions: Array) -> list[Array]:
+        """Cosine and sine of rotary positions, [1, 1, new, head size] each; none where they are learned."""
+        of = self._architecture
+        if of.theta is None:
+            return []
+        speeds = np.float32(of.theta) ** -(np.arange(0, of.size, 2, dtype=np.float32) / np.float32(of.size))
+        angles = positions[:, None].astype(np.float32) * (speeds / np.float32(of.stretch))
+        angles = np.concatenate([angles, angles], axis=1)[None, None]
+        return [np.cos(angles), np.sin(angles)]
+
+    def together(self, kv: KV) -> int:
+        if self.dtype == "float32":
+            return CHUNK
+        return min(self._few, 1 + -(kv.length + self._few) % BLOCK)
+
+    def _choose(self, guesses: int) -> None:
+        """How many tokens a step of one has, and one with guesses: by their time here, and by their bits."""
+        times = {count: self._seconds(count) for count in {*ALONE, 1 + guesses}}
+        fastest = min(ALONE, key=times.__getitem__)
+        self._few = 1 + guesses if times[1 + guesses] <= WORTH * times[fastest] else 1
+        self._alone = fastest if self._is_exact() else self._few
+
+    def _seconds(self, count: int) -> float:
+        """Of all cores for a step of one token filled up to so many, at best: other work doesn't count."""
+        self._alone, found = count, []
+        for _ in range(TRIES):
+            begun = time.process_time()
+            self.step(self.empty(), [[0]])
+            found.append(time.process_time() - begun)
+        return min(found)
+
+    def _is_exact(self) -> bool:
+        """Whether a token has the same logits however many a step has, in the first block and in the next."""
+        kv, ids = self.empty(), [index % len(self._tables.tokens) for index in range(BLOCK + self._few)]
+        for start, end in ((0, 1), (1, len(ids))):
+            self.step(kv, [ids[start:end]])
+            found = [self.step(kv, [ids[: self._few]], self._few)[:, :1]]
+            for self._alone in ALONE:
+                kv.cut(end)
+                found.append(self.step(kv, [ids[:1]]))
+            kv.cut(end)
+            if not all(np.array_equal(found[0], logits) for logits in found):
+                return False
+        return True
+
+
+class RowsKV:
+    """In each layer keys and values, [batch, capacity, key-value heads, head size]."""
+
+    def __init__(self, layers: list[Array], length: int) -> None:
+        self._layers, self.length = layers, length
+
+    def can_be_cut(self, more: int = 0) -> bool:
+        return True
+
+    @property
+    def size(self) -> int:
+        return sum(layer.nbytes for layer in self._layers)
+
+    def cut(self, length: int) -> None:
+        self.length = length
+
+    def beginning(self, length: int) -> RowsKV:
+        return RowsKV([layer[:, :length].copy() for layer in self._layers], length)
+
+    def picked(self, rows: Sequence[int]) -> RowsKV:
+        return RowsKV([layer[list(rows), : self.length] for layer in self._layers], self.length)
+
+    def rows(self) -> list[Array]:
+        """[batch, length, key-value heads, head size], contiguous; of a single text, views."""
+        return [np.ascontiguousarray(layer[:, : self.length]) for layer in self._layers]
+
+    def append(self, new: Array) -> None:
+        """``new``: [2 x layers, batch, tokens, key-value heads, head size]."""
+        length = self.length + new.shape[2]
+        if length > self._layers[0].shape[1]:
+            room = -(-length // GROWTH) * GROWTH - self.length
+            more = np.empty((new.shape[1], room, *new.shape[3:]), np.float32)
+            self._layers = [np.concatenate([layer[:, : self.length], more], axis=1) for layer in self._layers]
+        for layer, rows in zip(self._layers, new, strict=True):
+            layer[:, self.length : length] = rows
+        self.length = length
+
+
+def _return_freed_memory() -> None:
+    """Where malloc is glibc's."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
+        libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+
+
+def _next_step(count: int) -> int:
+    """The number of tokens, of those that a step may have, with room for ``count``."""
+    most = STEPS[-1]
+    return next((size for size in STEPS if size >= count), -(-count // most) * most)
+
+
+def _quantised(folder: Path, architecture: Architecture, dtype: str) -> Path | tuple[Any, Tables]:
+    """The quantised copy's folder; where it can't be kept, what would be in it."""
+    if path := quantised.cached(folder, dtype):
+        return path
+    graph, tables = build(folder, architecture, dtype)
+
+    def write(to: Path) -> None:
+        openvino.save_model(graph, to / "graph.xml", compress_to_fp16=False)
+        np.save(to / "tokens.npy", tables.tokens)
+        if tables.positions is not None:
+            np.save(to / "positions.npy", tables.positions)
+
+    return quantised.save(folder, dtype, write) or (graph, tables)
+
+
+def _read_back(path: Path) -> tuple[Path, Tables]:
+    """All mapped: of the tokens' table only the rows in use are ever in memory."""
+    positions = path / "positions.npy"
+    tables = Tables(
+        np.load(path / "tokens.npy", mmap_mode="r"),
+        np.load(positions, mmap_mode="r") if positions.is_file() else None,
+    )
+    return path / "graph.xml", tables
+
+
+def _release(path: Path) -> None:
+    """OpenVINO has the weights repacked, but holds the file mapped too, twice the memory to all appearances.
+
+    What is released is read from the file again if it is ever looked at.
+    """
+    maps = Path("/proc/self/maps")
+    if not maps.is_file():
+        return
+    libc = ctypes.CDLL(None)
+    for line in maps.read_text("utf-8", "replace").splitlines():
+        if line.endswith(str(path / "graph.bin")):
+            start, end = (int(address, 16) for address in line.split()[0].split("-"))
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)

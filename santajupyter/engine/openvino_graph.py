@@ -1,0 +1,249 @@
+"""A decoder as OpenVINO's graph, with weights in float32, int8 or int4.
+
+Keys and values of the past are plain inputs, and the new ones an output, so that the prompt cache owns
+them: cutting is a smaller length, sharing is a copy. The query heads that share a key-value head, of all new
+tokens, are the rows of one matrix product; with one for all (multi-query attention) that is all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import openvino
+from openvino import opset15 as op
+from safetensors import safe_open
+
+from . import rounding
+from .architecture import HEAD, Architecture
+from .checkpoint import check_numbers, tensors
+
+QUANTISED = ("int8", "int4")
+# In four bits the product that picks a token stays in eight: a fortieth of the time, and half of the error.
+HEAD_DTYPE = {"int4": "int8"}
+# What float16 can hold: up to 65,504.
+HALF = 65_000
+# So many rows of a weight are read and rounded at a time.
+ROWS = 1024
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What is looked up before the graph: [vocabulary, width], and [positions, width] if they are learned."""
+
+    tokens: Array
+    positions: Array | None
+
+
+def build(folder: Path, architecture: Architecture, dtype: str) -> tuple[Any, Tables]:
+    """From the checkpoint. Raises ModelUnavailable for numbers that aren't finite."""
+    weights, names = _Weights(folder, architecture), architecture.names
+    graph = _Builder(weights, architecture, dtype).graph()
+    positions = weights.table(names.positions) if names.positions else None
+    return graph, Tables(weights.table(names.tokens), positions)
+
+
+class _Weights:
+    """The checkpoint's tensors, read when they are asked for. A head that isn't there is the embedding."""
+
+    def __init__(self, folder: Path, architecture: Architecture) -> None:
+        self._found = tensors(folder)
+        self._tokens = f"{architecture.names.tokens}.weight"
+        self._is_tied = architecture.is_tied
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._found
+
+    def table(self, name: str) -> Array:
+        """As the file has it; what was bfloat16 is float16 where that can hold it, half of float32."""
+        values = self._read(f"{name}.weight", slice(None))
+        check_numbers(f"{name}.weight", values)
+        is_bfloat16 = self._found[f"{name}.weight"].dtype == "BF16"
+        return values.astype(np.float16) if is_bfloat16 and np.abs(values).max() < HALF else values
+
+    def whole(self, name: str) -> Array:
+        """float32"""
+        values = self._read(name, slice(None)).astype(np.float32)
+        check_numbers(name, values)
+        return values
+
+    def blocks(self, name: str) -> Iterator[Array]:
+        """float32 [rows, width], ROWS at a time: all of it takes twice the memory that it has in the file."""
+        rows = self._found[self._name(name)].shape[0]
+        for start in range(0, rows, ROWS):
+            yield self._read(name, slice(start, min(rows, start + ROWS))).astype(np.float32)
+
+    def _name(self, name: str) -> str:
+        is_head = name == f"{HEAD}.weight"
+        return self._tokens if is_head and (self._is_tied or name not in self._found) else name
+
+    def _read(self, name: str, rows: slice) -> Array:
+        name = self._name(name)
+        file, _, dtype = self._found[name]
+        if dtype != "BF16":
+            with safe_open(file, "np", backend="pread") as opened:
+                return cast(Array, opened.get_slice(name)[rows])
+        with safe_open(file, "pt", backend="pread") as opened:  # numpy has no bfloat16
+            return cast(Array, opened.get_slice(name)[rows].float().numpy())
+
+
+class _Builder:
+    """Makes one graph. ``pasts`` and ``added``: each layer's keys and values, and those that come to them."""
+
+    def __init__(self, weights: _Weights, architecture: Architecture, dtype: str) -> None:
+        self.weights, self.architecture, self.dtype = weights, architecture, dtype
+        self.mask = op.parameter([-1, -1], np.float32)
+        self.wanted = op.parameter([-1], np.int64)
+        self.more = op.parameter([-1, -1, architecture.kv_heads, architecture.size], np.float32)
+        rotary = () if architecture.theta is None else range(2)
+        self.turns = [op.parameter([1, 1, -1, architecture.size], np.float32) for _ in rotary]
+        self.pasts: list[Any] = []
+        self.added: list[Any] = []
+
+    def graph(self) -> Any:
+        """The inputs: embeddings [batch, new, width], mask [new, room], the indices [keep] of the new tokens
+        whose logits are wanted, what fills keys and values up to ``room`` [batch, more, key-value heads, head
+        size]; of rotary positions cosine and sine [1, 1, new, head size]; for each layer the keys and the
+        values of the past [batch, past, key-value heads, head size]. The outputs: logits [batch, keep,
+        vocabulary] and the new keys and values, [2 x layers, batch, new, key-value heads, head size].
+        """
+        names = self.architecture.names
+        x = embedded = op.parameter([-1, -1, self.architecture.width], np.float32)
+        for layer in range(self.architecture.layers):
+            before = names.layer.format(layer)
+            x = self._sum(x, self._attention(self._norm(x, before + names.attention_norm), before))
+            x = self._sum(x, self._mlp(self._norm(x, before + names.mlp_norm), before))
+        last = self._norm(op.gather(x, self.wanted, _whole(1)), names.norm)
+        dtype = HEAD_DTYPE.get(self.dtype, self.dtype)
+        logits = _scaled(self._product(last, [HEAD], dtype), self.architecture.logits_scale)
+        inputs = [embedded, self.mask, self.wanted, self.more, *self.turns, *self.pasts]
+        return openvino.Model([logits, op.concat(self.added, 0)], inputs, "decoder")
+
+    def _attention(self, x: Any, before: str) -> Any:
+        of, names = self.architecture, self.architecture.names
+        shared, group = of.kv_heads, of.heads // of.kv_heads
+
+        # 1. [batch, heads, new, size], the heads of queries and keys turned by their position.
+        projected = self._linear(x, [before + name for name in names.qkv])
+        apart = op.reshape(projected, _whole(0, 0, of.heads + 2 * shared, of.size), True)
+        apart = op.transpose(apart, _whole(0, 2, 1, 3))
+        turned, values = op.variadic_split(apart, 1, [of.heads + shared, shared]).outputs()
+        queries, keys = op.variadic_split(self._turned(turned), 1, [of.heads, shared]).outputs()
+        keys, values = (self._after_past(rows) for rows in (keys, values))
+
+        # 2. The queries that look at the same keys as rows of one product.
+        new = op.gather(op.shape_of(x), _whole(1), _whole(0))
+        by_head = op.concat([_whole(0, shared, group), new, _whole(-1)], 0)
+        by_row = op.concat([_whole(0, shared), op.multiply(new, _whole(group)), _whole(-1)], 0)
+        rows = _scaled(op.reshape(queries, _whole(0, shared, -1, of.size), True), of.attention_scale)
+        scores = op.reshape(op.matmul(rows, keys, False, True), by_head, True)
+        shares = op.softmax(op.add(scores, self.mask), -1)
+        looked = op.matmul(op.reshape(shares, by_row, True), values, False, False)
+
+        # 3. A token's heads one after the other.
+        by_head = op.concat([_whole(0, of.heads), new, _whole(-1)], 0)
+        together = op.transpose(op.reshape(looked, by_head, True), _whole(0, 2, 1, 3))
+        return self._linear(
+            op.reshape(together, _whole(0, 0, of.heads * of.size), True), [before + names.out]
+        )
+
+    def _after_past(self, rows: Any) -> Any:
+        """[batch, key-value heads, room, size], of the new [batch, key-value heads, new, size].
+
+        To write them into the past, filled up, had OpenVINO copy that first, by one thread.
+        """
+        past = op.parameter([-1, -1, self.architecture.kv_heads, self.architecture.size], np.float32)
+        rows = op.transpose(rows, _whole(0, 2, 1, 3))
+        self.pasts.append(past)
+        self.added.append(op.unsqueeze(rows, _whole(0)))
+        return op.transpose(op.concat([past, rows, self.more], 1), _whole(0, 2, 1, 3))
+
+    def _turned(self, x: Any) -> Any:
+        """Rotary positions, https://arxiv.org/abs/2104.09864, of [batch, heads, new, size]."""
+        if not self.turns:
+            return x
+        cosine, sine = self.turns
+        half = self.architecture.size // 2
+        first, second = op.variadic_split(x, 3, [half, half]).outputs()
+        turned = op.concat([op.multiply(second, op.constant(np.float32(-1))), first], 3)
+        return op.add(op.multiply(x, cosine), op.multiply(turned, sine))
+
+    def _linear(self, x: Any, names: Sequence[str]) -> Any:
+        """By the weights of these names, one below the other, and their biases."""
+        product = self._product(x, names, self.dtype)
+        if f"{names[0]}.bias" not in self.weights:
+            return product
+        return op.add(product, self._single(*(f"{name}.bias" for name in names)))
+
+    def _mlp(self, x: Any, before: str) -> Any:
+        names, inner = self.architecture.names, self.architecture.inner
+        up = self._linear(x, [before + name for name in names.up])
+        if self.architecture.is_gated:
+            gate, up = op.variadic_split(up, 2, [inner, inner]).outputs()
+            up = op.multiply(self._activated(gate), up)
+        else:
+            up = self._activated(up)
+        return self._linear(up, [before + names.down])
+
+    def _activated(self, x: Any) -> Any:
+        if self.architecture.activation == "silu":
+            return op.swish(x)
+        return op.gelu(x, "TANH" if self.architecture.activation == "gelu_tanh" else "ERF")
+
+    def _norm(self, x: Any, name: str) -> Any:
+        epsilon, weight = self.architecture.epsilon, self._single(f"{name}.weight")
+        if self.architecture.plus_one:
+            weight = op.add(weight, op.constant(np.float32(1)))
+        if not self.architecture.is_rms:
+            scaled = op.multiply(op.mvn(x, [-1], True, epsilon, "inside_sqrt"), weight)
+            return op.add(scaled, self._single(f"{name}.bias"))
+        mean = op.reduce_mean(op.power(x, op.constant(np.float32(2))), _whole(-1), True)
+        root = op.sqrt(op.add(mean, op.constant(np.float32(epsilon))))
+        return op.multiply(op.multiply(x, op.divide(op.constant(np.float32(1)), root)), weight)
+
+    def _sum(self, x: Any, more: Any) -> Any:
+        return op.add(x, _scaled(more, self.architecture.residual_scale))
+
+    def _single(self, *names: str) -> Any:
+        return op.constant(np.concatenate([self.weights.whole(name) for name in names]))
+
+    def _product(self, x: Any, names: Sequence[str], dtype: str) -> Any:
+        """x times the transposed weight, which stays in few bits with its scales, if asked."""
+        weights = [f"{name}.weight" for name in names]
+        if dtype not in QUANTISED:
+            return op.matmul(x, self._single(*weights), False, True)
+        found = []
+        for name in weights:
+            for block in self.weights.blocks(name):
+                check_numbers(name, block)
+                found.append(rounding.rounded(block, dtype))
+        numbers, scales = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        rows, groups, group = numbers.shape
+        if groups == 1:
+            numbers, scales = numbers[:, 0], scales[:, 0]
+        weight = op.multiply(op.convert(_constant(numbers, dtype), "f32"), op.constant(scales))
+        if groups > 1:
+            weight = op.reshape(weight, op.constant(np.array([rows, groups * group])), False)
+        return op.matmul(x, weight, False, True)
+
+
+def _constant(numbers: Array, dtype: str) -> Any:
+    if dtype == "int8":
+        return op.constant(numbers)
+    values = openvino.Tensor(openvino.Type.i4, openvino.Shape(numbers.shape))  # which owns its memory
+    values.data[:] = rounding.packed(numbers).view(np.int8)
+    return op.constant(values)
+
+
+def _scaled(x: Any, factor: float) -> Any:
+    return x if factor == 1 else op.multiply(x, op.constant(np.float32(factor)))
+
+
+def _whole(*values: int) -> Any:
+    return op.constant(np.array(values, np.int64))
