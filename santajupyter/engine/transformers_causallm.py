@@ -43,7 +43,7 @@ def load(folder: Path, device: str, dtype: str) -> CausalLM:
         place = torch.device(device)
         if dtype not in ("auto", *DTYPES):
             raise ModelUnavailable(
-                f"dtype {dtype} is for GPTBigCode models on a CPU; here: {', '.join(DTYPES)}"
+                f"dtype {dtype} is for models that OpenVINO runs, on a CPU; here: {', '.join(DTYPES)}"
             )
         number = _auto_dtype(place, weights_size(folder)) if dtype == "auto" else DTYPES[dtype]
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)

@@ -299,7 +299,7 @@ def _load(folder: Path, device: str, dtype: str, guesses: int) -> Model:
 
 
 def _load_on(folder: Path, device: str, dtype: str, guesses: int) -> Model:
-    """By our own code for SantaCoder's architecture; what isn't needed isn't imported, torch above all."""
+    """By our own code where there is some; what isn't needed isn't imported, torch above all."""
     if device == "cpu":
         try:
             from . import openvino_causallm

@@ -44,6 +44,8 @@ _BEGUN = "|".join(
     sorted({dtype[:end] for dtype in _DTYPES for end in range(1, 1 + len(dtype))}, reverse=True)
 )
 LISTED = re.compile(rf"(?<=\w) {_DTYPE}, \w+ {_DTYPE}")
+# One of them alone is taken for one where it can't be anything else.
+ASKED_OF = re.compile(rf"\.(?:query|eval)\(\s*[fr]?[\"']\w+(?= {_DTYPE}(?:[\"']|\Z))")
 MAY_BE_LISTED = re.compile(
     rf"{LISTED.pattern}|(?<=\w) (?:{_BEGUN})(?:\[[^\]\n]*)?\Z"
     rf"|(?<=\w) {_DTYPE}(?:,(?: (?:\w+(?: (?:{_BEGUN})?)?)?)?)?\Z"
@@ -264,6 +266,8 @@ def _leaves_code(text: str, place: Place, ended: bool) -> str:
         is_last = start + len(line) == len(text)
         if NO_CODE.match(whole) or (not ended and is_last and MAY_BE_NO_CODE.fullmatch(whole)):
             return text[:start].rstrip("\n")
+        if not start and (asked := ASKED_OF.search(place.left + line)):
+            return line[: max(0, asked.end() - len(place.left))]
         if listed := (LISTED if ended or not is_last else MAY_BE_LISTED).search(line):
             return text[:start].rstrip("\n") if start else line[: listed.start()]
         start += len(line) + 1

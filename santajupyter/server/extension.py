@@ -52,9 +52,10 @@ class SantaApp(ExtensionApp):
     dtype = Enum(
         ["auto", "float16", "bfloat16", "float32", "int8", "int4"],
         Settings.dtype,
-        help="The weights' number format. 'auto': float16 on a GPU; on a CPU int8 for SantaCoder's "
-        "architecture, bfloat16 for others, float32 for small models. 'int8' and 'int4' are for the former "
-        "alone; 'int4' takes two fifths less memory than 'int8', and is less exact.",
+        help="The weights' number format. 'auto': float16 on a GPU; on a CPU int8, float32 for small models, "
+        "and bfloat16 for architectures that only transformers runs (all but GPTBigCode and those like "
+        "Llama). 'int8' and 'int4' aren't for these, nor for GPUs; 'int4' takes two fifths less memory than "
+        "'int8', and is less exact.",
     ).tag(config=True)
     prompt_order = Enum(
         list(ORDERS),
