@@ -98,6 +98,7 @@ class _Builder:
 
     def __init__(self, weights: _Weights, architecture: Architecture, dtype: str) -> None:
         self.weights, self.architecture, self.dtype = weights, architecture, dtype
+        self.embedded = op.parameter([-1, -1, architecture.width], np.float32)
         self.mask = op.parameter([-1, -1], np.float32)
         self.wanted = op.parameter([-1], np.int64)
         self.more = op.parameter([-1, -1, architecture.kv_heads, architecture.size], np.float32)
@@ -105,6 +106,13 @@ class _Builder:
         self.turns = [op.parameter([1, 1, -1, architecture.size], np.float32) for _ in rotary]
         self.pasts: list[Any] = []
         self.added: list[Any] = []
+        # Shapes of attention, once for all layers: each operation takes some time, whatever it does.
+        heads, shared = architecture.heads, architecture.kv_heads
+        new = op.gather(op.shape_of(self.embedded), _whole(1), _whole(0))
+        rows = op.multiply(new, _whole(heads // shared))
+        self.by_group = op.concat([_whole(0, shared, heads // shared), new, _whole(-1)], 0)
+        self.by_row = op.concat([_whole(0, shared), rows, _whole(-1)], 0)
+        self.by_head = op.concat([_whole(0, heads), new, _whole(-1)], 0)
 
     def graph(self) -> Any:
         """The inputs: embeddings [batch, new, width], mask [new, room], the indices [keep] of the new tokens
@@ -113,8 +121,7 @@ class _Builder:
         values of the past [batch, past, key-value heads, head size]. The outputs: logits [batch, keep,
         vocabulary] and the new keys and values, [2 x layers, batch, new, key-value heads, head size].
         """
-        names = self.architecture.names
-        x = embedded = op.parameter([-1, -1, self.architecture.width], np.float32)
+        names, x = self.architecture.names, self.embedded
         for layer in range(self.architecture.layers):
             before = names.layer.format(layer)
             x = self._sum(x, self._attention(self._norm(x, before + names.attention_norm), before))
@@ -122,36 +129,30 @@ class _Builder:
         last = self._norm(op.gather(x, self.wanted, _whole(1)), names.norm)
         dtype = HEAD_DTYPE.get(self.dtype, self.dtype)
         logits = _scaled(self._product(last, [HEAD], dtype), self.architecture.logits_scale)
-        inputs = [embedded, self.mask, self.wanted, self.more, *self.turns, *self.pasts]
+        inputs = [self.embedded, self.mask, self.wanted, self.more, *self.turns, *self.pasts]
         return openvino.Model([logits, op.concat(self.added, 0)], inputs, "decoder")
 
     def _attention(self, x: Any, before: str) -> Any:
         of, names = self.architecture, self.architecture.names
-        shared, group = of.kv_heads, of.heads // of.kv_heads
 
         # 1. [batch, heads, new, size], the heads of queries and keys turned by their position.
         projected = self._linear(x, [before + name for name in names.qkv])
-        apart = op.reshape(projected, _whole(0, 0, of.heads + 2 * shared, of.size), True)
+        apart = op.reshape(projected, _whole(0, 0, of.heads + 2 * of.kv_heads, of.size), True)
         apart = op.transpose(apart, _whole(0, 2, 1, 3))
-        turned, values = op.variadic_split(apart, 1, [of.heads + shared, shared]).outputs()
-        queries, keys = op.variadic_split(self._turned(turned), 1, [of.heads, shared]).outputs()
+        turned, values = op.variadic_split(apart, 1, [of.heads + of.kv_heads, of.kv_heads]).outputs()
+        queries, keys = op.variadic_split(self._turned(turned), 1, [of.heads, of.kv_heads]).outputs()
         keys, values = (self._after_past(rows) for rows in (keys, values))
 
         # 2. The queries that look at the same keys as rows of one product.
-        new = op.gather(op.shape_of(x), _whole(1), _whole(0))
-        by_head = op.concat([_whole(0, shared, group), new, _whole(-1)], 0)
-        by_row = op.concat([_whole(0, shared), op.multiply(new, _whole(group)), _whole(-1)], 0)
-        rows = _scaled(op.reshape(queries, _whole(0, shared, -1, of.size), True), of.attention_scale)
-        scores = op.reshape(op.matmul(rows, keys, False, True), by_head, True)
+        rows = _scaled(op.reshape(queries, self.by_row, True), of.attention_scale)
+        scores = op.reshape(op.matmul(rows, keys, False, True), self.by_group, True)
         shares = op.softmax(op.add(scores, self.mask), -1)
-        looked = op.matmul(op.reshape(shares, by_row, True), values, False, False)
+        looked = op.matmul(op.reshape(shares, self.by_row, True), values, False, False)
 
         # 3. A token's heads one after the other.
-        by_head = op.concat([_whole(0, of.heads), new, _whole(-1)], 0)
-        together = op.transpose(op.reshape(looked, by_head, True), _whole(0, 2, 1, 3))
-        return self._linear(
-            op.reshape(together, _whole(0, 0, of.heads * of.size), True), [before + names.out]
-        )
+        by_token = op.transpose(op.reshape(looked, self.by_head, True), _whole(0, 2, 1, 3))
+        together = op.reshape(by_token, _whole(0, 0, of.heads * of.size), True)
+        return self._linear(together, [before + names.out])
 
     def _after_past(self, rows: Any) -> Any:
         """[batch, key-value heads, room, size], of the new [batch, key-value heads, new, size].
