@@ -29,7 +29,7 @@ import psutil
 from safetensors import safe_open
 
 from santajupyter.engine import wire
-from santajupyter.engine.checkpoint import safetensors_files
+from santajupyter.engine.checkpoint import architecture_of, safetensors_files
 from santajupyter.engine.process import EngineUnavailable
 from santajupyter.engine.rounding import GROUP
 from santajupyter.prompt.document import Document
@@ -130,7 +130,7 @@ def _size(folder: Path, dtype: str) -> int:
     """Bytes of the weights; in int4 the layers' with a float32 scale for each group."""
     if dtype != "int4":
         return parameters(folder) * BYTES[dtype]
-    layers = parameters(folder, ".h.")
+    layers = in_layers(folder)
     return round(layers * (0.5 + 4 / GROUP)) + parameters(folder) - layers
 
 
@@ -280,18 +280,29 @@ OPEN: dict[str, Callable[[Path], Peer]] = {
 }
 
 
-def parameters(folder: Path, part: str = "") -> int:
-    """How many there are in all tensors with ``part`` in their names."""
+def parameters(folder: Path) -> int:
+    """How many there are in all tensors."""
     total = 0
     for path in safetensors_files(folder):
         with safe_open(path, "np") as file:
             for name in file.keys():  # noqa: SIM118 - not a dict
-                total += math.prod(file.get_slice(name).get_shape()) if part in name else 0
+                total += math.prod(file.get_slice(name).get_shape())
     return total
 
 
+def in_layers(folder: Path) -> int:
+    """How many weights the layers' products have."""
+    described = architecture_of(folder)
+    if not described:
+        raise SystemExit(f"{folder}: its architecture isn't one that our own code runs")
+    return described.weights
+
+
 def gguf_file(folder: Path, quantisation: str) -> Path:
-    """The checkpoint as llama.cpp has it, quantised by its own tool; kept beside the folder."""
+    """The checkpoint as llama.cpp has it, quantised by its own tool; kept beside the folder.
+
+    Of other architectures than GPTBigCode its F16.gguf has to be there already.
+    """
     made = _beside(folder) / f"{quantisation}.gguf"
     if not made.exists():
         quantise = llama_tool("llama-quantize")

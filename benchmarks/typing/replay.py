@@ -2,7 +2,9 @@
 
     python -m benchmarks.typing.replay MODEL_FOLDER TRACES [--small] [--plot replay.png]
 
-MODEL_FOLDER is a GPTBigCode checkpoint in safetensors (checkpoint.py makes one), TRACES a file of traces.py.
+MODEL_FOLDER is a checkpoint in safetensors whose architecture our own code runs (checkpoint.py makes one of
+SantaCoder's), TRACES a file of traces.py. For llama.cpp another architecture than that needs its F16.gguf in
+MODEL_FOLDER-converted.
 ../README.md says how a request comes about and what the columns are.
 """
 
@@ -22,7 +24,7 @@ from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit
 
 from . import report
 from .machine import Memory, Speed, SpeedTest, cpu_seconds, described, load
-from .peers import OPEN, Missing, Ours, Peer, Question, parameters
+from .peers import OPEN, Missing, Ours, Peer, Question, in_layers
 from .report import Ahead, Facts, Run, Sample
 from .traces import KEYSTROKES, Event, State, cut, read, states
 
@@ -125,7 +127,7 @@ def main() -> None:
             replay.run(trace)
             print(f"notebook {number} of {len(traces)} after {time.monotonic() - begun:.0f} s", flush=True)
     keystrokes = sum(event.kind in KEYSTROKES for trace in traces for event in trace)
-    run = Run(parameters(args.model, ".h."), args.new, keystrokes, replay.asked)
+    run = Run(in_layers(args.model), args.new, keystrokes, replay.asked)
     rows = [
         report.row(
             Facts(peer.name, peer.size, peer.format, replay.memory[peer.name]),
