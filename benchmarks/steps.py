@@ -3,11 +3,10 @@
     python -m benchmarks.typing.checkpoint TOKENIZER_JSON build/santacoder
     python -m benchmarks.steps build/santacoder --dtypes int8 int4
 
-Behind a prompt, steps of one token, of one token with room for guesses (as the product runs them), and of
-as many right guesses as there is room for; before these, how long the prompt took, and whether a token's
-logits are the same to the last bit alone and among guesses. Milliseconds at the 10th, 50th and 90th
-percentile, and the ratio to the first format: of steps that follow one another, so what else the machine
-does touches both.
+Behind a prompt, steps of one token, and of as many right guesses as there is room for; before these, how
+long the prompt took, and whether a token's logits are the same to the last bit alone and among guesses.
+Milliseconds at the 10th, 50th and 90th percentile, and the ratio to the first format: of steps that follow
+one another, so what else the machine does touches both.
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ def main() -> None:
     args = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     openvino_causallm.WORTH = math.inf  # guesses are what is measured
-    plain, ours = ({d: _loaded(args.model, d, guesses) for d in args.dtypes} for guesses in (0, GUESSES))
+    ours = {dtype: _loaded(args.model, dtype) for dtype in args.dtypes}
     prompt = np.random.default_rng(0).integers(0, 4000, args.prompt).tolist()
     read = {dtype: _read(ours[dtype], prompt) for dtype in args.dtypes}
-    kinds = {"one token": (plain, 1), "with room": (ours, 1), "guesses": (ours, 1 + GUESSES)}
+    kinds = {"one token": 1, "guesses": 1 + GUESSES}
     times: dict[tuple[str, str], list[float]] = {(k, d): [] for k in kinds for d in args.dtypes}
     for _ in range(args.rounds):
-        for kind, (models, width) in kinds.items():
+        for kind, width in kinds.items():
             for dtype in args.dtypes:
-                times[kind, dtype].append(_step(models[dtype], read[dtype], prompt[:width]))
+                times[kind, dtype].append(_step(ours[dtype], read[dtype], prompt[:width]))
     print("\n| step | format | p10 | p50 | p90 | times |\n| --- | --- | --- | --- | --- | --- |")
     for (kind, dtype), found in times.items():
         p10, p50, p90 = np.percentile(found, (10, 50, 90))
@@ -56,10 +55,10 @@ def main() -> None:
     print(f"load {os.getloadavg()[0]:.1f}")
 
 
-def _loaded(folder: Path, dtype: str, guesses: int) -> CausalLM:
+def _loaded(folder: Path, dtype: str) -> CausalLM:
     begun = time.perf_counter()
-    model = openvino_causallm.load(folder, dtype, guesses)
-    print(f"{dtype}, {guesses} guesses: loaded in {time.perf_counter() - begun:.1f} s", flush=True)
+    model = openvino_causallm.load(folder, dtype, GUESSES)
+    print(f"{dtype}: loaded in {time.perf_counter() - begun:.1f} s", flush=True)
     return model
 
 
