@@ -114,6 +114,11 @@ class Architecture:
         linear = self._linear().values()
         return self.layers * sum(rows * width for rows, width in linear)
 
+    @property
+    def widths(self) -> set[int]:
+        """How many values a row of each product has."""
+        return {width for _, width in self._linear().values()}
+
     def shapes(self) -> dict[str, Shape]:
         """Of all tensors but the head's, which may be the tokens' table."""
         names, width = self.names, self.width

@@ -32,7 +32,7 @@ from .openvino_graph import QUANTISED, Tables, build
 CHUNK = 128
 # Activations are quantised in groups of this many for the products with int8 weights; OpenVINO's
 # default of 32 costs a quarter of the decode speed.
-ACTIVATION_GROUP = 128
+ACTIVATION_GROUP, LEAST_GROUP = 128, 32
 # Guesses spare a third of the steps; where a step with room for them takes so many times as long as one
 # without, nothing is guessed. On CPUs with VNNI it takes 1.0 times as long, on one without 2.8 times.
 WORTH = 1.4
@@ -125,7 +125,7 @@ class CausalLM:
         if architecture.weights < FEW_WEIGHTS:
             settings["INFERENCE_NUM_THREADS"] = "1"
         if dtype in QUANTISED:
-            settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(ACTIVATION_GROUP)
+            settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(_activation_group(architecture))
         _return_freed_memory()
         self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
         logits = self.step(self.empty(), [[0]])  # OpenVINO repacks the weights at the first step
@@ -257,6 +257,14 @@ class RowsKV:
         for layer, rows in zip(self._layers, new, strict=True):
             layer[:, self.length : length] = rows
         self.length = length
+
+
+def _activation_group(architecture: Architecture) -> int:
+    """As near to ACTIVATION_GROUP as divides what is multiplied: OpenVINO 2025.4 can't do others."""
+    group = ACTIVATION_GROUP
+    while group > LEAST_GROUP and any(width % group for width in architecture.widths):
+        group //= 2
+    return group
 
 
 def _return_freed_memory() -> None:

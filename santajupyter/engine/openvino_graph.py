@@ -107,12 +107,14 @@ class _Builder:
         self.pasts: list[Any] = []
         self.added: list[Any] = []
         # Shapes of attention, once for all layers: each operation takes some time, whatever it does.
-        heads, shared = architecture.heads, architecture.kv_heads
-        new = op.gather(op.shape_of(self.embedded), _whole(1), _whole(0))
+        heads, shared, size = architecture.heads, architecture.kv_heads, architecture.size
+        batch, new = (op.gather(op.shape_of(self.embedded), _whole(axis), _whole(0)) for axis in (0, 1))
         rows = op.multiply(new, _whole(heads // shared))
-        self.by_group = op.concat([_whole(0, shared, heads // shared), new, _whole(-1)], 0)
-        self.by_row = op.concat([_whole(0, shared), rows, _whole(-1)], 0)
-        self.by_head = op.concat([_whole(0, heads), new, _whole(-1)], 0)
+        self.by_token = op.concat([batch, new, _whole(heads + 2 * shared, size)], 0)
+        self.by_row = op.concat([batch, _whole(shared), rows, _whole(-1)], 0)
+        self.by_group = op.concat([batch, _whole(shared, heads // shared), new, _whole(-1)], 0)
+        self.by_head = op.concat([batch, _whole(heads), new, _whole(-1)], 0)
+        self.merged = op.concat([batch, new, _whole(heads * size)], 0)
 
     def graph(self) -> Any:
         """The inputs: embeddings [batch, new, width], mask [new, room], the indices [keep] of the new tokens
@@ -137,22 +139,20 @@ class _Builder:
 
         # 1. [batch, heads, new, size], the heads of queries and keys turned by their position.
         projected = self._linear(x, [before + name for name in names.qkv])
-        apart = op.reshape(projected, _whole(0, 0, of.heads + 2 * of.kv_heads, of.size), True)
-        apart = op.transpose(apart, _whole(0, 2, 1, 3))
+        apart = op.transpose(op.reshape(projected, self.by_token, False), _whole(0, 2, 1, 3))
         turned, values = op.variadic_split(apart, 1, [of.heads + of.kv_heads, of.kv_heads]).outputs()
         queries, keys = op.variadic_split(self._turned(turned), 1, [of.heads, of.kv_heads]).outputs()
         keys, values = (self._after_past(rows) for rows in (keys, values))
 
         # 2. The queries that look at the same keys as rows of one product.
-        rows = _scaled(op.reshape(queries, self.by_row, True), of.attention_scale)
-        scores = op.reshape(op.matmul(rows, keys, False, True), self.by_group, True)
+        rows = _scaled(op.reshape(queries, self.by_row, False), of.attention_scale)
+        scores = op.reshape(op.matmul(rows, keys, False, True), self.by_group, False)
         shares = op.softmax(op.add(scores, self.mask), -1)
-        looked = op.matmul(op.reshape(shares, self.by_row, True), values, False, False)
+        looked = op.matmul(op.reshape(shares, self.by_row, False), values, False, False)
 
         # 3. A token's heads one after the other.
-        by_token = op.transpose(op.reshape(looked, self.by_head, True), _whole(0, 2, 1, 3))
-        together = op.reshape(by_token, _whole(0, 0, of.heads * of.size), True)
-        return self._linear(together, [before + names.out])
+        by_token = op.transpose(op.reshape(looked, self.by_head, False), _whole(0, 2, 1, 3))
+        return self._linear(op.reshape(by_token, self.merged, False), [before + names.out])
 
     def _after_past(self, rows: Any) -> Any:
         """[batch, key-value heads, room, size], of the new [batch, key-value heads, new, size].
