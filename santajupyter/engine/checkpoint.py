@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 
-from .architecture import BIGCODE, Architecture, architecture
+from .architecture import BIGCODE, Architecture, Shape, architecture
 from .model import ModelUnavailable, first_line
 
 # Up to so many bytes of weights float32 is fast enough on a CPU, and exact.
@@ -31,7 +31,6 @@ BIGCODE_ACTIVATIONS = {"gelu_pytorch_tanh": "tanh", "gelu_new": "tanh", "gelu": 
 CHECKED = 2**22
 FLOATS = ("F16", "BF16", "F32")
 
-Shape = tuple[int, ...]
 T = TypeVar("T")
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 Layers = Annotated[int, msgspec.Meta(ge=1, le=2000)]
