@@ -17,11 +17,11 @@ import logging
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.typing.traces import LOOK, SPREAD, read, states
+from benchmarks.typing.traces import LOOK, SPREAD, Event, read, states
 from santajupyter.protocol import CompletionRequest
 from santajupyter.server.service import CompletionService, QueueFull, Superseded
 from santajupyter.server.settings import Settings
@@ -30,18 +30,17 @@ from santajupyter.server.settings import Settings
 PAUSE, WAIT = 150, 200
 
 
-def places(path: Path) -> Iterator[tuple[CompletionRequest, str]]:
-    """Where typing rests, and the rest of the line there as it is typed next."""
-    for events in read(path):
-        line = [*states(events)]
-        for at, (event, state) in enumerate(line[:-1]):
-            if event.kind == "key" and line[at + 1][0].t - event.t > PAUSE:
-                typed = ""
-                for after, _ in line[at + 1 :]:
-                    if after.kind not in ("key", "accept") or "\n" in after.text:
-                        break
-                    typed += after.text
-                yield CompletionRequest(state.cells, state.active, state.offset, client="tab"), typed
+def places(events: Sequence[Event]) -> Iterator[tuple[CompletionRequest, str]]:
+    """Where a trace rests, and the rest of the line there as it is typed next."""
+    line = [*states(events)]
+    for at, (event, state) in enumerate(line[:-1]):
+        if event.kind == "key" and line[at + 1][0].t - event.t > PAUSE:
+            typed = ""
+            for after, _ in line[at + 1 :]:
+                if after.kind not in ("key", "accept") or "\n" in after.text:
+                    break
+                typed += after.text
+            yield CompletionRequest(state.cells, state.active, state.offset, client="tab"), typed
 
 
 def accepted(request: CompletionRequest, text: str) -> CompletionRequest:
@@ -72,7 +71,7 @@ async def measure(path: Path, model: str, most: int) -> None:
     beside: list[float] = []
     following: list[float] = []
     there: list[bool] = []
-    for request, typed in [*places(path)][:most]:
+    for request, typed in [place for events in read(path) for place in places(events)][:most]:
         ahead = None
         if rng.random() < 0.5:
             ahead = asyncio.create_task(timed(service, accepted(request, "x")))

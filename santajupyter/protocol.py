@@ -183,6 +183,7 @@ class CompletionRequest(Decoding):
     """A cursor in a notebook: ``offset`` Unicode code points into ``cells[active]``.
 
     ``names`` exist though neither ``cells`` nor ``variables`` say so; "*" among them: there may be others.
+    ``meanwhile``: another model may suggest something before, see Meanwhile.
     The body of POST complete, docstring, warm and explain.
     """
 
@@ -202,6 +203,7 @@ class CompletionRequest(Decoding):
     min_probability: Annotated[float, Meta(ge=0, le=1)] = 0.0
     prefetch: bool = False
     stream: bool = False
+    meanwhile: bool = False
     client: Name = ""
     sequence: Annotated[int, Meta(ge=0)] = 0
 
@@ -326,6 +328,17 @@ class Delta:
 
     index: int
     text: str
+
+
+@dataclass(frozen=True)
+class Meanwhile:
+    """An event of a stream: what the built-in model suggests while the other one reads a long prompt.
+
+    What comes after it replaces it. ``imports`` as an item has them.
+    """
+
+    text: str
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ export interface IChoices {
   automatic: boolean;
   onlySure: boolean;
   holdToShow: boolean;
+  meanwhile: boolean;
   mode: ICompletionRequest['mode'];
   maxNewTokens: number;
   temperature: number;
@@ -36,6 +37,7 @@ export const DEFAULTS: IChoices = {
   automatic: true,
   onlySure: false,
   holdToShow: false,
+  meanwhile: true,
   mode: 'auto',
   maxNewTokens: 64,
   temperature: 0,
@@ -84,6 +86,7 @@ const CLOSED: Partial<IChoices> = {
   automatic: false,
   onlySure: true,
   holdToShow: true,
+  meanwhile: false,
   emptyCells: false,
   markdown: false,
   plainText: false,

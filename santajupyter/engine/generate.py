@@ -181,6 +181,7 @@ class Completer:
         while True:
             self.prompts.catch_up(entry, prompt.ids)
             start = len(entry.ids)
+            control.reads(len(prompt.ids) - start)
             chunk = [*prompt.ids[start : start + self._model.chunk]]
             last = start + len(chunk) == len(prompt.ids)
             more = [*healed] if last and entry.kv.can_be_cut(len(chunk) + len(healed)) else []

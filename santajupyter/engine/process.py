@@ -43,6 +43,9 @@ ENVIRONMENT = {
 }
 PACKAGE_ROOT = Path(__file__).parents[2]
 WORKER = "santajupyter.engine.worker"
+# What a request's caller hears, and of that what isn't its end.
+OnTheWay = wire.Started | wire.Reading | wire.Delta
+Event = OnTheWay | wire.Done | wire.Explained
 
 
 class EngineUnavailable(Exception):
@@ -88,14 +91,14 @@ class Call:
             self._open = False
             self._process.cancel(self._number)
 
-    async def __aiter__(self) -> AsyncIterator[wire.Started | wire.Delta | wire.Done | wire.Explained]:
-        """``Started``, ``Delta`` … and ``Done`` or ``Explained``.
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """``Started``, perhaps ``Reading``, ``Delta`` … and ``Done`` or ``Explained``.
 
         Raises RequestFailed, and EngineUnavailable when the process ends before that.
         """
         while self._open:
             event = await self._events.get()
-            self._open = isinstance(event, wire.Started | wire.Delta)
+            self._open = isinstance(event, OnTheWay)
             self.started = self.started or isinstance(event, wire.Started)
             if isinstance(event, EngineUnavailable):
                 raise event
@@ -103,7 +106,7 @@ class Call:
                 raise EngineUnavailable(event.message, "busy", event.retry_after)
             if isinstance(event, wire.Failed):
                 raise RequestFailed(event.message, event.said)
-            if isinstance(event, wire.Started | wire.Delta | wire.Done | wire.Explained):
+            if isinstance(event, Event):
                 yield event
 
     def finish(self) -> None:
@@ -296,7 +299,7 @@ class EngineProcess:
             self._ready = isinstance(event, wire.Ready)
             self._why = event.error if isinstance(event, wire.Broken) else ""
             self._on_state(self, event)
-        elif isinstance(event, wire.Started | wire.Delta):
+        elif isinstance(event, OnTheWay):
             if event.id in self._calls:
                 self._calls[event.id].receive(event)
         else:

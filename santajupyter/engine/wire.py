@@ -143,6 +143,13 @@ class Started(_FromWorker):
     id: int
 
 
+class Reading(_FromWorker):
+    """Reading what is new in the request's prompt takes about so many ``seconds`` more: rather long."""
+
+    id: int
+    seconds: float
+
+
 class Delta(_FromWorker):
     """The next piece of candidate ``index``."""
 
@@ -188,7 +195,9 @@ class Cancelled(_FromWorker):
 
 ToWorker = Load | Complete | Warm | Explain | Cancel | Finish
 Request = Complete | Warm | Explain
-FromWorker = Loading | Ready | Broken | Beat | Started | Delta | Done | Explained | Failed | Cancelled
+FromWorker = (
+    Loading | Ready | Broken | Beat | Started | Reading | Delta | Done | Explained | Failed | Cancelled
+)
 
 encode = msgspec.json.Encoder().encode
 _to_worker = msgspec.json.Decoder(ToWorker)

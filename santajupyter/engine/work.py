@@ -19,11 +19,12 @@ class Control:
     """How a request is steered from outside.
 
     ``cancelled`` (nobody wants it) and ``finished`` (what there is will do) are looked at before every
-    step.
+    step. ``reads`` is told, before each step that reads some of the prompt, how many tokens are left of it.
     """
 
     cancelled: Callable[[], bool] = lambda: False
     finished: Callable[[], bool] = lambda: False
+    reads: Callable[[int], None] = lambda left: None
 
     def check(self) -> None:
         """Raises Cancelled if it is."""

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from .remote import RemoteEngine
 
 PROGRESS_INTERVAL = 0.25
+# Seconds: of a prompt that takes longer to read the server is told, so that another model can answer first.
+LONG_READING = 0.7
+# Of fewer tokens a step's time tells little of what more would take.
+TELLING = 16
 BEAT_INTERVAL = 1.0
 # So many requests in a row that failed: what is wrong isn't the requests, and a new process may be better.
 MAX_FAILURES = 3
@@ -91,15 +95,29 @@ def _die_with_parent() -> None:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+@dataclass
+class _Reading:
+    """How many tokens of a job's prompt were left when its steps had taken so many seconds."""
+
+    left: int
+    seconds: float
+
+
 @dataclass(eq=False)
 class _Job:
-    """A request, in its turn one step at a time; ``work`` returns its last event."""
+    """A request, in its turn one step at a time; ``work`` returns its last event.
+
+    ``seconds``: what its steps took. ``reading``: its last one that read some of the prompt.
+    """
 
     request: wire.Request
     work: Generator[None, None, wire.FromWorker] = field(init=False)
     started: bool = False
     cancelled: bool = False
     finished: bool = False
+    seconds: float = 0.0
+    reading: _Reading | None = None
+    told: bool = False
 
     @property
     def kind(self) -> str:
@@ -128,6 +146,7 @@ class _Engine:
         self._turn = "automatic"
         self._turns = Turns()
         self._failures = 0
+        self._pace = 0.0  # seconds that a prompt's token took last
         folder = locate(load.folder, load.revision, _downloading(out))
         out.send(wire.Loading())
         self._tokenizer = CodeTokenizer.from_folder(folder)
@@ -173,7 +192,9 @@ class _Engine:
         job = self._next()
         begun = time.perf_counter()
         over = self._step(job)
-        self._turns.spend(job.request.user, time.perf_counter() - begun)
+        took = time.perf_counter() - begun
+        job.seconds += took
+        self._turns.spend(job.request.user, took)
         self.steps += 1
         if over is None:
             return
@@ -242,7 +263,11 @@ class _Engine:
             document, pieces = request.document, request.pieces
             described = explain(document, prompt, self._tokenizer, self._family, pieces, cached)
             return wire.Explained(request.id, described)
-        control = Control(cancelled=lambda: job.cancelled, finished=lambda: job.finished)
+        control = Control(
+            cancelled=lambda: job.cancelled,
+            finished=lambda: job.finished,
+            reads=lambda left: self._reads(job, left),
+        )
         if isinstance(request, wire.Warm):
             usage = yield from self._completer.warming(prompt, control)
             return wire.Done(request.id, (), usage)
@@ -254,6 +279,15 @@ class _Engine:
             request.choice,
         )
         return wire.Done(request.id, result.items, result.usage, result.prefill_ms, result.decode_ms)
+
+    def _reads(self, job: _Job, left: int) -> None:
+        """Tell once that the job's prompt is a long one, as soon as that is known."""
+        before, job.reading = job.reading, _Reading(left, job.seconds)
+        if before and before.left - left >= TELLING:
+            self._pace = (job.seconds - before.seconds) / (before.left - left)
+        if not job.told and left * self._pace > LONG_READING:
+            job.told = True
+            self._out.send(wire.Reading(job.request.id, left * self._pace))
 
     def _prompt(self, request: wire.Request) -> Prompt:
         """While the user rests the best is read; to him who types it may cost too much."""

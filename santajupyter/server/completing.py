@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..engine import wire
-from ..engine.process import Call, EngineProcess, EngineUnavailable
+from ..engine.process import Call, EngineProcess, EngineUnavailable, RequestFailed
 from ..prompt import postprocess
 from ..prompt.check import Check
 from ..prompt.choices import Choice
@@ -24,6 +25,7 @@ from ..protocol import (
     Documentation,
     Fix,
     Item,
+    Meanwhile,
     Sampling,
     TextRequest,
     Timings,
@@ -39,6 +41,7 @@ from .users import current_user
 
 # (index of the candidate, what may be shown of it since)
 OnDelta = Callable[[int, str], Awaitable[None]]
+OnMeanwhile = Callable[[Meanwhile], Awaitable[None]]
 # Rules by which the user, where he has asked, gets the next best text.
 DROPPED = frozenset(postprocess.REASONS.values())
 # In the place of a broken candidate, or of one of these, so many others are looked at, at this temperature.
@@ -87,8 +90,13 @@ class Completing:
         self._settings, self._engines, self._prompts = settings, engines, prompts
         self._statistics = statistics
 
-    async def complete(self, request: CompletionRequest, on_delta: OnDelta | None) -> Completion:
-        """Complete at the request's cursor; what was told to ``on_delta`` is a beginning of the result."""
+    async def complete(
+        self, request: CompletionRequest, on_delta: OnDelta | None, on_meanwhile: OnMeanwhile | None = None
+    ) -> Completion:
+        """Complete at the request's cursor; what was told to ``on_delta`` is a beginning of the result.
+
+        ``on_meanwhile``: told before that what another model suggests, where the prompt takes long to read.
+        """
         since = self._engines.unloads
         with metrics.STAGE_SECONDS.labels("prompt").time(), spans.span("prompt"):
             document, place, choice, check = await self._prompts.make(request)
@@ -107,7 +115,8 @@ class Completing:
             primary_only=request.mode == "block" and not automatic,
             prefetch=request.prefetch,
         )
-        return await self._run(asked, on_delta)
+        may_stand_in = request.n == 1 and not (asked.primary_only or asked.prefetch)
+        return await self._run(asked, on_delta, on_meanwhile if may_stand_in else None)
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta | None) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it."""
@@ -165,8 +174,10 @@ class Completing:
         self._statistics.completed += 1
         return {"model": engine.status.model, "window": engine.status.window, **done.prompt}
 
-    async def _run(self, asked: _Asked, on_delta: OnDelta | None) -> Completion:
-        answer = await self._answer(asked, on_delta)
+    async def _run(
+        self, asked: _Asked, on_delta: OnDelta | None, on_meanwhile: OnMeanwhile | None = None
+    ) -> Completion:
+        answer = await self._answer(asked, on_delta, on_meanwhile)
         items = await self._items(asked, answer)
         # To look at others would take too long for many, and their pieces wouldn't be those of the text.
         may_ask = len(items) == 1 and not asked.sampling.logprobs and not asked.prefetch
@@ -180,7 +191,9 @@ class Completing:
         _measure(done.usage, timings)
         return Completion(items, engine.status.model, done.usage, timings)
 
-    async def _answer(self, asked: _Asked, on_delta: OnDelta | None) -> _Answer:
+    async def _answer(
+        self, asked: _Asked, on_delta: OnDelta | None, on_meanwhile: OnMeanwhile | None = None
+    ) -> _Answer:
         """By the engine that answers now. One that ends before it has looked at the request is replaced."""
         begun = time.perf_counter()
         while True:
@@ -188,13 +201,29 @@ class Completing:
             limit = self._min_probability(engine, asked) if asked.limited else 0.0
             call = asked.of(engine.process, limit)
             candidates = [self._candidate(asked) for _ in range(asked.sampling.n)]
+            meanwhile = _Meanwhile(lambda: self._stand_in(asked, on_meanwhile))
             try:
-                queue_ms, done = await _followed(call, candidates, on_delta, begun)
+                queue_ms, done = await _followed(call, candidates, on_delta, begun, meanwhile)
             except EngineUnavailable as error:
                 if call.started or error.reason != "engine-died":
                     raise
             else:
                 return _Answer(engine, limit, candidates, queue_ms, done)
+            finally:
+                await meanwhile.end()
+
+    async def _stand_in(self, asked: _Asked, on_meanwhile: OnMeanwhile | None) -> None:
+        """Tell what the built-in model suggests, if it has something to say."""
+        engine = self._engines.meanwhile
+        if engine is None or on_meanwhile is None:
+            return
+        with suppress(EngineUnavailable, RequestFailed):  # the other one answers
+            limit = self._min_probability(engine, asked) if asked.limited else 0.0
+            candidate = self._candidate(asked)
+            _, done = await _followed(asked.of(engine.process, limit), [candidate])
+            item = await candidate.end(done.items[0], limit)
+            if item.text:
+                await on_meanwhile(Meanwhile(item.text, item.imports or ()))
 
     async def _items(self, asked: _Asked, answer: _Answer) -> tuple[Item, ...]:
         items = []
@@ -251,18 +280,46 @@ class _Answer:
     done: wire.Done
 
 
+class _Meanwhile:
+    """What is done while the engine reads a prompt that takes long."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        self._task = self._task or asyncio.create_task(self._work())
+
+    async def end(self) -> None:
+        """Returns when nothing more can come of it."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+
 async def _followed(
-    call: Call, candidates: Sequence[Candidate], on_delta: OnDelta | None, begun: float
+    call: Call,
+    candidates: Sequence[Candidate],
+    on_delta: OnDelta | None = None,
+    begun: float = 0.0,
+    meanwhile: _Meanwhile | None = None,
 ) -> tuple[float, wire.Done]:
-    """How many milliseconds after ``begun``, by time.perf_counter, the call had its turn; and its end."""
+    """How many milliseconds after ``begun``, by time.perf_counter, the call had its turn; and its end.
+
+    ``meanwhile``: begun where that takes long, and ended before any text is told.
+    """
     queue_ms = 0.0
     async with call:
         async for event in call:
             if isinstance(event, wire.Started):
                 queue_ms = 1000 * (time.perf_counter() - begun)
+            elif isinstance(event, wire.Reading) and meanwhile:
+                meanwhile.begin()
             elif isinstance(event, wire.Delta):
                 candidate = candidates[event.index]
                 if candidate.add(event.text) and on_delta and (new := await candidate.show()):
+                    if meanwhile:
+                        await meanwhile.end()
                     await on_delta(event.index, new)
                 if all(candidate.finished for candidate in candidates):
                     call.finish()

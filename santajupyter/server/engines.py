@@ -185,6 +185,13 @@ class Engines:
         return next((engine for engine in self._candidates() if engine.status.state == "ready"), None)
 
     @property
+    def meanwhile(self) -> Engine | None:
+        """The one that can answer at once while the configured model reads a long prompt."""
+        *_, last = self._candidates()
+        is_other = last is not self.primary and self.primary.status.state == last.status.state == "ready"
+        return last if is_other else None
+
+    @property
     def settled(self) -> bool:
         """Whether a model answers, and none is on its way."""
         return self.ready is not None and self.primary.status.state not in ON_ITS_WAY
@@ -328,7 +335,9 @@ class Engines:
             return
         self._watch_idleness()
         *_, last = self._candidates()
-        if last is not self.primary and last.pid and (self._retiring is None or self._retiring.done()):
+        # A GPU, or another server, has read what there is before anybody has to wait.
+        is_spare = last is not self.primary and self.primary.status.device != "cpu"
+        if is_spare and last.pid and (self._retiring is None or self._retiring.done()):
             self._retiring = asyncio.get_running_loop().create_task(self._retire(last))
 
     async def _retire(self, stand_in: Engine) -> None:

@@ -24,6 +24,7 @@ from ..protocol import (
     CachedTokens,
     Delta,
     Item,
+    Meanwhile,
     Model,
     ModelList,
     OpenAIError,
@@ -259,10 +260,13 @@ class CompleteHandler(PostHandler):
         async def on_delta(index: int, text: str) -> None:
             await self.send_event(asdict(Delta(index, text)))
 
-        answer = (await self.service.complete(request, on_delta if request.stream else None)).to_json()
+        async def on_meanwhile(meanwhile: Meanwhile) -> None:
+            await self.send_event(asdict(meanwhile), event="meanwhile")
+
         if not request.stream:
-            return answer
-        await self.send_event(answer)
+            return (await self.service.complete(request, None)).to_json()
+        made = await self.service.complete(request, on_delta, on_meanwhile if request.meanwhile else None)
+        await self.send_event(made.to_json())
         return None
 
 

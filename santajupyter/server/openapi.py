@@ -21,6 +21,7 @@ from ..protocol import (
     Failure,
     Fix,
     LoadRequest,
+    Meanwhile,
     ModelList,
     Status,
     TextCompletion,
@@ -31,7 +32,7 @@ Schema = dict[str, Any]
 
 REQUESTS = (CompletionRequest, TextRequest, LoadRequest)
 ANSWERS = (
-    *(Completion, Delta, Documentation, Explanation, Fix, Status, TextCompletion, ModelList),
+    *(Completion, Delta, Documentation, Explanation, Fix, Meanwhile, Status, TextCompletion, ModelList),
     Failure,
 )
 # What an answer may lack; all else is always there.
@@ -135,11 +136,12 @@ def _operation(
 
 def _stream(answer: type, event: type) -> Schema:
     """Of each event: OpenAPI has no other place for that before 3.2 (``itemSchema``)."""
+    more = " Before them all an event `meanwhile` with a Meanwhile may come." if event is Delta else ""
     ends = "`data: [DONE]`" if event is TextCompletion else f"the whole answer as {answer.__name__}"
     return {
         "type": "object",
         "description": f"With `stream`: events `data:` with JSON, each a {event.__name__}, at last {ends}. "
-        "An error after the first event is an event `error` with a Failure.",
+        f"An error after the first event is an event `error` with a Failure.{more}",
         "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
         "required": ["data"],
     }

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .._version import __version__
 from ..protocol import Completion, CompletionRequest, Documentation, Fix, TextRequest
 from . import catalogue, metrics
-from .completing import Completing, OnDelta
+from .completing import Completing, OnDelta, OnMeanwhile
 from .deadline import within
 from .engines import Engines
 from .prompts import Prompts
@@ -139,10 +139,13 @@ class CompletionService:
         """
         return await self._prompts.run(function, *args)
 
-    async def complete(self, request: CompletionRequest, on_delta: OnDelta | None) -> Completion:
+    async def complete(
+        self, request: CompletionRequest, on_delta: OnDelta | None, on_meanwhile: OnMeanwhile | None = None
+    ) -> Completion:
         """Complete at the request's cursor; ``on_delta(index, text)`` for what may be shown already.
 
-        None: nobody looks on. What was streamed is a beginning of the result's text. A ``prefetch`` costs
+        None: nobody looks on. What was streamed is a beginning of the result's text. ``on_meanwhile``: told
+        before that what another model suggests, where the prompt takes long to read. A ``prefetch`` costs
         others nothing: it is refused unless it is the only work, and what its client asks next ends it.
         Raises Superseded, QueueFull, TimedOut, EngineUnavailable, RequestFailed.
         """
@@ -152,7 +155,7 @@ class CompletionService:
         elif self._works.keys() - {ahead} or not self.engines.settled:
             raise QueueFull("There is other work to do.")
         key = ahead if request.prefetch else _client(request.client)
-        return await self._admit(key, self._work.complete(request, on_delta), request.sequence)
+        return await self._admit(key, self._work.complete(request, on_delta, on_meanwhile), request.sequence)
 
     async def complete_text(self, request: TextRequest, on_delta: OnDelta | None) -> Completion:
         """Complete between a prompt and a suffix, exactly as the model writes it. Raises as complete."""

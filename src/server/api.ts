@@ -23,12 +23,13 @@ export class SantaApi {
 
   /**
    * What to insert at the cursor. `onText` gets the whole text so far each time it
-   * grows; what is returned is what counts.
+   * grows; what is returned is what counts. `onMeanwhile` gets what another model suggests before.
    */
   async complete(
     request: ICompletionRequest,
     signal: AbortSignal,
-    onText: (text: string) => void
+    onText: (text: string) => void,
+    onMeanwhile: (made: ICompletion) => void = () => undefined
   ): Promise<ICompletion> {
     const { mode, trigger } = request;
     const isBlock = mode === 'block' && trigger === 'invoke';
@@ -44,10 +45,17 @@ export class SantaApi {
         goesOn();
         return isJson(response)
           ? firstItem(await response.json())
-          : readStream(response, text => {
-              goesOn();
-              onText(text);
-            });
+          : readStream(
+              response,
+              text => {
+                goesOn();
+                onText(text);
+              },
+              made => {
+                goesOn();
+                onMeanwhile(made);
+              }
+            );
       }
     );
   }
@@ -199,7 +207,8 @@ async function limited<T>(
 
 async function readStream(
   response: Response,
-  onText: (text: string) => void
+  onText: (text: string) => void,
+  onMeanwhile: (made: ICompletion) => void
 ): Promise<ICompletion> {
   const events: EventSourceMessage[] = [];
   const parser = createParser({ onEvent: event => events.push(event) });
@@ -214,6 +223,10 @@ async function readStream(
         : decoder.decode(value, { stream: true });
       parser.feed(chunk);
       for (const event of events.splice(0)) {
+        if (event.event === 'meanwhile') {
+          onMeanwhile(JSON.parse(event.data) as ICompletion);
+          continue;
+        }
         const reply = readEvent(event);
         if (reply.items) {
           return firstItem(reply);

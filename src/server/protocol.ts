@@ -61,6 +61,8 @@ export interface ICompletionRequest
   min_probability?: number;
   /** Nobody waits for it: it gives way to all that somebody waits for. */
   prefetch?: boolean;
+  /** Another model may answer first, where this one has much to read. */
+  meanwhile?: boolean;
 }
 
 /** What mends a cell that failed; `reason` says in a word what it is, or why there is nothing. */

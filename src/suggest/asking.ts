@@ -98,9 +98,10 @@ export class Asking {
   ask(body: ICompletionRequest, place: IPlace, widget: Widget): Reply {
     this._asked.emit(body);
     this._others.abort();
-    const next = this._next(body);
-    const reply = this._reply(body, place, widget, (signal, onText) =>
-      this._watched(signal, () => this._api.complete(next, signal, onText))
+    const { meanwhile } = this._settings.choices;
+    const next = this._next({ ...body, meanwhile });
+    const reply = this._reply(body, place, widget, (signal, ...told) =>
+      this._watched(signal, () => this._api.complete(next, signal, ...told))
     );
     void this._time(reply);
     return reply;
@@ -121,10 +122,10 @@ export class Asking {
 
   /** The reply that a command's own way to ask makes. */
   run(place: IPlace, widget: Widget, run: Run): Reply {
-    const watched: Run = async (signal, onText) => {
+    const watched: Run = async (...args) => {
       this._watch.asked();
       try {
-        return await run(signal, onText);
+        return await run(...args);
       } finally {
         this._watch.ended();
       }
@@ -177,13 +178,24 @@ export class Asking {
     body: ICompletionRequest,
     place: IPlace,
     widget: Widget,
-    complete: (...args: Parameters<Run>) => Promise<ICompletion>
+    complete: (
+      signal: AbortSignal,
+      onText: (text: string) => void,
+      onMeanwhile: (made: ICompletion) => void
+    ) => Promise<ICompletion>
   ): Reply {
-    const run: Run = async (signal, onText) => {
-      const { text, reason, imports } = await complete(signal, onText);
-      reply.reason = reason ?? '';
-      reply.imports = imports ?? [];
-      return text;
+    // Those that are of no use to the text that is accepted stay out.
+    const note = ({ imports }: ICompletion) => {
+      reply.imports = [...new Set([...reply.imports, ...(imports ?? [])])];
+    };
+    const run: Run = async (signal, onText, onMeanwhile) => {
+      const made = await complete(signal, onText, other => {
+        note(other);
+        onMeanwhile(other.text);
+      });
+      note(made);
+      reply.reason = made.reason ?? '';
+      return made.text;
     };
     const reply: Reply = new Reply(
       place,

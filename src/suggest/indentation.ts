@@ -30,12 +30,15 @@ export function indentedAs(
 
 /** The same of all that a run tells. */
 export function indentedRun(run: Run, around: Around, unit: string): Run {
-  return async (signal, onText) => {
-    const text = await run(signal, text =>
+  const as = (text: string) => indentedAs(text, around, unit);
+  return async (signal, onText, onMeanwhile) => {
+    const text = await run(
+      signal,
       // More blanks may come.
-      onText(indentedAs(text.replace(/(^|\n)[ \t]*$/, ''), around, unit))
+      text => onText(as(text.replace(/(^|\n)[ \t]*$/, ''))),
+      text => onMeanwhile(as(text))
     );
-    return indentedAs(text, around, unit);
+    return as(text);
   };
 }
 

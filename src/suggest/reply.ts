@@ -2,16 +2,18 @@ import type { IPlace } from '../document/types';
 import type { IAsked } from '../jupyterlab/ghosts';
 import { cutAs, type INear, isFarSame, near } from './near';
 
-/** Makes the text; tells the text so far each time it grows, and stops at the signal. */
+/** Makes the text; tells the text so far each time it grows, and another one before it; stops at the signal. */
 export type Run = (
   signal: AbortSignal,
-  onText: (text: string) => void
+  onText: (text: string) => void,
+  onMeanwhile: (text: string) => void
 ) => Promise<string>;
 
 /**
  * The server's answer for one place, growing while it streams in. It also
  * answers each place that the user reaches by typing what it says. `around` is
- * what stood in the other cells.
+ * what stood in the other cells. Another text may stand in for it until it says
+ * something else, and for good where the user goes on with that one.
  */
 export class Reply {
   constructor(
@@ -76,10 +78,12 @@ export class Reply {
 
   /** What is left of the text at a place; null if the place isn't on its way. */
   rest(place: IPlace): string | null {
-    for (const origin of [this._place, this._before]) {
-      const rest = origin && this._restFrom(origin, place);
-      if (rest !== null) {
-        return rest;
+    for (const text of [this._shown, this._meanwhile]) {
+      for (const origin of [this._place, this._before]) {
+        const rest = origin && this._restFrom(origin, text, place);
+        if (rest !== null) {
+          return rest;
+        }
       }
     }
     return null;
@@ -116,8 +120,9 @@ export class Reply {
   isTaken(place: IPlace): boolean {
     const { prefix, suffix } = cutAs(place, this.place);
     return (
-      this._text !== '' &&
-      prefix === this.place.prefix + this._text &&
+      [this._text, this._meanwhile].some(
+        text => text !== '' && prefix === this.place.prefix + text
+      ) &&
       suffix === this.place.suffix &&
       isFarSame(place, this.place)
     );
@@ -145,9 +150,17 @@ export class Reply {
       : new Promise(resolve => this._waiting.push(resolve));
   }
 
-  private _restFrom(origin: INear, place: IPlace): string | null {
+  /** What there is to say by now. */
+  private get _shown(): string {
+    const isOpen = !this._done || this._error !== null;
+    return isOpen && this._meanwhile.startsWith(this._text)
+      ? this._meanwhile
+      : this._text;
+  }
+
+  private _restFrom(origin: INear, text: string, place: IPlace): string | null {
     const now = cutAs(place, origin);
-    const rest = remainder(origin, this._text, now);
+    const rest = remainder(origin, text, now);
     if (rest === null || !isFarSame(place, origin)) {
       return null;
     }
@@ -162,10 +175,17 @@ export class Reply {
 
   private async _start(run: Run): Promise<void> {
     try {
-      this._text = await run(this._controller.signal, text => {
-        this._text = text;
-        this._wake();
-      });
+      this._text = await run(
+        this._controller.signal,
+        text => {
+          this._text = text;
+          this._wake();
+        },
+        text => {
+          this._meanwhile = text;
+          this._wake();
+        }
+      );
     } catch (error) {
       this._error = error;
     }
@@ -190,6 +210,7 @@ export class Reply {
   /** What was typed of it, what the editor closed by itself, and the cursor's line, where it last was on its way. */
   private _closed = '';
   private _line: string;
+  private _meanwhile = '';
   private _typed = '';
   private _place: INear;
   /** Where it was for before an import came in above. */

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from santajupyter.engine import process as process_module
 from santajupyter.engine.process import EngineProcess, EngineUnavailable, RequestFailed
-from santajupyter.protocol import Cell, CompletionRequest
+from santajupyter.protocol import Cell, CompletionRequest, Meanwhile
 from santajupyter.server import engines as engines_module
 from santajupyter.server.prompts import Prompts
 from santajupyter.server.service import CompletionService, QueueFull, Superseded, TimedOut
@@ -89,9 +90,12 @@ def two(tiny: Path, tmp_path: Path) -> tuple[str, str]:
 
 
 def a_request(
-    client: str = "", tokens: int = 20, trigger: Literal["invoke", "automatic"] = "invoke"
+    client: str = "",
+    tokens: int = 20,
+    trigger: Literal["invoke", "automatic"] = "invoke",
+    text: str = "import numpy as np\n" * 3,
 ) -> CompletionRequest:
-    cell = Cell("import numpy as np\n" * 3)
+    cell = Cell(text)
     return CompletionRequest(
         (cell,), 0, len(cell.source), trigger=trigger, client=client, max_new_tokens=tokens
     )
@@ -367,10 +371,86 @@ async def test_whoever_hangs_up_frees_the_engine_whenever(
         assert stats["completed"] == 0
 
 
-async def test_the_stand_in_ends_when_the_other_is_ready(processes: Processes, two: tuple[str, str]) -> None:
+async def test_the_stand_in_ends_when_one_on_a_gpu_is_ready(
+    processes: Processes, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINY_DEVICE", "cuda")
     async with serving(*two) as service:
         await until(lambda: [model for model, _ in processes.alive()] == [two[0]])
         assert service.status()["fallback"] is None
+
+
+@pytest.fixture
+def slow(two: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """The first one reads slowly."""
+    monkeypatch.setenv("TINY_SLOW", two[0])
+    return two
+
+
+LONG = "x = [1, 2, 3]\nfor y in x:\n    print(" * 6
+
+
+@contextlib.asynccontextmanager
+async def reading_slowly(slow: tuple[str, str]) -> Any:
+    """A service that knows how slow it reads, and its other model."""
+    async with serving(*slow, check=False) as service:
+        await service.complete(a_request(tokens=4), nothing)
+        await until(lambda: service.engines.meanwhile is not None)
+        yield service, service.engines.meanwhile
+
+
+async def told_of(service: CompletionService, request: CompletionRequest) -> list[str]:
+    """What is told, one after the other: what is suggested meanwhile, what is streamed, and the end."""
+    told = []
+
+    async def on_delta(index: int, text: str) -> None:
+        told.append(f"delta {text}")
+
+    async def on_meanwhile(made: Meanwhile) -> None:
+        told.append(f"meanwhile {made.text}")
+
+    made = await service.complete(request, on_delta, on_meanwhile)
+    return [*told, f"{made.model} {made.text}"]
+
+
+async def test_the_other_model_answers_while_one_reads(processes: Processes, slow: tuple[str, str]) -> None:
+    async with reading_slowly(slow) as (service, _):
+        request = a_request(tokens=6, text=LONG)
+        meanwhile, *streamed, end = await told_of(service, request)
+        text = end.removeprefix(f"{slow[0]} ")
+        assert text and meanwhile == f"meanwhile {text}"  # they are the same model
+        assert text.startswith("".join(part.removeprefix("delta ") for part in streamed))
+        # What was read needs no reading.
+        assert await told_of(service, request) == [*streamed, end]
+
+
+@pytest.mark.parametrize("changes", [{"mode": "block"}, {"prefetch": True}, {"n": 2, "temperature": 1.0}])
+async def test_no_other_model_answers(
+    processes: Processes, slow: tuple[str, str], changes: dict[str, Any]
+) -> None:
+    """Where somebody would rather wait, nobody waits, or several are asked for."""
+    async with reading_slowly(slow) as (service, _):
+        told = await told_of(service, replace(a_request(tokens=6, text=LONG), **changes))
+        assert told[-1].startswith(slow[0])
+        assert not [text for text in told if text.startswith("meanwhile")]
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_the_other_model_dies_meanwhile(
+    processes: Processes, slow: tuple[str, str], leaves: bool
+) -> None:
+    """Nobody misses it, and nothing is left to do for who left."""
+    async with reading_slowly(slow) as (service, other):
+        os.kill(other.pid, signal.SIGSTOP)
+        asked = asyncio.create_task(told_of(service, a_request(tokens=6, text=LONG)))
+        await until(lambda: other.busy)
+        if leaves:
+            asked.cancel()
+            await asyncio.wait([asked])
+        os.kill(other.pid, signal.SIGKILL)
+        if not leaves:
+            assert (await asked)[-1].startswith(slow[0])
+        await until(lambda: not (other.busy or service.engines.primary.busy))
 
 
 async def test_a_model_nobody_uses_is_unloaded(processes: Processes, tiny: Path) -> None:

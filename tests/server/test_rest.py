@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -20,6 +21,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+
+from santajupyter.engine import process
 
 from ..checkpoint import make_checkpoint
 from ..hub import hub_with
@@ -693,6 +696,36 @@ class TestStandIn:
         assert (await ready(ask))["state"] == "ready"
         code, answer = await ask("complete", whole)
         assert (code, answer["model"]) == (200, "me/tiny")
+
+
+class TestMeanwhile:
+    """While one model reads a long prompt another one suggests something, to who wants that."""
+
+    @pytest.fixture
+    def santa_config(self, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        other = shutil.copytree(tiny, tmp_path / "other")
+        monkeypatch.setattr(process, "WORKER", "tests.server.tiny_worker")
+        monkeypatch.setenv("TINY_SLOW", str(tiny))
+        return {"fallback_model": str(other)}
+
+    @pytest.mark.parametrize("wanted", [False, True])
+    async def test_it_is_an_event_of_its_own(
+        self, ask: Any, jp_fetch: Any, jp_serverapp: Any, body: Body, wanted: bool
+    ) -> None:
+        await ready(ask)
+        await ask("complete", body())
+        while engines_of(jp_serverapp).meanwhile is None:
+            await asyncio.sleep(0.01)
+        code = "x = [1, 2, 3]\nfor y in x:\n    print(" * 6
+        asked = body(code, stream=True, meanwhile=wanted, max_new_tokens=6)
+        response = await jp_fetch("santajupyter", "complete", method="POST", body=json.dumps(asked))
+        events = response.body.decode().split("\n\n")
+        others = [event for event in events if event.startswith("event:")]
+        *_, last = [json.loads(event[6:]) for event in events if event.startswith("data: ")]
+        made = {"text": last["items"][0]["text"], "imports": []}
+        assert made["text"]
+        assert others == ([f"event: meanwhile\ndata: {json.dumps(made)}"] if wanted else [])
+        assert not wanted or events[0] == others[0]
 
 
 def tiny_files(folder: Path) -> list[str]:

@@ -15,8 +15,9 @@ from santajupyter.engine import worker
 from santajupyter.engine.model import KV, Logits
 
 VOCABULARY = 403
-# Seconds; what each step says when it fails.
+# Seconds of a step, and more of each token for the model in this folder; what each step says when it fails.
 STEP = float(os.environ.get("TINY_STEP", "0.002"))
+SLOW, SLOWNESS = os.environ.get("TINY_SLOW", ""), 0.02
 ERROR = os.environ.get("TINY_ERROR", "")
 
 
@@ -48,13 +49,17 @@ class TinyKV:
 class TinyModel:
     """The next token is the last one's neighbour."""
 
-    device, dtype, chunk = "cpu", "float32", 16
+    dtype, chunk = "float32", 16
+    device = os.environ.get("TINY_DEVICE", "cpu")
+
+    def __init__(self, slowness: float) -> None:
+        self._slowness = slowness
 
     def empty(self) -> KV:
         return TinyKV([])
 
     def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
-        time.sleep(STEP)
+        time.sleep(STEP + self._slowness * len(rows[0]))
         if ERROR:
             raise RuntimeError(ERROR)
         cast(TinyKV, kv).ids += rows[0]
@@ -69,7 +74,7 @@ class TinyModel:
 
 
 def _load(folder: Path, device: str, dtype: str, guesses: int) -> TinyModel:
-    return TinyModel()
+    return TinyModel(SLOWNESS if str(folder) == SLOW else 0.0)
 
 
 if __name__ == "__main__":

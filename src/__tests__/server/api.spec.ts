@@ -48,6 +48,30 @@ describe('SantaApi.complete', () => {
     }
   });
 
+  it('tells what another model suggests meanwhile', async () => {
+    const event =
+      'event: meanwhile\ndata: {"text":"🦌","imports":["import sleigh"]}\n\n';
+    const length = new TextEncoder().encode(event + STREAM + END).length;
+    const api = new SantaApi({ baseUrl: '/' } as ServerConnection.ISettings);
+    const { signal } = new AbortController();
+    for (let cut = 0; cut <= length; cut++) {
+      const told: unknown[] = [];
+      answer(event + STREAM + END, cut);
+      const { text } = await api.complete(
+        {} as ICompletionRequest,
+        signal,
+        text => told.push(text),
+        made => told.push(made)
+      );
+      expect([...told, text]).toEqual([
+        { text: '🦌', imports: ['import sleigh'] },
+        '🎅',
+        '🎅\n',
+        '🎅!'
+      ]);
+    }
+  });
+
   it('tells an error in mid-stream', async () => {
     answer(STREAM + ERROR, 9);
     await expect(complete([])).rejects.toMatchObject({

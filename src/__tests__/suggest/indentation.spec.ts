@@ -56,7 +56,11 @@ it('what is told of a run only grows', async () => {
     },
     at('a:\n\tb\nc:'),
     FOUR
-  )(new AbortController().signal, text => told.push(text));
+  )(
+    new AbortController().signal,
+    text => told.push(text),
+    () => undefined
+  );
   for (const [number, part] of told.entries()) {
     expect((told[number + 1] ?? made).startsWith(part)).toBe(true);
   }

@@ -51,6 +51,7 @@ type Answer = {
   body: ICompletionRequest;
   signal: AbortSignal;
   say: (text: string) => void;
+  meanwhile: (made: ICompletion) => void;
   end: (text: string | Promise<string>, reason?: string) => void;
 };
 
@@ -64,12 +65,14 @@ function setUp() {
     complete: (
       body: ICompletionRequest,
       signal: AbortSignal,
-      say: (text: string) => void
+      say: (text: string) => void,
+      meanwhile: (made: ICompletion) => void
     ) =>
       new Promise<ICompletion>(resolve => {
         const end = (text: string | Promise<string>, reason?: string) =>
           resolve(Promise.resolve(text).then(text => ({ text, reason })));
-        (body.prefetch ? ahead : asked).push({ body, signal, say, end });
+        const answer = { body, signal, say, meanwhile, end };
+        (body.prefetch ? ahead : asked).push(answer);
       })
   };
   const owner = {};
@@ -81,7 +84,8 @@ function setUp() {
       delay: 1,
       markdown: false,
       temperature: 0,
-      alternatives: 3
+      alternatives: 3,
+      meanwhile: true
     },
     isProviderOn: true,
     refusal: jest.fn((): string | null => null)
@@ -171,6 +175,104 @@ describe('Session', () => {
     asked[1].end('1, 2');
     await pause();
     expect(answered).toHaveBeenCalledTimes(1);
+  });
+
+  describe('where another model answers meanwhile', () => {
+    /** What is shown after `x = ` when it has said `[1, 2]`, as more comes. */
+    async function begun() {
+      const made = setUp();
+      const list = type(made.session, 'x = ');
+      await pause();
+      const [answer] = made.asked;
+      expect(answer.body.meanwhile).toBe(true);
+      answer.meanwhile({ text: '[1, 2]', imports: ['import a'] });
+      const [item] = await list;
+      expect(item).toMatchObject({
+        insertText: '[1, 2]',
+        isIncomplete: true,
+        suggestion: { imports: ['import a'] }
+      });
+      const stream = made.session.stream(item.token ?? '');
+      await stream.next();
+      return { ...made, answer, stream };
+    }
+
+    it('keeps that while they agree, and then has the better one', async () => {
+      const { answer, stream } = await begun();
+      answer.say('[1');
+      const { value } = await stream.next();
+      expect(value.insertText).toBe('[1, 2]');
+      answer.say('[1, 3');
+      expect((await stream.next()).value.insertText).toBe('[1, 3');
+      answer.end('[1, 3, 5]');
+      expect((await stream.next()).value).toEqual({
+        insertText: '[1, 3, 5]',
+        isIncomplete: false
+      });
+    });
+
+    it.each(['[1]', '[1, 2][0]', '{}'])('ends with %s', async text => {
+      const { answer, stream } = await begun();
+      answer.end(text);
+      expect((await stream.next()).value).toMatchObject({ insertText: text });
+      expect((await stream.next()).done).toBe(true);
+    });
+
+    it('shows nothing where the better one has nothing to say', async () => {
+      const { answer, ghosts, stream } = await begun();
+      answer.end('', 'nothing');
+      expect((await stream.next()).done).toBe(true);
+      expect(ghosts.end).toHaveBeenCalled();
+    });
+
+    it('keeps it where the better one fails', async () => {
+      const { answer, stream } = await begun();
+      answer.end(Promise.reject(new Error('no')));
+      expect((await stream.next()).value).toEqual({
+        insertText: '[1, 2]',
+        isIncomplete: false
+      });
+    });
+
+    it('lets the user go on with it, whatever the better one says', async () => {
+      const { answer, asked, session } = await begun();
+      const [item] = await type(session, 'x = [1, ');
+      expect(item.insertText).toBe('2]');
+      const stream = session.stream(item.token ?? '');
+      await stream.next();
+      answer.say('{');
+      expect((await stream.next()).value.insertText).toBe('2]');
+      answer.end('{}');
+      expect((await stream.next()).value).toEqual({
+        insertText: '2]',
+        isIncomplete: false
+      });
+      expect(await type(session, 'x = [1, 2')).toMatchObject([
+        { insertText: ']' }
+      ]);
+      expect(await type(session, 'x = ')).toMatchObject([{ insertText: '{}' }]);
+      expect(asked.length).toBe(1);
+    });
+
+    it('tells the pace of the better one alone', async () => {
+      const { answer, session, stream } = await begun();
+      const answered = jest.spyOn(session.pace, 'answered');
+      await pause();
+      expect(answered).not.toHaveBeenCalled();
+      answer.end('[]');
+      await stream.next();
+      await pause();
+      expect(answered).toHaveBeenCalledTimes(1);
+    });
+
+    it('asks for none where the user wants none', async () => {
+      const { asked, session, settings } = setUp();
+      settings.choices.meanwhile = false;
+      void type(session, 'x = ');
+      await pause();
+      expect(asked[0].body.meanwhile).toBe(false);
+      asked[0].end('1');
+    });
   });
 
   it('answers typing through, and back, without a request', async () => {
