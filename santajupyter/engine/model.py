@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -54,6 +54,19 @@ class KV(Protocol):
 
     def picked(self, rows: Sequence[int]) -> KV:
         """A batch of copies of these rows of the batch, in full; [0] is a copy of a single text."""
+        ...
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """A model that keeps prompts on disk, for the next process with it."""
+
+    def kept(self) -> Iterable[tuple[list[int], KV]]:
+        """Their ids, and these ids' keys and values; the oldest first."""
+        ...
+
+    def keep(self, prompts: Iterable[tuple[list[int], KV]]) -> None:
+        """Keep some of these, the newest first."""
         ...
 
 

@@ -7,7 +7,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 import openvino
 
-from . import quantised
+from . import promptstore, quantised
 from .architecture import Architecture
 from .checkpoint import SMALL_FILE, architecture_of, check_numbers, weights_size
 from .devices import is_out_of_memory
@@ -98,6 +98,7 @@ def _load_quantised(folder: Path, architecture: Architecture, dtype: str, guesse
         return CausalLM(architecture, dtype, guesses, *source)
     model = CausalLM(architecture, dtype, guesses, *_read_back(source))
     _release(source)
+    model.copy = source
     return model
 
 
@@ -115,6 +116,7 @@ class CausalLM:
         self, architecture: Architecture, dtype: str, guesses: int, graph: Any, tables: Tables
     ) -> None:
         self.device, self.dtype, self.chunk = "cpu", dtype, CHUNK
+        self.copy: Path | None = None  # the quantised one's folder
         self._architecture, self._tables = architecture, tables
         self._alone = self._few = 1  # the tokens of a step with one, and of one with guesses
         settings = {
@@ -160,6 +162,17 @@ class CausalLM:
         out = self._request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)
         past.append(out[1][:, :, :new])
         return np.array(out[0][:, new - keep - first : new - first])
+
+    def kept(self) -> Iterable[tuple[list[int], KV]]:
+        """See model.Keeps."""
+        of = self._architecture
+        found = promptstore.restore(self.copy, (2 * of.layers, of.kv_heads, of.size)) if self.copy else ()
+        return ((ids, RowsKV([layer[None] for layer in array], len(ids))) for ids, array in found)
+
+    def keep(self, prompts: Iterable[tuple[list[int], KV]]) -> None:
+        """See model.Keeps."""
+        if self.copy:
+            promptstore.keep(self.copy, ((ids, cast(RowsKV, kv)) for ids, kv in prompts))
 
     def _embedded(self, ids: Array, positions: Array) -> Array:
         """[batch, new, width]"""
@@ -246,6 +259,10 @@ class RowsKV:
     def rows(self) -> list[Array]:
         """[batch, length, key-value heads, head size], contiguous; of a single text, views."""
         return [np.ascontiguousarray(layer[:, : self.length]) for layer in self._layers]
+
+    def array(self) -> Array:
+        """Of a single text, [2 x layers, length, key-value heads, head size]."""
+        return np.stack([layer[0, : self.length] for layer in self._layers])
 
     def append(self, new: Array) -> None:
         """``new``: [2 x layers, batch, tokens, key-value heads, head size]."""

@@ -7,6 +7,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from contextlib import suppress
 
 from ..printable import printable
@@ -50,27 +51,40 @@ class _Printable(io.TextIOBase):
         return 2
 
 
+class Ended(Exception):
+    """Nothing more comes in: this process is to end."""
+
+
 class Inbox:
-    """What comes in on stdin, read by a thread."""
+    """What comes in on stdin, read by a thread.
+
+    ``patience``: how many seconds after its end the process may take to end by itself.
+    """
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[wire.ToWorker] = queue.SimpleQueue()
+        self.patience = 0.0
+        self._queue: queue.SimpleQueue[wire.ToWorker | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
     def next(self) -> wire.ToWorker:
-        """The next message, once it is there."""
-        return self._queue.get()
+        """The next message, once it is there. Raises Ended."""
+        message = self._queue.get()
+        if message is None:
+            raise Ended
+        return message
 
     def all(self, wait: bool) -> list[wire.ToWorker]:
-        """What came since the last time; at least one message, if it shall wait."""
-        found = [self._queue.get()] if wait else []
+        """What came since the last time; at least one message, if it shall wait. Raises Ended."""
+        found = [self.next()] if wait else []
         while not self._queue.empty():
-            found.append(self._queue.get())
+            found.append(self.next())
         return found
 
     def _read(self) -> None:
         for message in wire.requests(0):
             self._queue.put(message)
+        self._queue.put(None)
+        time.sleep(self.patience)
         os._exit(0)
 
 

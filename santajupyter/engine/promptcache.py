@@ -69,6 +69,16 @@ class PromptCache:
         """How many of the first ids needn't be computed."""
         return _longest(self._of(user), ids)[1]
 
+    def add(self, ids: list[int], kv: KV) -> None:
+        """What an earlier process has computed, as the newest."""
+        self._entries.append(Entry(kv, ids, len(ids), size=kv.size))
+        self._shrink()
+
+    def newest(self) -> Iterator[tuple[list[int], KV]]:
+        """What another process could go on with, the newest first."""
+        idle = [entry for entry in self._of("") if not entry.in_use]
+        return ((entry.ids, entry.kv) for entry in reversed(idle))
+
     def clear(self) -> None:
         """Forget all that isn't in use."""
         self._entries = [entry for entry in self._entries if entry.in_use]

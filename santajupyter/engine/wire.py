@@ -55,6 +55,7 @@ class Load(_ToWorker):
     cache_bytes: int = 0
     prompt_lookup: int = 0
     cache_model: bool | None = None
+    keep_prompts: bool = False
     remote: Remote | None = None
 
 

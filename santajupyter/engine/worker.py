@@ -27,8 +27,8 @@ from ..traces import trace
 from . import wire
 from .cachemodel import cache_text
 from .devices import is_device_lost, is_out_of_memory, resolve
-from .model import MAX_WINDOW, ModelUnavailable, OutOfMemory
-from .pipes import Inbox, Out, line
+from .model import MAX_WINDOW, Keeps, ModelUnavailable, OutOfMemory
+from .pipes import Ended, Inbox, Out, line
 from .turns import Turns
 from .windows import Windows
 from .work import Cancelled, Control
@@ -43,6 +43,8 @@ LONG_READING = 0.7
 # Of fewer tokens a step's time tells little of what more would take.
 TELLING = 16
 BEAT_INTERVAL = 1.0
+# Seconds that prompts may take to be written when the process is to end; less than it has to.
+KEEP_LIMIT = 2.0
 # So many requests in a row that failed: what is wrong isn't the requests, and a new process may be better.
 MAX_FAILURES = 3
 PR_SET_PDEATHSIG = 1
@@ -57,6 +59,8 @@ def main() -> None:
         _serve(inbox, out)
     except ModelUnavailable as error:
         out.send(wire.Broken(line(str(error))))
+        os._exit(0)
+    except Ended:
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -81,11 +85,16 @@ def _serve(inbox: Inbox, out: Out) -> None:
         engine = RemoteEngine(load, load.remote, out)
         asyncio.run(engine.serve(inbox))
     engine = _Engine(load, out)
-    while True:
-        for message in inbox.all(wait=not engine.busy):
-            engine.take(message)
-        if engine.busy:
-            engine.step()
+    inbox.patience = KEEP_LIMIT
+    try:
+        while True:
+            for message in inbox.all(wait=not engine.busy):
+                engine.take(message)
+            if engine.busy:
+                engine.step()
+    except Ended:
+        engine.keep()
+        raise
 
 
 def _die_with_parent() -> None:
@@ -169,12 +178,20 @@ class _Engine:
             trust=config.get("trust_in_names", 1.0),
         )
         self._windows = Windows(self._window, self._completer.prompts.cached)
+        self._keeper = model if load.keep_prompts and isinstance(model, Keeps) else None
+        for ids, kv in self._keeper.kept() if self._keeper else ():
+            self._completer.prompts.add(ids, kv)
         limit = config.get("min_probability", 0.0)
         out.send(wire.Ready(name or "", model.device, model.dtype, self._window, limit))
 
     @property
     def busy(self) -> bool:
         return any(self._jobs.values())
+
+    def keep(self) -> None:
+        """Have the newest prompts kept for the next process, where the model can do that."""
+        if self._keeper:
+            self._keeper.keep(self._completer.prompts.newest())
 
     def take(self, message: wire.ToWorker) -> None:
         """Begin, cancel or finish a request; one that is over already is none of its business."""

@@ -93,6 +93,13 @@ class SantaApp(ExtensionApp):
         "the notebook becomes likelier. That is worth much to a small model. None: as the model's "
         "config.json says; only santa-mini's says yes.",
     ).tag(config=True)
+    keep_prompts = Bool(
+        True,
+        help="Whether what the model has computed of the last four prompts, and their tokens, are kept on "
+        "disk when it is unloaded or the server ends, so that they needn't be read again: where it runs in "
+        "int8 or int4 on a CPU, in the user's cache folder, which nobody else may read; never where several "
+        "users share a server.",
+    ).tag(config=True)
     kernel_names = Bool(
         Settings.kernel_names,
         help="Where the kernel knows all columns, keys, attributes or parameters that can come next, or "

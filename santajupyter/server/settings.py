@@ -16,6 +16,8 @@ REMOTE_API_KEY, REMOTE_API_KEY_FILE = "SANTAJUPYTER_REMOTE_API_KEY", "SANTAJUPYT
 class Settings:
     """SantaApp's traits, under the same names; their help says what they mean, and in which units.
 
+    ``keep_prompts`` is on in a user's own server alone: nobody measures with what another process has read.
+
     ``remote``: the four of a remote engine, None where there is none; its model is ``model`` then.
     """
 
@@ -29,6 +31,7 @@ class Settings:
     cache_bytes: int = 192 * 2**20
     prompt_lookup: int = 4
     cache_model: bool | None = None
+    keep_prompts: bool = False
     kernel_names: bool = True
     check: bool = True
     allowed_models: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -28,18 +29,18 @@ from santajupyter.protocol import Sampling
 LONG = Sampling(max_new_tokens=120)
 HERE = Document("import numpy as np\n", "")
 OVER = EngineUnavailable("over", "unloaded", 0)
-Start = Callable[[Path], Awaitable["Started"]]
+Start = Callable[..., Awaitable["Started"]]
 
 
 class Started(EngineProcess):
     """Remembers what it said of its state, and how it ended."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **changes: Any) -> None:
         self.said: list[wire.Loading | wire.Ready | wire.Broken] = []
         self.ended: list[str] = []
-        load = wire.Load("tiny", str(folder), device="cpu", cache_bytes=2**20, prompt_lookup=4)
+        load = {"device": "cpu", "cache_bytes": 2**20, "prompt_lookup": 4, **changes}
         super().__init__(
-            load,
+            wire.Load("tiny", str(folder), **load),
             lambda _, event: self.said.append(event),
             lambda _, how: self.ended.append(how),
             logging.getLogger("test"),
@@ -54,8 +55,8 @@ class Started(EngineProcess):
 def start(jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Start]:
     begun: list[Started] = []
 
-    async def begin(folder: Path) -> Started:
-        process = Started(folder)
+    async def begin(folder: Path, **changes: Any) -> Started:
+        process = Started(folder, **changes)
         begun.append(process)
         await until(lambda: process.is_ready or bool(process.ended))
         return process
