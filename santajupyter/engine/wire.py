@@ -42,7 +42,8 @@ class Remote(msgspec.Struct):
 class Load(_ToWorker):
     """The first message, and there is one. ``folder``: a folder's absolute path, or a hub id.
 
-    ``remote``: who has the model; None: this process.
+    ``remote``: who has the model; None: this process. ``gives_way``: it computes on a CPU where others
+    compute whose work goes first.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Load(_ToWorker):
     prompt_lookup: int = 0
     cache_model: bool | None = None
     keep_prompts: bool = False
+    gives_way: bool = False
     remote: Remote | None = None
 
 

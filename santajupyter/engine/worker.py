@@ -20,6 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from ..prompt.explain import explain
 from ..prompt.fim import FAMILIES, CodeTokenizer, Family, Prompt, end_ids, fit, recognize
 from ..protocol import Progress
@@ -48,6 +50,8 @@ KEEP_LIMIT = 2.0
 # So many requests in a row that failed: what is wrong isn't the requests, and a new process may be better.
 MAX_FAILURES = 3
 PR_SET_PDEATHSIG = 1
+# A tenth of the share of the cores that a running cell gets, where both want them.
+NICENESS = 10
 
 
 def main() -> None:
@@ -102,6 +106,16 @@ def _die_with_parent() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _give_way() -> None:
+    """On the CPU the user's own computation goes first."""
+    with contextlib.suppress(OSError, psutil.Error):
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else NICENESS)
+    # Where Linux shares the cores out among sessions first, of which this process has one of its own.
+    # https://man7.org/linux/man-pages/man7/sched.7.html
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
 @dataclass
@@ -162,6 +176,8 @@ class _Engine:
         name = load.family or recognize(self._tokenizer)
         self._family: Family | None = FAMILIES[name] if name else None
         self._order = load.prompt_order
+        if load.gives_way and resolve(load.device) == "cpu":
+            _give_way()
         model = _load(folder, load.device, load.dtype, load.prompt_lookup)
         config = text_config(folder)
         self._cache_model = config.get("cache_model", False) if load.cache_model is None else load.cache_model

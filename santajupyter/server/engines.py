@@ -324,6 +324,7 @@ class Engines:
                 prompt_lookup=s.prompt_lookup,
                 cache_model=s.cache_model,
                 keep_prompts=s.keep_prompts and not s.shared,
+                gives_way=not s.shared,
                 remote=s.remote if own else None,
             )
             self._by_path[path] = Engine(load, self._on_change, self._log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -86,6 +87,19 @@ async def text_of(process: EngineProcess, document: Document = HERE) -> str:
 
 async def test_state_says_what_runs(start: Start, tiny: Path) -> None:
     assert (await start(tiny)).said[-1] == wire.Ready("santacoder", "cpu", "float32", 256)
+
+
+@pytest.mark.parametrize("gives_way", [False, True])
+async def test_a_running_cell_goes_first(start: Start, tiny: Path, gives_way: bool) -> None:
+    engine = await start(tiny, gives_way=gives_way)
+    own, its = psutil.Process().nice(), psutil.Process(engine.pid).nice()
+    if sys.platform == "win32":
+        assert its == (psutil.BELOW_NORMAL_PRIORITY_CLASS if gives_way else own)
+        return
+    assert its == (worker_module.NICENESS if gives_way else own)
+    group = Path(f"/proc/{engine.pid}/autogroup")
+    with contextlib.suppress(OSError):  # not Linux, or one without
+        assert group.read_text().endswith(f"nice {its}\n")
 
 
 async def test_deltas_add_up_to_the_text(start: Start, tiny: Path) -> None:
