@@ -496,7 +496,8 @@ class Offer:
 class Status(ModelStatus):
     """The configured model's status, and the server's. ``serving`` names the model that answers now,
 
-    ``fallback`` is the one that stands in, while it does; ``memory`` is the serving process's, in bytes.
+    ``fallback`` is the one that stands in, while it does or stays beside a model on a CPU; ``memory`` is the
+    serving process's, in bytes.
     ``blocks``: whether who asks for several lines gets them, now or when the model is ready. ``models``:
     more of the ``allowed_models``. ``emit_events``: whether the page is to tell Jupyter Server's event
     logger what becomes of suggestions. ``errors``: the last ones, the newest last.
