@@ -81,7 +81,8 @@ export class Reply {
     for (const text of [this._shown, this._meanwhile]) {
       for (const origin of [this._place, this._before]) {
         const rest = origin && this._restFrom(origin, text, place);
-        if (rest !== null) {
+        // Who has all of what stood in wants what follows, which isn't being asked for.
+        if (rest || (rest === '' && text === this._text)) {
           return rest;
         }
       }

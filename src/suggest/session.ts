@@ -343,7 +343,10 @@ export class Session {
       return [];
     }
     // 3. A moment later: JupyterLab asks right after a suggestion was accepted; what comes next needn't wait for a key.
-    if (automatic && !known.some(reply => reply.isTaken(place))) {
+    const taken = [...known, this._current].find(reply =>
+      reply?.isTaken(place)
+    );
+    if (automatic && !taken) {
       await sleep(this._settings.choices.delay || this.pace.wait);
     }
     // 4. The server.

@@ -254,6 +254,27 @@ describe('Session', () => {
       expect(asked.length).toBe(1);
     });
 
+    it.each(['', '[1', '[1, 2]', '[1, 2][0]'])(
+      'asks for what follows it at once where there is %j',
+      async text => {
+        const { answer, asked, session, settings } = await begun();
+        answer.say(text);
+        await pause();
+        settings.choices.delay = 60_000;
+        const list = type(session, 'x = [1, 2]');
+        await pause();
+        if (text.startsWith('[1, 2]')) {
+          answer.end('[1, 2][0]');
+          expect(await list).toMatchObject([{ insertText: '[0]' }]);
+          expect(asked.length).toBe(1);
+        } else {
+          expect(answer.signal.aborted).toBe(true);
+          asked[1].end('.sort()');
+          expect(await list).toMatchObject([{ insertText: '.sort()' }]);
+        }
+      }
+    );
+
     it('tells the pace of the better one alone', async () => {
       const { answer, session, stream } = await begun();
       const answered = jest.spyOn(session.pace, 'answered');
