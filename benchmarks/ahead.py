@@ -57,6 +57,13 @@ async def timed(service: CompletionService, request: CompletionRequest) -> tuple
     return text, 1000 * (time.perf_counter() - begun)
 
 
+def summarize(name: str, times: list[float]) -> None:
+    """Print how many there are, and what half of them and 95 % take at most."""
+    times.sort()
+    shares = {f"p{q}": round(times[len(times) * q // 100], 1) for q in (50, 95)}
+    print(f"{name:22} n={len(times):4} {shares} ms")
+
+
 async def ignore(index: int, text: str) -> None:
     return None
 
@@ -86,9 +93,7 @@ async def measure(path: Path, model: str, most: int) -> None:
             following.append(took)
             there.append(WAIT + took <= LOOK * math.exp(rng.gauss(0, SPREAD)))
     for name, times in (("first", plain), ("first, ending another", beside), ("following", following)):
-        times.sort()
-        shares = {f"p{q}": round(times[len(times) * q // 100], 1) for q in (50, 95)}
-        print(f"{name:22} n={len(times):4} {shares} ms")
+        summarize(name, times)
     print(f"there when accepted: {sum(there)} of {len(there)} ({sum(there) / len(there):.1%})")
     await service.close()
 

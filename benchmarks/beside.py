@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.typing.traces import read, states
+from santajupyter.evaluation.engines import serving
 from santajupyter.protocol import CompletionRequest
 from santajupyter.server.service import CompletionService, QueueFull, Superseded
 from santajupyter.server.settings import Settings
@@ -90,26 +90,21 @@ def shown(name: str, times: Sequence[float]) -> str:
 
 
 async def measure(traces: Path, model: str, dtype: str, seconds: float) -> None:
-    service = CompletionService(Settings(model=model, dtype=dtype, fallback_model=""), logging.getLogger())
-    await service.load()
-    while not service.engines.settled:
-        await asyncio.sleep(0.1)
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; answers p50 / p95")
-    for work in CELLS:
-        alone, beside, quiet, busy = [], [], [], []
-        for _ in range(ROUNDS):
-            with computing(work, seconds / 3) as cell:
-                alone.append(await speed(cell))
-            with computing(work, seconds) as cell:
-                answers, did = await asyncio.gather(typed(service, traces, seconds), speed(cell))
-            busy += answers
-            beside.append(did)
-            quiet += await typed(service, traces, seconds)
-        lost = 1 - sum(beside) / sum(alone)
-        print(
-            f"{work}: the cell is {lost:.1%} slower; {shown('typing alone', quiet)}, {shown('beside', busy)}"
-        )
-    await service.close()
+    async with serving(Settings(model=model, dtype=dtype, fallback_model="")) as service:
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; answers p50 / p95")
+        for work in CELLS:
+            alone, beside, quiet, busy = [], [], [], []
+            for _ in range(ROUNDS):
+                with computing(work, seconds / 3) as cell:
+                    alone.append(await speed(cell))
+                with computing(work, seconds) as cell:
+                    answers, did = await asyncio.gather(typed(service, traces, seconds), speed(cell))
+                busy += answers
+                beside.append(did)
+                quiet += await typed(service, traces, seconds)
+            lost = 1 - sum(beside) / sum(alone)
+            print(f"{work}: the cell is {lost:.1%} slower")
+            print(f"  {shown('typing alone', quiet)}, {shown('beside', busy)}")
 
 
 def main() -> None:

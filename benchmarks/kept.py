@@ -11,34 +11,28 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import time
 from pathlib import Path
 
 from benchmarks.ahead import places
 from benchmarks.typing.traces import read
+from santajupyter.evaluation.engines import serving
 from santajupyter.protocol import CompletionRequest
-from santajupyter.server.service import CompletionService
 from santajupyter.server.settings import Settings
 
 
 async def life(settings: Settings, requests: list[CompletionRequest]) -> list[tuple[float, int]]:
     """Each prompt's milliseconds and tokens; prints how long it takes to begin and to end."""
-    begun = time.perf_counter()
-    service = CompletionService(settings, logging.getLogger(__name__))
-    await service.load()
-    while not service.engines.settled:
-        await asyncio.sleep(0.01)
-    ready = time.perf_counter() - begun
-    found = []
-    for request in requests:
+    begun, found = time.perf_counter(), []
+    async with serving(settings) as service:
+        ready = time.perf_counter() - begun
+        for request in requests:
+            begun = time.perf_counter()
+            made = await service.warm(request)
+            found.append((1000 * (time.perf_counter() - begun), made.usage.prompt_tokens))
         begun = time.perf_counter()
-        made = await service.warm(request)
-        found.append((1000 * (time.perf_counter() - begun), made.usage.prompt_tokens))
-    begun = time.perf_counter()
-    await service.close()
-    print(f"ready after {ready:.2f} s, ended after {time.perf_counter() - begun:.2f} s")
+    print(f"ready after {ready:.1f} s, ended after {time.perf_counter() - begun:.2f} s")
     return found
 
 

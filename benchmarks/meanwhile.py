@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import random
 import time
 from pathlib import Path
 
-from benchmarks.ahead import places
+from benchmarks.ahead import places, summarize
 from benchmarks.typing.traces import read
+from santajupyter.evaluation.engines import serving
 from santajupyter.protocol import CompletionRequest, Meanwhile
 from santajupyter.server.service import CompletionService
 from santajupyter.server.settings import Settings
@@ -51,32 +51,27 @@ async def measure(traces: Path, model: str, dtype: str, most: int) -> None:
     each = -(-most // len(books))
     chosen = [place for row in zip(*(rng.sample(book, each) for book in books), strict=True) for place in row]
     # The newest entry stays, whatever it takes.
-    service = CompletionService(
-        Settings(model=model, dtype=dtype, cache_bytes=0), logging.getLogger(__name__)
-    )
-    await service.load()
-    while not (service.engines.settled and service.engines.meanwhile):
-        await asyncio.sleep(0.1)
+    settings = Settings(model=model, dtype=dtype, cache_bytes=0)
     alone: list[float] = []
     beside: list[float] = []
     sooner: list[float] = []
     right: list[bool] = []
-    for number, (request, typed) in enumerate(chosen[:most]):
-        for wants in (number % 2 == 0, number % 2 == 1):
-            other = chosen[number - 1][0]
-            await service.complete(other, None)  # so that this one's prompt isn't what was read last
-            meanwhile, made = await asked(service, request, wants)
-            if made:
-                (beside if wants else alone).append(made[0])
-            if meanwhile:
-                sooner.append(meanwhile[0])
-                right.append(typed.startswith(meanwhile[1]))
+    async with serving(settings) as service:
+        while service.engines.meanwhile is None:
+            await asyncio.sleep(0.1)
+        for number, (request, typed) in enumerate(chosen[:most]):
+            for wants in (number % 2 == 0, number % 2 == 1):
+                other = chosen[number - 1][0]
+                await service.complete(other, None)  # so that this one's prompt isn't what was read last
+                meanwhile, made = await asked(service, request, wants)
+                if made:
+                    (beside if wants else alone).append(made[0])
+                if meanwhile:
+                    sooner.append(meanwhile[0])
+                    right.append(typed.startswith(meanwhile[1]))
     for name, times in (("the model's", alone), ("the same, beside", beside), ("meanwhile", sooner)):
-        times.sort()
-        shares = {f"p{q}": round(times[len(times) * q // 100]) for q in (50, 95)}
-        print(f"{name:18} n={len(times):4} {shares} ms")
+        summarize(name, times)
     print(f"of those meanwhile {sum(right)} are what was typed next ({sum(right) / len(right):.0%})")
-    await service.close()
 
 
 def main() -> None:

@@ -147,10 +147,9 @@ class Started(_FromWorker):
 
 
 class Reading(_FromWorker):
-    """Reading what is new in the request's prompt takes about so many ``seconds`` more: rather long."""
+    """Reading what is new in the request's prompt takes rather long."""
 
     id: int
-    seconds: float
 
 
 class Delta(_FromWorker):

@@ -118,19 +118,12 @@ def _give_way() -> None:
         Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
-@dataclass
-class _Reading:
-    """How many tokens of a job's prompt were left when its steps had taken so many seconds."""
-
-    left: int
-    seconds: float
-
-
 @dataclass(eq=False)
 class _Job:
     """A request, in its turn one step at a time; ``work`` returns its last event.
 
-    ``seconds``: what its steps took. ``reading``: its last one that read some of the prompt.
+    ``left``: how many tokens of its prompt, before it last read some. ``seconds``: what its steps took since.
+    ``told``: whether the server knows that the prompt is a long one.
     """
 
     request: wire.Request
@@ -138,8 +131,8 @@ class _Job:
     started: bool = False
     cancelled: bool = False
     finished: bool = False
+    left: int = 0
     seconds: float = 0.0
-    reading: _Reading | None = None
     told: bool = False
 
     @property
@@ -315,12 +308,12 @@ class _Engine:
 
     def _reads(self, job: _Job, left: int) -> None:
         """Tell once that the job's prompt is a long one, as soon as that is known."""
-        before, job.reading = job.reading, _Reading(left, job.seconds)
-        if before and before.left - left >= TELLING:
-            self._pace = (job.seconds - before.seconds) / (before.left - left)
+        if job.left - left >= TELLING:
+            self._pace = job.seconds / (job.left - left)
+        job.left, job.seconds = left, 0.0
         if not job.told and left * self._pace > LONG_READING:
             job.told = True
-            self._out.send(wire.Reading(job.request.id, left * self._pace))
+            self._out.send(wire.Reading(job.request.id))
 
     def _prompt(self, request: wire.Request) -> Prompt:
         """While the user rests the best is read; to him who types it may cost too much."""

@@ -117,7 +117,8 @@ class SantaApp(ExtensionApp):
     ).tag(config=True)
     fallback_model = Unicode(
         Settings.fallback_model,
-        help="The model that answers while 'model' is being loaded or can't be had; empty: none. "
+        help="The model that answers while 'model' is being loaded or can't be had, and while that reads a "
+        "long prompt on a CPU; empty: none. "
         "Whole blocks that somebody asks for wait for 'model' while it is on its way.",
     ).tag(config=True)
     preload = Bool(False, help="Load the model when the server starts, instead of at its first use.").tag(
