@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from santajupyter.engine import cuda_bigcode, transformers_causallm
+from santajupyter.engine import cuda_causallm, transformers_causallm
 from santajupyter.engine.generate import Completer
 from santajupyter.engine.model import Model
 from santajupyter.engine.work import Control
@@ -35,7 +35,7 @@ def main() -> None:
     dtype = "float32" if args.device == "cpu" else "float16"
     theirs = transformers_causallm.load(args.model, args.device, dtype)
     models: dict[str, Model] = {
-        "ours": cuda_bigcode.load(args.model, args.device, dtype),
+        "ours": cuda_causallm.load(args.model, args.device, dtype),
         "transformers": theirs,
     }
     tokenizer = CodeTokenizer.from_folder(args.model)

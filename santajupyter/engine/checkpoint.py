@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 
-from .architecture import BIGCODE, Architecture, Shape, architecture
+from .architecture import ACTIVATIONS, BIGCODE, Architecture, Shape, architecture
 from .model import ModelUnavailable, first_line
 
 # Up to so many bytes of weights float32 is fast enough on a CPU, and exact.
@@ -25,8 +25,6 @@ SMALL_FILE = 64_000_000
 # twenty times its length.
 LARGEST_TOKENIZER = 256_000_000
 LARGEST_CONFIG = 16_000_000
-# GPTBigCode's activation functions that our own code has: torch's name for how the GELU is approximated.
-BIGCODE_ACTIVATIONS = {"gelu_pytorch_tanh": "tanh", "gelu_new": "tanh", "gelu": "none"}
 # How many of a tensor's values are looked at at a time.
 CHECKED = 2**22
 FLOATS = ("F16", "BF16", "F32")
@@ -168,7 +166,7 @@ def is_bigcode(folder: Path) -> bool:
         and config.get("multi_query", True) is True
         and config.get("scale_attn_weights", True) is True
         and isinstance(activation, str)
-        and activation in BIGCODE_ACTIVATIONS
+        and activation in ACTIVATIONS
         and bool(safetensors_files(folder))
     )
 

@@ -369,10 +369,10 @@ def _load_on(folder: Path, device: str, dtype: str, guesses: int) -> Model:
             if openvino_causallm.supports(folder, device, dtype):
                 return openvino_causallm.load(folder, dtype, guesses)
     else:
-        from . import cuda_bigcode
+        from . import cuda_causallm
 
-        if cuda_bigcode.supports(folder, device, dtype):
-            return cuda_bigcode.load(folder, device, dtype)
+        if cuda_causallm.supports(folder, device, dtype):
+            return cuda_causallm.load(folder, device, dtype)
     from . import transformers_causallm
 
     return transformers_causallm.load(folder, device, dtype)

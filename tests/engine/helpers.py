@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from santajupyter.engine import cuda_bigcode, openvino_causallm, transformers_causallm
+from santajupyter.engine import cuda_causallm, openvino_causallm, transformers_causallm
 from santajupyter.engine.generate import Completer, Result
 from santajupyter.engine.model import Model
 from santajupyter.engine.work import Control
@@ -18,7 +18,7 @@ Engine = tuple[Completer, CodeTokenizer]
 LOADERS: dict[str, Callable[[Path], Model]] = {
     "transformers": lambda folder: transformers_causallm.load(folder, "cpu", "float32"),
     "openvino": lambda folder: openvino_causallm.load(folder, "float32"),
-    "torch": lambda folder: cuda_bigcode.load(folder, "cpu", "float32"),
+    "torch": lambda folder: cuda_causallm.load(folder, "cpu", "float32"),
 }
 
 

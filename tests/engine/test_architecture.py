@@ -1,4 +1,4 @@
-"""Decoders like Llama's by OpenVINO: what they compute, against transformers, and which are left to it."""
+"""Decoders like Llama's by our own code: what they compute, against transformers; which are left to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from santajupyter.engine.checkpoint import architecture_of, check
 from santajupyter.engine.model import Model
 
 from ..checkpoint import make_like_llama
+from .helpers import LOADERS
 from .test_openvino_causallm import IDS, logits
+
+OURS = ("openvino", "torch")
 
 # As DeepSeek-Coder, CodeLlama, Qwen2.5-Coder, StarCoder2, CodeGemma and Granite have them, but for sizes.
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -59,8 +62,8 @@ def test_float32_is_transformers(tmp_path: Path, name: str) -> None:
     folder = make(tmp_path / "model", name)
     check(folder)
     theirs = logits(transformers_causallm.load(folder, "cpu", "float32"), IDS)
-    ours = logits(openvino_causallm.load(folder, "float32"), IDS)
-    np.testing.assert_allclose(ours, theirs, atol=2e-4, rtol=2e-4)
+    for ours in OURS:
+        np.testing.assert_allclose(logits(LOADERS[ours](folder), IDS), theirs, atol=2e-4, rtol=2e-4)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -87,8 +90,9 @@ def test_a_token_alone_has_the_logits_it_has_among_others(tmp_path: Path, dtype:
     np.testing.assert_allclose(alone, together, atol=1e-3 if dtype == "float32" else 0)
 
 
-def test_copies_cut_and_batches_are_the_whole(tmp_path: Path) -> None:
-    model = openvino_causallm.load(make(tmp_path / "model", "starcoder2"), "float32")
+@pytest.mark.parametrize("ours", OURS)
+def test_copies_cut_and_batches_are_the_whole(tmp_path: Path, ours: str) -> None:
+    model = LOADERS[ours](make(tmp_path / "model", "starcoder2"))
     whole = logits(model, IDS)
     kv = model.empty()
     model.step(kv, [IDS[:40]])

@@ -14,7 +14,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from santajupyter.engine import checkpoint, cuda_bigcode, openvino_causallm, quantised, transformers_causallm
+from santajupyter.engine import checkpoint, cuda_causallm, openvino_causallm, quantised, transformers_causallm
 from santajupyter.engine.checkpoint import check
 from santajupyter.engine.locate import locate
 from santajupyter.engine.model import ModelUnavailable
@@ -26,7 +26,7 @@ LOADS: dict[str, Callable[[Path], Any]] = {
     "openvino": lambda folder: openvino_causallm.load(folder, "float32"),
     "openvino int8": lambda folder: openvino_causallm.load(folder, "int8"),
     "openvino int4": lambda folder: openvino_causallm.load(folder, "int4"),
-    "cuda": lambda folder: cuda_bigcode.load(folder, "cpu", "float32"),
+    "cuda": lambda folder: cuda_causallm.load(folder, "cpu", "float32"),
     "transformers": lambda folder: transformers_causallm.load(folder, "cpu", "float32"),
 }
 

@@ -21,7 +21,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from santajupyter.engine import cuda_bigcode, generate, openvino_causallm
+from santajupyter.engine import cuda_causallm, generate, openvino_causallm
 from santajupyter.engine.generate import Completer
 from santajupyter.engine.model import Model
 from santajupyter.engine.promptcache import Entry, PromptCache
@@ -53,11 +53,11 @@ def by_openvino() -> openvino_causallm.CausalLM:
         return openvino_causallm.load(Path(folder), "float32")
 
 
-def by_torch() -> cuda_bigcode.BigCode:
+def by_torch() -> cuda_causallm.CausalLM:
     """What runs on a GPU, on the CPU."""
     with tempfile.TemporaryDirectory() as folder:
         multi_query().module.save_pretrained(folder)
-        return cuda_bigcode.load(Path(folder), "cpu", "float32")
+        return cuda_causallm.load(Path(folder), "cpu", "float32")
 
 
 def sliding_window() -> CausalLM:
@@ -154,7 +154,7 @@ def check_entries(generator: Completer) -> None:
 def layers(kv: Any) -> list[torch.Tensor]:
     if isinstance(kv, openvino_causallm.RowsKV):
         return [torch.from_numpy(rows) for rows in kv.rows()]
-    if isinstance(kv, cuda_bigcode.TensorKV):
+    if isinstance(kv, cuda_causallm.TensorKV):
         return list(kv.filled(kv.length))
     return [tensor for layer in kv.layers for tensor in layer[:2]]
 
@@ -257,13 +257,13 @@ def failing(model: Model, after_steps: int = 0) -> Iterator[None]:
     if isinstance(model, CausalLM):
         second = next(m for m in model.module.modules() if isinstance(m, torch.nn.ModuleList))[1]
         undo = second.register_forward_pre_hook(hook).remove
-    elif isinstance(model, cuda_bigcode.BigCode):
+    elif isinstance(model, cuda_causallm.CausalLM):
         norm = model._norm
 
-        def failing_norm(x: Any, layer: Any, name: str) -> torch.Tensor:
-            if layer is model._layers[1] and name == "ln_1":
+        def failing_norm(x: Any, by: Any) -> torch.Tensor:
+            if by is model._layers[1].attention_norm:
                 hook()
-            return norm(x, layer, name)
+            return norm(x, by)
 
         def undo() -> None:
             del model._norm  # the class's own is behind it

@@ -1,4 +1,4 @@
-"""SantaCoder's architecture by torch: everything but the captured graph runs on the CPU here too."""
+"""Decoders by torch: everything but the captured graph runs on the CPU here too."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from santajupyter.engine import cuda_bigcode, devices, openvino_causallm, transformers_causallm, worker
+from santajupyter.engine import cuda_causallm, devices, openvino_causallm, transformers_causallm, worker
 from santajupyter.engine.model import KV, ModelUnavailable, OutOfMemory, RunsAhead
 
-from ..checkpoint import make_checkpoint
+from ..checkpoint import make_checkpoint, make_like_llama
+from .test_architecture import KINDS, make
 from .test_openvino_causallm import IDS, SANTA_MINI, logits
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -25,7 +26,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=on_a_gpu)]
 def test_float32_is_transformers(tmp_path: Path, changes: dict[str, object], device: str) -> None:
     folder = make_checkpoint(tmp_path / "model", **changes)
     ours, theirs = (
-        cuda_bigcode.load(folder, device, "float32"),
+        cuda_causallm.load(folder, device, "float32"),
         transformers_causallm.load(folder, "cpu", "float32"),
     )
     np.testing.assert_allclose(logits(ours, IDS), logits(theirs, IDS), atol=2e-4, rtol=2e-4)
@@ -34,7 +35,7 @@ def test_float32_is_transformers(tmp_path: Path, changes: dict[str, object], dev
 def test_real_weights_agree_with_transformers() -> None:
     theirs = logits(transformers_causallm.load(SANTA_MINI, "cpu", "float32"), IDS)
     np.testing.assert_allclose(
-        logits(cuda_bigcode.load(SANTA_MINI, "cpu", "float32"), IDS), theirs, atol=1e-3
+        logits(cuda_causallm.load(SANTA_MINI, "cpu", "float32"), IDS), theirs, atol=1e-3
     )
 
 
@@ -42,11 +43,11 @@ def test_real_weights_agree_with_transformers() -> None:
 def test_float16_on_a_gpu() -> None:
     """The bound of docs/design.md."""
     theirs = logits(transformers_causallm.load(SANTA_MINI, "cpu", "float32"), IDS)
-    error = logits(cuda_bigcode.load(SANTA_MINI, "cuda", "auto"), IDS) - theirs
+    error = logits(cuda_causallm.load(SANTA_MINI, "cuda", "auto"), IDS) - theirs
     assert np.sqrt(np.mean(error**2)) < 0.01 * theirs.std()
 
 
-def by_steps(model: cuda_bigcode.BigCode, kv: KV, token: int, count: int) -> list[int]:
+def by_steps(model: cuda_causallm.CausalLM, kv: KV, token: int, count: int) -> list[int]:
     found = []
     for _ in range(count):
         token = int(model.step(kv, [[token]])[0, 0, :300].argmax())
@@ -56,7 +57,7 @@ def by_steps(model: cuda_bigcode.BigCode, kv: KV, token: int, count: int) -> lis
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_running_ahead_picks_what_steps_pick(tiny: Path, device: str) -> None:
-    model = cuda_bigcode.load(tiny, device, "float32")
+    model = cuda_causallm.load(tiny, device, "float32")
     assert isinstance(model, RunsAhead)
     kv, other = model.empty(), model.empty()
     for one in (kv, other):
@@ -70,8 +71,28 @@ def test_running_ahead_picks_what_steps_pick(tiny: Path, device: str) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", KINDS)
+def test_other_decoders_run_ahead_too(tmp_path: Path, name: str, device: str) -> None:
+    model = cuda_causallm.load(make(tmp_path / "model", name), device, "float32")
+    kv, other = model.empty(), model.empty()
+    for one in (kv, other):
+        model.step(one, [IDS[:20]])
+    picks = [token for token, _ in islice(model.greedy(kv, 5, 300), 30)]
+    assert picks == by_steps(model, other, 5, 30)
+
+
+def test_the_buffers_are_for_no_more_than_a_prompt(tmp_path: Path) -> None:
+    """Qwen2.5-Coder has 32,768 positions, and each token would look at all of them."""
+    model = cuda_causallm.load(
+        make_like_llama(tmp_path / "model", "qwen2", max_position_embeddings=32768), "cpu", "float32"
+    )
+    assert model.room == 2048
+    assert model._single.past.shape[-2] == 2048
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_texts_that_take_turns_are_each_as_alone(tiny: Path, device: str) -> None:
-    model = cuda_bigcode.load(tiny, device, "float32")
+    model = cuda_causallm.load(tiny, device, "float32")
     beginnings = (IDS[:20], IDS[20:50])
     alone, kvs = [], []
     for ids in beginnings:
@@ -91,7 +112,7 @@ def test_texts_that_take_turns_are_each_as_alone(tiny: Path, device: str) -> Non
 @pytest.mark.parametrize("device", DEVICES)
 def test_running_ahead_ends_where_the_positions_do(tiny: Path, device: str) -> None:
     """256 positions: a step begun beyond them would be an error that ends a GPU's process."""
-    model = cuda_bigcode.load(tiny, device, "float32")
+    model = cuda_causallm.load(tiny, device, "float32")
     kv = model.empty()
     model.step(kv, [[i % 300 for i in range(250)]])
     assert len(list(model.greedy(kv, 1, 300))) == 6
@@ -100,7 +121,7 @@ def test_running_ahead_ends_where_the_positions_do(tiny: Path, device: str) -> N
 
 @on_a_gpu
 def test_the_step_is_captured(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    model = cuda_bigcode.load(tiny, "cuda", "auto")
+    model = cuda_causallm.load(tiny, "cuda", "auto")
     assert model._single._step.__qualname__ == "CUDAGraph.replay"
     assert "no CUDA graph" not in capfd.readouterr().err
 
@@ -118,14 +139,14 @@ def test_the_step_is_captured(tiny: Path, capfd: pytest.CaptureFixture[str]) -> 
 def test_what_runs_here(
     tmp_path: Path, changes: dict[str, object], device: str, dtype: str, here: bool
 ) -> None:
-    assert cuda_bigcode.supports(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
+    assert cuda_causallm.supports(make_checkpoint(tmp_path / "model", **changes), device, dtype) is here
 
 
 def test_a_broken_file_is_a_sentence(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "model")
     (folder / "model.safetensors").write_bytes(b"not tensors")
     with pytest.raises(ModelUnavailable, match="can't be loaded"):
-        cuda_bigcode.load(folder, "cpu", "float32")
+        cuda_causallm.load(folder, "cpu", "float32")
 
 
 def test_a_gpu_that_is_full_leaves_the_cpu(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,9 +156,8 @@ def test_a_gpu_that_is_full_leaves_the_cpu(tiny: Path, monkeypatch: pytest.Monke
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(worker, "resolve", lambda device: "cuda:0" if device == "auto" else device)
-    monkeypatch.setattr(cuda_bigcode, "text_config", full)
+    monkeypatch.setattr(cuda_causallm, "tensors", full)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
-    monkeypatch.setattr(cuda_bigcode, "tensors", lambda folder: {})
     assert isinstance(worker._load(tiny, "auto", "auto", 0), openvino_causallm.CausalLM)
     for device, dtype in (("cuda:0", "auto"), ("auto", "float16")):
         with pytest.raises(OutOfMemory, match="not enough memory on cuda:0"):
