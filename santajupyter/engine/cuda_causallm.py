@@ -46,7 +46,7 @@ def load(folder: Path, device: str, dtype: str) -> CausalLM:
         if architecture is None:
             raise ModelUnavailable("config.json describes another architecture than the weights have")
         place = torch.device(device)
-        if place.type == "cuda":
+        if place.type == "cuda" and place.index is not None:
             torch.cuda.set_device(place)
         return CausalLM(architecture, _read(folder, architecture, place, DTYPES[dtype]))
     except ModelUnavailable:

@@ -60,8 +60,8 @@ def resolve(device: str) -> str:
     import torch
 
     if torch.cuda.is_available():
-        free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
-        return f"cuda:{free.index(max(free))}"
+        free = [_free_memory(index) for index in range(torch.cuda.device_count())]
+        return f"cuda:{free.index(max(free))}" if any(free) else "cpu"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
@@ -93,6 +93,17 @@ def is_device_lost(error: BaseException) -> bool:
     said = str(error).lower()
     is_half_made = "exception from src/" in said and is_out_of_memory(error)
     return isinstance(error, RuntimeError) and (is_half_made or any(words in said for words in LOST))
+
+
+def _free_memory(index: int) -> int:
+    """Bytes; 0 of a GPU that can't be asked, such as one without room for a process's own share."""
+    import torch
+
+    try:
+        return int(torch.cuda.mem_get_info(index)[0])
+    except RuntimeError as error:
+        print(f"santajupyter: cuda:{index} can't be used: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 0
 
 
 def _may_have_gpu() -> bool:

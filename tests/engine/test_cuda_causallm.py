@@ -164,8 +164,19 @@ def test_a_gpu_that_is_full_leaves_the_cpu(tiny: Path, monkeypatch: pytest.Monke
             worker._load(tiny, device, dtype, 0)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_without_a_number_is_the_first(tiny: Path) -> None:
+    """Some of torch's functions take no "cuda", and so it couldn't be chosen on any machine."""
+    with pytest.raises(ModelUnavailable) as caught:
+        cuda_causallm.load(tiny, "cuda", "auto")
+    assert "index" not in str(caught.value)
+
+
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of several GPUs the one with the most free memory; without a driver torch isn't imported."""
+    """Of several GPUs the one with the most free memory; without a driver torch isn't imported.
+
+    One that others have filled can't even be asked.
+    """
     assert devices.resolve("cuda:1") == "cuda:1"
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(devices, "_may_have_gpu", lambda: False)
@@ -173,5 +184,16 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_may_have_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: ((1, 9, 4)[index], 16))
+    free: list[int | None] = [1, 9, 4]
+
+    def asked(index: int) -> tuple[int, int]:
+        if (found := free[index]) is None:
+            raise RuntimeError("CUDA error: out of memory\nmore that nobody reads")
+        return found, 16
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", asked)
     assert devices.resolve("auto") == "cuda:1"
+    free[1] = None
+    assert devices.resolve("auto") == "cuda:2"
+    free[:] = [None, None, None]
+    assert devices.resolve("auto") == "cpu"
