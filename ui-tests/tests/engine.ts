@@ -17,6 +17,8 @@ export interface IEngine {
   ahead: { source: string; isEnded: boolean }[];
   /** What stands at the end of the text before the cursor, and what comes there; several for `n`. */
   script: [string, ...string[]][];
+  /** The same for what another model suggests at once. */
+  meanwhile: [string, string][];
   /** Statements that have to run before an answer. */
   imports: string[];
   /** Makes an answer where the script has none. */
@@ -45,6 +47,7 @@ export async function useEngine(
       asked: [],
       ahead: [],
       script: [],
+      meanwhile: [],
       imports: [],
       invent: null,
       size: 1000,
@@ -62,10 +65,13 @@ export function asked(page: IJupyterLabPageFixture): Promise<number> {
 /** Runs in each page as it begins, so it holds all that it needs. */
 export function installEngine(): void {
   const all = (window.engine = { isOn: false } as IEngine);
-  const texts = ({ cells, active, offset, n = 1 }: Body): string[] => {
+  const around = ({ cells, active, offset }: Body): [string, string] => {
     const source = [...cells[active].source];
-    const prefix = source.slice(0, offset).join('');
-    const suffix = source.slice(offset).join('');
+    return [source.slice(0, offset).join(''), source.slice(offset).join('')];
+  };
+  const texts = (body: Body): string[] => {
+    const [prefix, suffix] = around(body);
+    const { n = 1 } = body;
     const line = all.script.find(([end]) => prefix.endsWith(end));
     return line
       ? line.slice(n === 1 ? 1 : 2, n + 2)
@@ -81,13 +87,30 @@ export function installEngine(): void {
       }
       signal.addEventListener('abort', () => reject(signal.reason));
     });
-  const stream = (text: string, signal: AbortSignal, isHeld: boolean) => {
+  const early = (body: Body): string => {
+    const [prefix] = around(body);
+    const line = all.meanwhile.find(([end]) => prefix.endsWith(end));
+    return body.meanwhile && !body.prefetch && line ? line[1] : '';
+  };
+  const stream = (
+    text: string,
+    other: string,
+    signal: AbortSignal,
+    isHeld: boolean
+  ) => {
     const encoder = new TextEncoder();
-    const event = (data: object) =>
-      encoder.encode(`data: ${JSON.stringify(data)}\n\n`);
+    const event = (data: object, kind = '') =>
+      encoder.encode(`${kind}data: ${JSON.stringify(data)}\n\n`);
     return new ReadableStream({
       async start(controller) {
         try {
+          if (other) {
+            const suggested = { text: other, imports: [] };
+            controller.enqueue(event(suggested, 'event: meanwhile\n'));
+          }
+          if (!text) {
+            await pause(signal, isHeld);
+          }
           for (let at = 0; at < text.length; at += all.size) {
             await pause(signal, isHeld);
             const piece = text.slice(at, at + all.size);
@@ -130,7 +153,8 @@ export function installEngine(): void {
     if (body.stream) {
       const headers = { 'Content-Type': 'text/event-stream' };
       const isHeld = body.prefetch === true && all.isHolding;
-      const events = stream(texts(body)[0], request.signal, isHeld);
+      const [text] = texts(body);
+      const events = stream(text, early(body), request.signal, isHeld);
       return new Response(events, { headers });
     }
     await pause(request.signal);
