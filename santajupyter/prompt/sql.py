@@ -14,8 +14,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from ..protocol import Cell, Database, Variable
-from .choices import TOKEN as PYTHON
 from .cursor import Cursor, Excerpt
+from .expressions import TOKEN as PYTHON
 from .languages import language_of
 
 LETTERS = "rRbBuUfF"

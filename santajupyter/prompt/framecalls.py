@@ -1,0 +1,89 @@
+"""Which calls of data frames, and of what draws them, take the names of columns, and which give frames."""
+
+from __future__ import annotations
+
+# Methods that return some rows of a frame, or groups of them, with the same columns.
+SAME_COLUMNS = frozenset(
+    [
+        "copy",
+        "drop_duplicates",
+        "dropna",
+        "ffill",
+        "fillna",
+        "filter",
+        "group_by",
+        "groupby",
+        "head",
+        "nlargest",
+        "nsmallest",
+        "query",
+        "resample",
+        "rolling",
+        "sample",
+        "set_index",
+        "sort",
+        "sort_index",
+        "sort_values",
+        "tail",
+        "where",
+    ]
+)
+# Methods of frames whose first argument is a column or a list of them.
+BY_COLUMN = frozenset(
+    [
+        "drop_duplicates",
+        "explode",
+        "get_column",
+        "group_by",
+        "groupby",
+        "n_unique",
+        "select",
+        "set_index",
+        "sort",
+        "sort_values",
+        "unique",
+        "value_counts",
+    ]
+)
+GROUPED = frozenset(["groupby", "group_by", "resample", "rolling"])
+# Those that take a level of the index as well.
+BY_LEVEL = frozenset(["by", "groupby", "sort_values"])
+SECOND = frozenset(["nlargest", "nsmallest"])
+# Those whose first argument is a dict with columns as its keys.
+BY_DICT = frozenset(["agg", "aggregate", "astype", "fillna", "transform"])
+COLUMN_KEYWORDS = frozenset(
+    [
+        "by",
+        "c",
+        "color",
+        "column",
+        "columns",
+        "facet_col",
+        "facet_row",
+        "hover_name",
+        "hue",
+        "id_vars",
+        "index",
+        "left_on",
+        "names",
+        "on",
+        "size",
+        "style",
+        "subset",
+        "value_vars",
+        "values",
+        "weights",
+        "x",
+        "y",
+    ]
+)
+# Hardly anything else than a column or a list of them is given to these: its quote may be missing.
+PLAIN_COLUMN = frozenset(
+    [
+        *("by", "group_by", "groupby", "hue", "left_on", "nlargest", "nsmallest", "on", "set_index"),
+        *("sort_values", "subset", "value_vars", "values", "x", "y"),
+    ]
+)
+# Functions that take no columns by those names, or others than those that there are.
+OTHER_KEYWORDS = frozenset([("rename", "index"), ("reindex", "index"), ("reindex", "columns")])
+ROWS = frozenset(["iterrows", "itertuples", "groupby"])
