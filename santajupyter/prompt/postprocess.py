@@ -11,16 +11,15 @@ Each call costs time in proportion to the text, and looks at REACH characters ar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
 
+from .brackets import CLOSERS, OPENERS, QUOTES, Scan, brackets_of, opened_before, paragraph, scan
 from .document import Document
 from .fim import ALL_TOKENS
+from .loops import without_loop
 
-OPENERS, CLOSERS, QUOTES = "([{", ")]}", "\"'`"
-MARKS = re.compile(r"[()\[\]{}\"'`\\]")
 # Those that are HTML too may be meant.
 SPECIAL_TOKENS = ALL_TOKENS - {"<s>", "</s>", "<bos>", "<eos>"}
 SPECIAL_TOKEN = re.compile("|".join(map(re.escape, sorted(SPECIAL_TOKENS))))
@@ -63,17 +62,6 @@ OPENS_BLOCK = re.compile(
 )
 CONTINUATIONS = ("elif", "else", "except", "finally", "case", "catch")
 CONTINUES_STATEMENT = re.compile(rf"({'|'.join(CONTINUATIONS)})\b|[)\]}}]")
-# A unit of so many characters, so many times, up to the end; "0, 0, 0, 0" is still a list's beginning.
-LOOP_UNITS = range(2, 61)
-LOOP_TIMES = 4
-LOOP_LENGTH = 16
-INDENTATION = re.compile(r"\n[ \t]+")
-# A loop goes with the line that it begins in, if its first round ends within so many characters of that
-# line's beginning; the first line is the first that says anything. So much of a line waits in a stream.
-LOOP_FIRST_LINE = 12
-LOOP_LINE = 40
-# Characters in which a loop that goes on is looked for.
-LOOP_REACH = 400
 # A stream is looked at again when it has grown by this share: n characters cost 17 times n, not n times n.
 GROWTH = 1 / 16
 
@@ -135,14 +123,14 @@ class Place:
         return not in_statement and not self.opened and _indent(below) > self.indent
 
     @cached_property
-    def before(self) -> _Scan:
+    def before(self) -> Scan:
         """The brackets and quotes of the paragraph up to the cursor."""
-        return _scan([*_paragraph(self.above.split("\n")[::-1])[::-1], self.left])
+        return scan([*paragraph(self.above.split("\n")[::-1])[::-1], self.left])
 
     @cached_property
-    def after(self) -> _Scan:
+    def after(self) -> Scan:
         """The brackets and quotes from the cursor to the paragraph's end."""
-        return _scan([self.right, *_paragraph(self.below.split("\n"))], self.before.quote)
+        return scan([self.right, *paragraph(self.below.split("\n"))], self.before.quote)
 
 
 def place(document: Document, mode: str = "auto", trigger: str = "automatic", is_code: bool = True) -> Place:
@@ -286,7 +274,7 @@ def _comment_after_code(text: str, place: Place, ended: bool) -> str:
         return text
     line, start, quote = place.left + text, 0, ""
     for match in COMMENT.finditer(line):
-        quote, start = _brackets(line[start : match.start()], quote)[1], match.start()
+        quote, start = brackets_of(line[start : match.start()], quote)[1], match.start()
         if not quote:
             is_new = start >= len(place.left) and line[:start].strip()
             return line[len(place.left) : start].rstrip() if is_new else text
@@ -371,7 +359,7 @@ class _Statement:
             return
         self.kept += 1
         whole, self._left = self._left + line, ""
-        for _, mark in _brackets(line, "")[0]:
+        for _, mark in brackets_of(line, "")[0]:
             self._opened = max(0, self._opened + (1 if mark in OPENERS else -1))
         self._in_text ^= len(TRIPLE_QUOTE.findall(line)) % 2 == 1
         self._opens_block = self._opens_block or (not self._has_body and bool(OPENS_BLOCK.search(whole)))
@@ -422,84 +410,17 @@ def _may_continue(line: str) -> bool:
 
 
 def _loops(text: str, place: Place, ended: bool) -> str:
-    """A model that says the same over and over to the end has lost the thread: back to the line before.
-
-    Also where it goes deeper each time. If that line was begun long before, it stays, with the first round.
-    """
-    flat = INDENTATION.sub("\n", text)
-    end = _loop(flat) if ended else _loop_to_be(flat)
-    if end == len(flat):
-        return text
-    number, column = flat.count("\n", 0, end), end - (flat.rfind("\n", 0, end) + 1)
-    *before, line = text.split("\n", number)
-    indent = len(line) - len(line.lstrip(" \t")) if before else 0
-    return "\n".join([*before, line[: indent + column]]).rstrip()
-
-
-def _loop(flat: str) -> int:
-    """Where the text ends without the loop at its end."""
-    end = length = len(flat)
-    for size in LOOP_UNITS:
-        unit, start = flat[-size:], length - size * LOOP_TIMES
-        if start < 0 or flat[start:] != unit * LOOP_TIMES:
-            continue
-        while start >= size and flat.startswith(unit, start - size):
-            start -= size
-        if length - start >= LOOP_LENGTH:
-            end = min(end, _loop_end(flat, start, size))
-    return end
-
-
-def _loop_to_be(flat: str) -> int:
-    """Where the text may end at least, if what comes makes a loop of its end."""
-    length = len(flat)
-    base = max(0, length - LOOP_REACH)
-    # One whose first round isn't over yet takes a line back that has just begun.
-    lines = [0, *_newlines(flat, max(base, length - LOOP_LINE - 1), length)]
-    end = next((line for line in lines if length - _begin(flat, line) <= _limit(flat, line)), length)
-    for size in LOOP_UNITS:
-        at = length  # from here on all is as it was so many characters before
-        while at - 1 - size >= base and flat[at - 1] == flat[at - 1 - size]:
-            at -= 1
-        if at < length and at - 1 - size < base and base:
-            return 0  # it has begun long ago
-        if at < length:
-            start = at - size
-            newline = next(iter(_newlines(flat, start, at)), at)
-            end = min(end, _loop_end(flat, start, size), newline if size <= LOOP_LINE + 1 else at)
-    return end
-
-
-def _loop_end(flat: str, start: int, size: int) -> int:
-    """Where a text ends without the loop that begins at ``start`` with units of this size."""
-    line = start if flat[start] == "\n" else max(0, flat.rfind("\n", 0, start))
-    first_round = start + size
-    return line if first_round - _begin(flat, line) <= _limit(flat, line) else first_round
-
-
-def _begin(flat: str, line: int) -> int:
-    """Where the line begins whose newline is at ``line``; the first one has none."""
-    return line + 1 if flat[line : line + 1] == "\n" else line
-
-
-def _limit(flat: str, line: int) -> int:
-    return LOOP_LINE if flat[:line].strip() else LOOP_FIRST_LINE
-
-
-def _newlines(flat: str, start: int, end: int) -> Iterator[int]:
-    at = flat.find("\n", start, end)
-    while at >= 0:
-        yield at
-        at = flat.find("\n", at + 1, end)
+    """A model that says the same over and over to the end has lost the thread."""
+    return without_loop(text, ended)
 
 
 def _closes_twice(text: str, place: Place, ended: bool) -> str:
     """Up to the bracket or quote that closes what is closed right of the cursor already."""
     quote = place.before.quote
-    made, end = _scan(text.split("\n"), quote), len(text)
+    made, end = scan(text.split("\n"), quote), len(text)
     if quote and place.right.startswith(quote):
         first, *others = text.split("\n", 1)
-        left_open, last = _scan([first], quote).quote, first.rfind(quote)
+        left_open, last = scan([first], quote).quote, first.rfind(quote)
         may_close = not ended and not others and left_open != quote
         if last >= 0 and (not left_open or may_close):
             end = last
@@ -512,54 +433,6 @@ def _closes_twice(text: str, place: Place, ended: bool) -> str:
     return line[0] if end < len(text) and not line[2].strip() else text[:end]
 
 
-@dataclass(frozen=True)
-class _Scan:
-    """Of some lines: brackets left open, the places of closers that close none, an open quote."""
-
-    opened: int
-    unopened: list[int]
-    quote: str
-
-
-def _scan(lines: Sequence[str], quote: str = "") -> _Scan:
-    """``quote``: what is open at the beginning. None goes on to the next line."""
-    opened, unopened, start, last = 0, [], 0, quote
-    for line in lines:
-        brackets, last = _brackets(line, quote)
-        for at, mark in brackets:
-            if mark in OPENERS:
-                opened += 1
-            elif opened:
-                opened -= 1
-            else:
-                unopened.append(start + at)
-        start, quote = start + len(line) + 1, ""
-    return _Scan(opened, unopened, last)
-
-
-def _brackets(line: str, quote: str) -> tuple[list[tuple[int, str]], str]:
-    """The brackets outside of strings with their places, and the quote that is open at the line's end."""
-    found, escaped = [], -1
-    for match in MARKS.finditer(line):
-        mark, at = match[0], match.start()
-        if quote:
-            if mark == "\\" and at != escaped:
-                escaped = at + 1
-            elif mark == quote and at != escaped:
-                quote = ""
-        elif mark in QUOTES:
-            quote = mark
-        elif mark != "\\":
-            found.append((at, mark))
-    return found, quote
-
-
-def _paragraph(lines: Iterable[str]) -> list[str]:
-    """The lines up to a blank one; comments may hold any bracket."""
-    taken = takewhile(str.strip, lines)
-    return ["" if line.lstrip().startswith(("#", "//")) else line for line in taken]
-
-
 def _repeats_right(text: str, place: Place, ended: bool) -> str:
     """Up to where it goes on with what stands right of the cursor, or with a beginning of that."""
     right = place.right.rstrip()
@@ -568,7 +441,7 @@ def _repeats_right(text: str, place: Place, ended: bool) -> str:
     first, *others = text.split("\n", 1)
     first = first.rstrip()
     is_over = ended or bool(others)
-    opened = _opened(first) if right[0] in CLOSERS and is_over else []
+    opened = opened_before(first) if right[0] in CLOSERS and is_over else []
     for start in range(max(0, len(first) - len(right)), len(first)):
         if right.startswith(first[start:]):
             length = len(first) - start
@@ -577,15 +450,6 @@ def _repeats_right(text: str, place: Place, ended: bool) -> str:
             if not is_over or ((length == len(right) or length >= OVERLAP) and not is_own):
                 return first[:start]
     return text
-
-
-def _opened(line: str) -> list[int]:
-    """How many brackets are open before each character."""
-    counts, opened, start = [], 0, 0
-    for at, mark in _brackets(line, "")[0]:
-        counts += [opened] * (at + 1 - start)
-        start, opened = at + 1, max(0, opened + (1 if mark in OPENERS else -1))
-    return counts + [opened] * (len(line) + 1 - start)
 
 
 def _repeats_below(text: str, place: Place, ended: bool) -> str:
