@@ -20,7 +20,9 @@ from typing import NamedTuple
 
 from ..protocol import CompletionRequest, Edit, Fix, Output, Variable
 from . import imports
-from .check import MAX_JUDGED, MAX_LOOKED_THROUGH, MAX_READ, Check, given, masked
+from .around import MAX_JUDGED
+from .cellnames import MAX_READ, given, masked
+from .check import MAX_LOOKED_THROUGH, Check
 from .languages import language_of
 from .pythoncode import UNPARSED, borders, parsed
 from .scopes import IPYTHON_NAMES

@@ -13,7 +13,8 @@ from itertools import islice, pairwise
 from keyword import kwlist
 
 from ..protocol import Edit
-from .check import MAX_JUDGED, MAX_READ, OPENERS, TOKEN, masked
+from .around import MAX_JUDGED, OPENERS, TOKEN
+from .cellnames import MAX_READ, masked
 from .pythoncode import AT_ONCE, UNPARSED, borders, parsed
 
 Edits = tuple[Edit, ...]

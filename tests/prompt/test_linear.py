@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from santajupyter import prompt
-from santajupyter.prompt.check import MAX_READ, Check
+from santajupyter.prompt.cellnames import MAX_READ
+from santajupyter.prompt.check import Check
 from santajupyter.prompt.cursor import REACH_ABOVE, REACH_BELOW, excerpt
 from santajupyter.prompt.doccomments import slot_around
 from santajupyter.prompt.document import Document, document
@@ -47,13 +48,13 @@ def _within(value: object, key: str = "") -> Iterator[tuple[str, re.Pattern[str]
 PATTERNS = dict(patterns())
 # Looked for at one place only.
 ANCHORED = (
-    "check.FIRST_WORD",
+    "around.FIRST_WORD",
     "check.NEXT",
     "choices.ASSIGNED",
-    "choices.PLAIN",
     "doccomments.BODIES",
     "doccomments.DECLARATIONS",
     "doccomments.MAGIC",
+    "expressions.PLAIN",
     "fim.WORD",
     "fitting.DTYPES",
     "fitting.RIGHT",

@@ -1,0 +1,243 @@
+"""The statement around a cursor, and the ways in which what is unfinished there can be finished."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import NamedTuple
+
+from .cellnames import MAGIC, masked
+from .cursor import Cursor
+from .pythoncode import UNPARSED, borders, compiled, parsed
+
+# Longer statements of the top level aren't judged: the parser takes 1 to 2 ms for 1,000 characters.
+MAX_JUDGED = 4000
+# So many ways to finish a statement are tried, with so many of the brackets at the cursor closed there.
+MAX_TRIED = 30
+MAX_CLOSED = 4
+# What may come next where a completion ends, in a statement that has the word; the first that does is taken.
+ENDINGS = (
+    *(("", ""), ("_", ""), (" _", ""), ("=_", "("), (": _", "{"), (": _", "lambda"), (" else _", "if")),
+    *((" in _", "for"), (" _ in _", "for"), (" import _", "from"), ("()", "def"), (" _()", "def")),
+)
+# What a statement needs before it, or after it, to be parsed by itself.
+BEFORE = {
+    "elif": "if _: pass\n",
+    "else": "if _: pass\n",
+    "except": "try: pass\n",
+    "finally": "try: pass\n",
+    "case": "match _:\n ",
+}
+AFTER = {"try": "\nfinally: pass"}
+DECORATED = ("", "\ndef _(): pass")
+# Of what follows a statement by itself the last one counts; where it stands in others each is tried.
+BODIES = (("",), ("", " pass"), ("", ":", ": pass"))
+COMPOUND = frozenset(["async", "class", "def", "for", "if", "match", "try", "while", "with", *BEFORE])
+FIRST_WORD = re.compile(r"\s*(@|\w+)")
+OPENERS = {"(": ")", "[": "]", "{": "}"}
+# A string that isn't closed ends with its line, or in three quotes with the code.
+TOKEN = re.compile(
+    r"#[^\n]*|(?P<newline>\n)|\\\n|(?P<bracket>[()\[\]{}])"
+    r"|(?P<prefix>\b[A-Za-z]{1,2})?(?P<quote>'''|\"\"\"|'|\")"
+    r"(?:(?<='''|\"\"\")(?:\\.|[^\\])*?(?P<end3>(?P=quote)|\Z)"
+    r"|(?<!'''|\"\"\")(?:\\.|(?!(?P=quote))[^\\\n])*(?P<end>(?P=quote)|))",
+    re.DOTALL,
+)
+
+
+def around(cursor: Cursor) -> Around | None:
+    """None in a magic, and in a statement that is too long to be judged."""
+    left, right = masked(cursor.above) + cursor.line_left, cursor.line_right + masked(cursor.below)
+    if MAGIC.match(cursor.line_left + cursor.line_right) and cursor.line_left.strip():
+        return None
+    starts = [start for start in borders(left) if start <= len(left) - len(cursor.line_left)]
+    start = starts[-2] if len(starts) > 1 else 0
+    end = next((at for at in borders(cursor.below) if at), len(right) - len(cursor.line_right))
+    end += len(cursor.line_right)
+    place = Around(left[:start], left[start:], right[:end], right[end:])
+    return place if len(place.left) + len(place.right) <= MAX_JUDGED else None
+
+
+@dataclass(frozen=True)
+class Around:
+    """The statement of the top level around the cursor, the one before it as well: ``left``, ``right``.
+
+    ``above``, ``below``: the rest of the cell. Without magics.
+    """
+
+    above: str
+    left: str
+    right: str
+    below: str
+
+    @property
+    def lines(self) -> int:
+        """What a line's number in the parser's count is less in the text, for the cursor's line."""
+        return 1 + self.left.count("\n")
+
+    def has_room(self, text: str) -> bool:
+        return len(self.left) + len(text) + len(self.right) <= MAX_JUDGED
+
+    def tree(self, text: str, ended: bool) -> ast.Module | int:
+        """The statement with the text in it, finished somehow; or the text's line that is wrong."""
+        line = self.left.rpartition("\n")[2]
+        left = self.left[: len(self.left) - len(line)] + masked(line + text)
+        try:
+            return compiled(left + self.right)
+        except UNPARSED as error:
+            wrong = min(max(0, (getattr(error, "lineno", 0) or 0) - self.lines), text.count("\n"))
+        for code in self._finished(left, ended):
+            try:
+                return compiled(code)
+            except UNPARSED:
+                continue
+        return wrong
+
+    @property
+    def line(self) -> str:
+        """The cursor's, left and right of it."""
+        return self.left.rpartition("\n")[2] + self.right.partition("\n")[0]
+
+    def without_right(self) -> Around:
+        """The place with nothing right of the cursor in its line."""
+        return replace(self, right=self.right[len(self.right.partition("\n")[0]) :])
+
+    def open_string(self, text: str) -> str | None:
+        """What stands so far in the string that the text leaves open; None for none."""
+        code = self.left + text
+        opened = _bounds(code + self.right, len(code)).open
+        quote = opened[:1] if opened[:1] in ("'", '"') else ""
+        return code.rpartition(quote)[2] if quote else None
+
+    def without_line(self) -> ast.Module | None:
+        """With something else in the cursor's line; None where what is written there begins nothing."""
+        head = self.left.rpartition("\n")[2]
+        blanks = head[: len(head) - len(head.lstrip())]
+        opened = _bounds(head, len(head)).open
+        endings = islice(_endings(head, opened, bool(opened)), MAX_TRIED)
+        if not any(_bodies(head.lstrip(), ending) for ending in endings):
+            return None
+        _, newline, below = self.right.partition("\n")
+        for line in ("pass", "if _:", "elif _:", "try:"):
+            with suppress(*UNPARSED):
+                return compiled(self.left[: len(self.left) - len(head)] + blanks + line + newline + below)
+        return None
+
+    def _finished(self, left: str, ended: bool) -> Iterator[str]:
+        """Ways to finish it: what is open at the cursor may be closed there, or further on."""
+        handler = _handler(left)
+        for start, ending, rest, below in islice(self._endings(left, ended), MAX_TRIED):
+            for body in _bodies(left[start:].lstrip(), ending + rest):
+                yield (whole := left + ending + rest + body + below)
+                if handler:
+                    yield whole + handler
+
+    def _endings(self, left: str, ended: bool) -> Iterator[tuple[int, str, str, str]]:
+        """Where the statement starts, what may come at the cursor, its rest, and what is below."""
+        opened = _bounds(left + self.right, len(left)).open[:MAX_CLOSED]
+        counts = [*range(len(opened) + 1)]
+        if opened[:1] in ("'", '"'):
+            counts.append(counts.pop(0))  # a string's end is nearer than that of another one on the right
+        for closed in counts if opened or not ended else (0,):
+            code = left + opened[:closed] + self.right
+            around = _bounds(code, len(left) + closed)
+            rest = code[len(left) + closed : around.end] + around.closers
+            head = code[around.start : len(left)]
+            for ending in _endings(head, opened[:closed], bool(opened)) if opened or not ended else ("",):
+                yield around.start, ending, rest, code[around.end :]
+
+    def before_line(self, text: str, line: int) -> str:
+        """The text without the statement that holds this line of it, and what follows."""
+        at = sum(map(len, text.split("\n", line)[:line])) + line
+        start = _bounds(self.left + text, len(self.left) + at).start - len(self.left)
+        return text[: max(0, start)].rstrip()
+
+
+class _Bounds(NamedTuple):
+    """The statement around a place: its start and end, what closes it there (``open``) and at its end."""
+
+    start: int
+    end: int
+    open: str
+    closers: str
+
+
+def _bounds(code: str, at: int) -> _Bounds:
+    """Where it is open to the code's end, it ends with the line of ``at``, and with that the ``closers``."""
+    line_end = code.find("\n", at)
+    line_end = len(code) if line_end < 0 else line_end
+    stack: list[str] = []
+    start = 0
+    opened: str | None = None
+    closers: str | None = None
+    for match in TOKEN.finditer(code):
+        begin, end = match.span()
+        if opened is None and begin >= at:
+            opened = "".join(stack[::-1])
+        if closers is None and begin >= line_end:
+            closers = "".join(stack[::-1])
+        if match["quote"]:
+            is_closed = bool(match["end"] or match["end3"])
+            if opened is None and (at < end or (at == end and not is_closed)):
+                opened = _string_end(match, at) + "".join(stack[::-1])
+            if not is_closed and end in (line_end, len(code)):
+                stack.append(_string_end(match, end))
+        elif match["bracket"]:
+            if match[0] in OPENERS:
+                stack.append(OPENERS[match[0]])
+            elif stack and stack[-1] == match[0]:
+                stack.pop()
+        elif match["newline"] and not stack:
+            if begin >= at:
+                return _Bounds(start, begin, opened or "", "")
+            start = end
+    opened = "".join(stack[::-1]) if opened is None else opened
+    if not stack:
+        return _Bounds(start, len(code), opened, "")
+    return _Bounds(start, line_end, opened, "".join(stack[::-1]) if closers is None else closers)
+
+
+def _string_end(match: re.Match[str], at: int) -> str:
+    """What closes the string at a place in it."""
+    inside = match[0][: at - match.start()].replace("{{", "").replace("}}", "")
+    is_in_field = "f" in (match["prefix"] or "").lower() and inside.count("{") > inside.count("}")
+    return ("}" if is_in_field else "") + match["quote"]
+
+
+def _endings(head: str, closers: str, is_open: bool) -> Iterator[str]:
+    for ending, word in ENDINGS:
+        if word in head:
+            yield ending + closers
+    if closers and is_open:
+        yield from (f"{closers},", f"{closers}: _,")
+
+
+def _bodies(head: str, rest: str) -> Sequence[str]:
+    """What may follow a statement of which the ``head`` was written, none where it isn't one."""
+    first = FIRST_WORD.match(head)
+    word = first[1] if first else ""
+    before, after = BEFORE.get(word, ""), AFTER.get(word, "")
+    bodies = BODIES if word in COMPOUND else (DECORATED,) if word == "@" else BODIES[:1]
+    return next((body for body in bodies if _parses(before + head + rest + body[-1] + after)), ())
+
+
+def _handler(left: str) -> str:
+    """What ends the last try statement that isn't over yet."""
+    found = [*re.finditer(r"^([ \t]*)try[ \t]*:", left, re.MULTILINE)]
+    if not found:
+        return ""
+    indent = found[-1][1]
+    over = re.search(rf"^{indent}(?:except|finally)\b", left[found[-1].end() :], re.MULTILINE)
+    return "" if over else f"\n{indent}finally: pass"
+
+
+def _parses(code: str) -> bool:
+    try:
+        parsed(code)
+    except UNPARSED:
+        return False
+    return True
