@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import math
 import random
 import time
@@ -22,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.typing.traces import LOOK, SPREAD, Event, read, states
+from santajupyter.evaluation.engines import serving
 from santajupyter.protocol import CompletionRequest
 from santajupyter.server.service import CompletionService, QueueFull, Superseded
 from santajupyter.server.settings import Settings
@@ -70,32 +70,28 @@ async def ignore(index: int, text: str) -> None:
 
 async def measure(path: Path, model: str, most: int) -> None:
     rng = random.Random(0)  # noqa: S311 - nothing secret
-    service = CompletionService(Settings(model=model), logging.getLogger(__name__))
-    await service.load()
-    while not service.engines.settled:
-        await asyncio.sleep(0.1)
     plain: list[float] = []
     beside: list[float] = []
     following: list[float] = []
     there: list[bool] = []
-    for request, typed in [place for events in read(path) for place in places(events)][:most]:
-        ahead = None
-        if rng.random() < 0.5:
-            ahead = asyncio.create_task(timed(service, accepted(request, "x")))
-        await asyncio.sleep(rng.uniform(0, 0.05))
-        text, took = await timed(service, request)
-        (plain if ahead is None else beside).append(took)
-        if ahead:
-            with contextlib.suppress(Superseded, QueueFull):
-                await ahead
-        if text and typed.startswith(text):
-            took = (await timed(service, accepted(request, text)))[1]
-            following.append(took)
-            there.append(WAIT + took <= LOOK * math.exp(rng.gauss(0, SPREAD)))
+    async with serving(Settings(model=model, fallback_model="")) as service:
+        for request, typed in [place for events in read(path) for place in places(events)][:most]:
+            ahead = None
+            if rng.random() < 0.5:
+                ahead = asyncio.create_task(timed(service, accepted(request, "x")))
+            await asyncio.sleep(rng.uniform(0, 0.05))
+            text, took = await timed(service, request)
+            (plain if ahead is None else beside).append(took)
+            if ahead:
+                with contextlib.suppress(Superseded, QueueFull):
+                    await ahead
+            if text and typed.startswith(text):
+                took = (await timed(service, accepted(request, text)))[1]
+                following.append(took)
+                there.append(WAIT + took <= LOOK * math.exp(rng.gauss(0, SPREAD)))
     for name, times in (("first", plain), ("first, ending another", beside), ("following", following)):
         summarize(name, times)
     print(f"there when accepted: {sum(there)} of {len(there)} ({sum(there) / len(there):.1%})")
-    await service.close()
 
 
 def main() -> None:

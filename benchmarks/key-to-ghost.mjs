@@ -1,16 +1,18 @@
 /*
  * How long after a key the first ghost text is on the screen, in a real browser.
  *
- *   node benchmarks/key-to-ghost.mjs URL [--samples N] [--pid PID_OF_SERVER]
+ *   node benchmarks/key-to-ghost.mjs URL [--samples N] [--above FOLDER] [--pid PID_OF_SERVER]
  *
- * URL is a running JupyterLab's with its token. The script makes a notebook of its own,
- * types the beginnings of lines one after another, and takes the time from the last key
- * to the first change of the page that shows ghost text. The provider's delay while
- * typing (by the pace of both, unless set otherwise) is part of it. Run it on a machine with nothing
- * else to do; it needs what `dev.py test` installs into ui-tests/.
+ * URL is a running JupyterLab's with its token, begun with
+ * --LabApp.expose_app_in_browser=True. The script makes a notebook of its own, with the
+ * code of a folder's notebooks above if that is given, types the beginnings of lines, none
+ * of them twice, one after another, and takes the time from the last key to the first
+ * change of the page that shows ghost text. The provider's delay while typing (by the pace
+ * of both, unless set otherwise) is part of it. Run it on a machine with nothing else to
+ * do; it needs what `dev.py test` installs into ui-tests/.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
@@ -18,39 +20,44 @@ import { parseArgs } from 'node:util';
 const require = createRequire(new URL('../ui-tests/', import.meta.url));
 const { chromium } = require('@playwright/test');
 
-const ABOVE = [
+const CELLS = [
   'import math\nimport random\nfrom collections import Counter',
   'words = "the quick brown fox jumps over the lazy dog".split()\nlengths = [len(word) for word in words]',
   'def mean(values):\n    return sum(values) / len(values)'
 ];
 const LINES = [
-  'counts = Counter(',
-  'for word in ',
-  'for word, length in zip(',
-  'total = sum(',
-  'longest = max(',
-  'average = mean(',
-  'print(len(',
-  'squares = [n ** 2 for n in ',
-  'import numpy as ',
-  'import pandas as ',
-  'from pathlib import ',
-  'import matplotlib.pyplot as '
+  'counts_N = Counter(',
+  'for word_N in ',
+  'for word_N, length in zip(',
+  'total_N = sum(',
+  'longest_N = max(',
+  'average_N = mean(',
+  'assert N == len(',
+  'squares_N = [n ** 2 for n in ',
+  'print(N, ',
+  'def mean_N(values):',
+  'if len(words) > N:',
+  'shuffled_N = random.sample(words, '
 ];
 const PATIENCE = 5000;
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { samples: { type: 'string', default: '60' }, pid: { type: 'string' } }
+  options: {
+    samples: { type: 'string', default: '60' },
+    above: { type: 'string' },
+    pid: { type: 'string' }
+  }
 });
 if (positionals.length !== 1) {
-  console.error('usage: node benchmarks/key-to-ghost.mjs URL [--samples N] [--pid PID]');
+  console.error('usage: node benchmarks/key-to-ghost.mjs URL [--samples N] [--above FOLDER] [--pid PID]');
   process.exit(2);
 }
 const url = new URL(positionals[0]);
 const headers = { Authorization: `token ${url.searchParams.get('token')}` };
 const api = path => new URL(path, new URL('./', url));
 
+const ABOVE = [...(values.above ? codeOf(values.above) : []), ...CELLS];
 await makeNotebook();
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
@@ -60,7 +67,8 @@ const page = await openNotebook(browser);
 const times = [];
 let silent = 0;
 for (let sample = 0; sample < Number(values.samples); sample++) {
-  const time = await typeLine(LINES[sample % LINES.length]);
+  const line = LINES[sample % LINES.length];
+  const time = await typeLine(line.replaceAll('N', sample + 100));
   if (time === null) {
     silent++;
   } else {
@@ -87,11 +95,28 @@ async function makeNotebook() {
   await request('api/contents/key-to-ghost.ipynb', 'PUT', { type: 'notebook', content });
 }
 
+/** The code cells of all notebooks in a folder. */
+function codeOf(folder) {
+  return readdirSync(folder)
+    .filter(name => name.endsWith('.ipynb'))
+    .map(name => JSON.parse(readFileSync(`${folder}/${name}`, 'utf8')))
+    .flatMap(({ cells }) => cells.filter(cell => cell.cell_type === 'code'))
+    .map(({ source }) => [source].flat().join(''));
+}
+
 async function openNotebook(browser) {
   const page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
   await page.goto(api(`lab/tree/key-to-ghost.ipynb?reset&token=${url.searchParams.get('token')}`).href);
   await page.locator('.jp-mod-completer-enabled').first().waitFor({ timeout: 60000 });
-  await page.locator('.jp-CodeCell .cm-content').nth(ABOVE.length).click();
+  // Of a long notebook the page has only the cells that are near what it shows.
+  await page.waitForFunction(() => {
+    const { content } = globalThis.jupyterapp.shell.currentWidget;
+    content.activeCellIndex = content.widgets.length - 1;
+    void content.scrollToItem(content.activeCellIndex, 'center');
+    content.mode = 'edit';
+    content.activeCell.editor?.focus();
+    return content.activeCell.inViewport && document.activeElement?.matches('.cm-content');
+  }, null, { polling: 1000, timeout: 60000 });
   await page.evaluate(() => {
     addEventListener('keydown', event => (globalThis.keyTime = event.timeStamp), true);
     new MutationObserver(() => {

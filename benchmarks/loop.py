@@ -18,18 +18,16 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 
+from benchmarks.server import jupyter
+
 STEP = 0.002
-TOKEN = "loop"  # noqa: S105
 JSON = dict[str, Any]
 
 
@@ -119,35 +117,15 @@ def main() -> None:
 
 async def measure(folder: str, model: str, seconds: float, only: str) -> None:
     """Print a row of milliseconds for each kind of load."""
-    port = _free_port()
-    server = subprocess.Popen(  # noqa: S603
-        [
-            *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--port={port}"),
-            f"--IdentityProvider.token={TOKEN}",
-            f"--ServerApp.root_dir={folder}",
-            f"--SantaApp.model={model}",
-            "--ServerApp.jpserver_extensions={'santajupyter': True, 'benchmarks.loop': True}",
-        ],
-        cwd=Path(__file__).parents[1],
-        stderr=subprocess.DEVNULL,
-    )
-    headers = {"Authorization": f"token {TOKEN}"}
-    try:
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120, trust_env=False
-        ) as client:
-            await _ready(client)
-            print("| load | requests | p50 | p99 | max |\n| --- | --- | --- | --- | --- |")
-            for name, (path, body) in LOADS.items():
-                if only in name:
-                    await client.get("/loop-delays")
-                    asked = await _load(client, path, body, seconds)
-                    delays = [1000 * delay for delay in (await client.get("/loop-delays")).json()]
-                    p50, *_, p99 = statistics.quantiles(delays, n=100)[49:]
-                    print(f"| {name} | {asked} | {p50:.1f} | {p99:.1f} | {max(delays):.0f} ms |", flush=True)
-    finally:
-        server.terminate()
-        server.wait()
+    async with jupyter(model, folder, "benchmarks.loop", timeout=120) as (client, _):
+        print("| load | requests | p50 | p99 | max |\n| --- | --- | --- | --- | --- |")
+        for name, (path, body) in LOADS.items():
+            if only in name:
+                await client.get("/loop-delays")
+                asked = await _load(client, path, body, seconds)
+                delays = [1000 * delay for delay in (await client.get("/loop-delays")).json()]
+                p50, *_, p99 = statistics.quantiles(delays, n=100)[49:]
+                print(f"| {name} | {asked} | {p50:.1f} | {p99:.1f} | {max(delays):.0f} ms |", flush=True)
 
 
 async def _load(client: httpx.AsyncClient, path: str, body: Callable[[], JSON], seconds: float) -> int:
@@ -168,26 +146,6 @@ async def _load(client: httpx.AsyncClient, path: str, body: Callable[[], JSON], 
         return count
 
     return sum(await asyncio.gather(ask(), ask()))
-
-
-async def _ready(client: httpx.AsyncClient) -> None:
-    for _ in range(600):
-        try:
-            if (await client.post("/santajupyter/complete", json=alone("x = "))).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        await asyncio.sleep(0.1)
-    raise SystemExit("The server doesn't come up.")
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

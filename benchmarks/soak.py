@@ -18,8 +18,6 @@ import json
 import os
 import platform
 import random
-import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -30,8 +28,9 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.server import jupyter
+
 NOTEBOOKS = Path(__file__).parent / "notebooks"
-TOKEN = "soak"  # noqa: S105
 # Requests after which the memory is told, beside half of them and all.
 TOLD = (1_000, 2_000, 5_000, 10_000, 15_000)
 # Every so many requests one is streamed; one is left after so many seconds.
@@ -54,31 +53,13 @@ def main() -> None:
 
 async def soak(folder: str, model: str, requests: int, typed: int) -> float:
     """Ask, and print the memory as it goes; by how much both grew, in MB."""
-    port = _free_port()
-    server = subprocess.Popen(  # noqa: S603
-        [
-            *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--port={port}"),
-            f"--IdentityProvider.token={TOKEN}",
-            f"--ServerApp.root_dir={folder}",
-            f"--SantaApp.model={model}",
-            "--ServerApp.jpserver_extensions={'santajupyter': True}",
-            "--log-level=WARN",
-        ]
-    )
-    headers = {"Authorization": f"token {TOKEN}"}
-    url = f"http://127.0.0.1:{port}/santajupyter"
-    try:
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=600, trust_env=False) as client:
-            await _ready(client)
-            return await _asked(client, psutil.Process(server.pid), requests, typed)
-    finally:
-        server.terminate()
-        server.wait()
+    async with jupyter(model, folder) as (client, pid):
+        return await _asked(client, psutil.Process(pid), requests, typed)
 
 
 async def _asked(client: httpx.AsyncClient, server: psutil.Process, requests: int, typed: int) -> float:
     async def look() -> tuple[float, float]:
-        worker = (await client.get("/status")).json()["memory"]
+        worker = (await client.get("/santajupyter/status")).json()["memory"]
         return server.memory_info().rss / 1e6, worker / 1e6
 
     def tell(number: int, now: tuple[float, float]) -> None:
@@ -96,7 +77,7 @@ async def _asked(client: httpx.AsyncClient, server: psutil.Process, requests: in
             half = now if number == requests // 2 else half
     grown = [1e9 * (b - a) / (requests - requests // 2) for a, b in zip(half, now, strict=True)]
     print(f"bytes per 1,000 requests, last half: server {grown[0]:,.0f}, model's process {grown[1]:,.0f}")
-    print((await client.get("/status")).json()["stats"])
+    print((await client.get("/santajupyter/status")).json()["stats"])
     return sum(now) - sum(start)
 
 
@@ -104,25 +85,11 @@ async def _ask(client: httpx.AsyncClient, number: int, body: dict[str, Any]) -> 
     asked = {**body, "trigger": "automatic", "client": "page", "stream": number % STREAMED == 0}
     if number % LEFT == LEFT // 2:
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(client.post("/complete", json=asked), LEFT_AFTER)
+            await asyncio.wait_for(client.post("/santajupyter/complete", json=asked), LEFT_AFTER)
         return
-    response = await client.post("/complete", json=asked)
+    response = await client.post("/santajupyter/complete", json=asked)
     if response.status_code not in (200, 409):  # one that was left may be read later, and is the newer
         raise SystemExit(f"request {number}: {response.status_code} {response.text}")
-
-
-async def _ready(client: httpx.AsyncClient) -> None:
-    """Until the chosen model answers, and the built-in one that stood in for it has ended."""
-    for _ in range(6000):
-        try:
-            if (await client.post("/complete", json=next(typing()))).status_code == 200:
-                status = (await client.get("/status")).json()
-                if status["state"] == "ready" and not status["fallback"]:
-                    return
-        except httpx.TransportError:
-            pass
-        await asyncio.sleep(0.1)
-    raise SystemExit("The server doesn't come up, or its model.")
 
 
 def typing() -> Iterator[dict[str, Any]]:
@@ -148,13 +115,6 @@ def notebooks() -> Iterator[list[dict[str, str]]]:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"]
         yield [{"type": cell["cell_type"], "source": "".join(cell["source"])} for cell in cells]
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":
