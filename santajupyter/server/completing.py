@@ -47,6 +47,9 @@ DROPPED = frozenset(postprocess.REASONS.values())
 # In the place of a broken candidate, or of one of these, so many others are looked at, at this temperature.
 OTHERS = 3
 OTHERS_TEMPERATURE = 0.8
+# How likely a line that nobody asked for has to be, unless the configuration says otherwise: of a 0.5 B
+# model's less likely ones hardly any was right. A block would end after a line or two.
+LINE_LIMIT = 0.1
 # What is worth showing alone.
 WORD = re.compile(r"\w\w")
 
@@ -56,7 +59,7 @@ class _Asked:
     """What the engine is asked. ``place`` None: no rules. ``since``, ``primary_only``: see Engines.available.
 
     ``check``: what is held against what is there. ``begun``: the document's end, where that is an answer's
-    beginning. ``limited``: what isn't likely isn't shown.
+    beginning. ``limited``: what isn't likely isn't shown. ``is_line``: one line, that nobody asked for.
     """
 
     document: Document
@@ -68,6 +71,7 @@ class _Asked:
     begun: str = ""
     automatic: bool = False
     limited: bool = False
+    is_line: bool = False
     min_probability: float = 0.0
     primary_only: bool = False
     prefetch: bool = False
@@ -111,6 +115,7 @@ class Completing:
             automatic=automatic,
             # A model that has a limit writes little of use behind a name that it doesn't know, either.
             limited=automatic or (choice is not None and choice.always),
+            is_line=automatic and not place.block,
             min_probability=request.min_probability,
             primary_only=request.mode == "block" and not automatic,
             prefetch=request.prefetch,
@@ -265,8 +270,8 @@ class Completing:
     def _min_probability(self, engine: Engine, asked: _Asked) -> float:
         """How likely all of an automatic completion has to be; a request may ask for more, not for less."""
         chosen = self._settings.min_probability if engine is self._engines.primary else None
-        least = engine.status.min_probability if chosen is None else chosen
-        return max(least, asked.min_probability)
+        own = max(engine.status.min_probability, LINE_LIMIT if asked.is_line else 0.0)
+        return max(own if chosen is None else chosen, asked.min_probability)
 
 
 @dataclass(frozen=True)

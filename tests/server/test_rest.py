@@ -617,6 +617,27 @@ class TestNoDoubt:
         assert code == 400
 
 
+@pytest.mark.parametrize("least", [None, 0.0])
+class TestLimitOfLines:
+    """A line that nobody asked for has to be likely, with any model, unless the server is set otherwise."""
+
+    @pytest.fixture
+    def santa_config(self, tiny: Path, least: float | None) -> dict[str, Any]:
+        return {"model": str(tiny), "min_probability": least, "check": False}
+
+    @pytest.mark.parametrize("code", ["x = [1]\n", "x = [1]\nx"])
+    @pytest.mark.parametrize("mode", ["line", "block"])
+    async def test_it_ends_where_the_model_doubts(
+        self, ask: Any, body: Body, least: float | None, code: str, mode: str
+    ) -> None:
+        texts = {}
+        for trigger in ("automatic", "invoke"):
+            _, answer = await ask("complete", body(code, mode=mode, trigger=trigger))
+            texts[trigger] = answer["items"][0]["text"]
+        assert texts["invoke"].startswith(texts["automatic"])
+        assert (texts["invoke"] != texts["automatic"]) == (mode == "line" and least is None)
+
+
 class TestNoModel:
     """Nothing can be had: every answer says so and what would help."""
 
