@@ -22,7 +22,8 @@ MAX_CLOSED = 4
 # What may come next where a completion ends, in a statement that has the word; the first that does is taken.
 ENDINGS = (
     *(("", ""), ("_", ""), (" _", ""), ("=_", "("), (": _", "{"), (": _", "lambda"), (" else _", "if")),
-    *((" in _", "for"), (" _ in _", "for"), (" import _", "from"), ("()", "def"), (" _()", "def")),
+    *((" in _", "for"), (" _ in _", "for"), (" import _", "from"), (" _ import _", "from")),
+    *(("()", "def"), (" _()", "def")),
 )
 # What a statement needs before it, or after it, to be parsed by itself.
 BEFORE = {
@@ -209,11 +210,12 @@ def _string_end(match: re.Match[str], at: int) -> str:
 
 
 def _endings(head: str, closers: str, is_open: bool) -> Iterator[str]:
+    in_word = head[-1:].isalnum()  # "import" goes on, but not as a name
     for ending, word in ENDINGS:
-        if word in head:
+        if word in head and not (in_word and ending == "_"):
             yield ending + closers
-    if closers and is_open:
-        yield from (f"{closers},", f"{closers}: _,")
+    if is_open:
+        yield from (f"{closers},", f"{closers}: _,") if closers else (",", "_,")
 
 
 def _bodies(head: str, rest: str) -> Sequence[str]:

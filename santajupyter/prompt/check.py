@@ -97,7 +97,7 @@ class Check:
         for _ in range(MAX_BACK):
             problem = self._problem(text, False) if len(text) > least else None
             if problem is None:
-                return max(text, whole[:least], key=len)
+                return max(text if text.strip() else "", whole[:least], key=len)
             shorter = place.before_line(text, problem.line)
             # Within the first statement it goes back word by word.
             text = shorter if shorter.strip() else _settled(text.rstrip()[:-1])

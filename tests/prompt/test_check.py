@@ -103,6 +103,28 @@ def test_a_line_that_may_go_on_is_sound_as_a_beginning() -> None:
 @pytest.mark.parametrize(
     ("source", "text"),
     [
+        ("║", "import"),
+        ("imp║", "ort"),
+        ("║\nx = 1", "from"),
+        ("x = 1\n║", "def"),
+        ("x = 1\n║", "while"),
+        ("dict(\n    a=1,\n    ║\n    c=3)", "b="),
+        ("dict(\n    a=1,\n    ║\n    c=3)", "b=2"),
+        ("dict(a=[1, ║\n    c=3)", "2]"),
+    ],
+)
+def test_a_word_that_asks_for_more_is_sound_as_a_beginning(source: str, text: str) -> None:
+    """An underscore right behind it, or nothing but what closes the bracket, made another word of it."""
+    assert sound(source, text, ended=False) == text
+
+
+def test_a_stream_shows_no_blanks_alone() -> None:
+    assert check("x = 1\n║").sure("    initial") == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
         ("x = (1 + \ny = ║", "1 2"),
         ("def f(:\n    ║", "1 2"),
         ("%time x = ║", "1 2"),
