@@ -99,7 +99,7 @@ class CausalLM:
         begun: deque[_Reading] = deque()
         me = object()
         while True:
-            if single.owner is not me and not begun:
+            if single.owner is not me and not begun and past.length < self.room:
                 single.continue_from(past.filled(past.length), token)
                 single.owner = me
             while single.owner is me and len(begun) < AHEAD and past.length + len(begun) < self.room:

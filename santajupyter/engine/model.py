@@ -111,7 +111,7 @@ class RunsAhead(Protocol):
         """The tokens below ``vocabulary`` that follow ``token``, and their natural log-probabilities.
 
         ``kv`` holds all but the last that was given out: at each yield it is good for other use. Ends where
-        the model has no positions left.
+        the model has no positions left, or no room.
         """
         ...
 

@@ -88,6 +88,9 @@ def test_the_buffers_are_for_no_more_than_a_prompt(tmp_path: Path) -> None:
     )
     assert model.room == 2048
     assert model._single.past.shape[-2] == 2048
+    kv = model.empty()
+    model.step(kv, [[i % 300 for i in range(2050)]])
+    assert [*model.greedy(kv, 1, 300)] == []
 
 
 @pytest.mark.parametrize("device", DEVICES)
