@@ -39,7 +39,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def jp_server_config(tiny: Path, santa_config: dict[str, Any]) -> dict[str, Any]:
     return {
         "ServerApp": {"jpserver_extensions": {"santajupyter": True}, "allow_unauthenticated_access": False},
-        "SantaApp": {"model": str(tiny), "fallback_model": "", "check": False, **santa_config},
+        "SantaApp": {
+            "model": str(tiny),
+            "fallback_model": "",
+            "check": False,
+            "min_probability": 0.0,  # nothing that random weights write is likely
+            **santa_config,
+        },
     }
 
 

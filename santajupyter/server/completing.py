@@ -47,7 +47,7 @@ DROPPED = frozenset(postprocess.REASONS.values())
 # In the place of a broken candidate, or of one of these, so many others are looked at, at this temperature.
 OTHERS = 3
 OTHERS_TEMPERATURE = 0.8
-# How likely a line that nobody asked for has to be, unless the configuration says otherwise: of a 0.5 B
+# How likely a line that nobody asked for has to be, where model and configuration say nothing: of a 0.5 B
 # model's less likely ones hardly any was right. A block would end after a line or two.
 LINE_LIMIT = 0.1
 # What is worth showing alone.
@@ -270,7 +270,7 @@ class Completing:
     def _min_probability(self, engine: Engine, asked: _Asked) -> float:
         """How likely all of an automatic completion has to be; a request may ask for more, not for less."""
         chosen = self._settings.min_probability if engine is self._engines.primary else None
-        own = max(engine.status.min_probability, LINE_LIMIT if asked.is_line else 0.0)
+        own = engine.status.min_probability or (LINE_LIMIT if asked.is_line else 0.0)
         return max(own if chosen is None else chosen, asked.min_probability)
 
 

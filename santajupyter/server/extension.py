@@ -70,7 +70,7 @@ class SantaApp(ExtensionApp):
         max=1.0,
         help="While you type, suggestions of 'model' end before the word that makes all of them less likely "
         "than this, by the model's own reckoning: 0 shows everything, 0.5 what the model is rather sure of. "
-        "None: the model's own limit, which only santa-mini has, and at least 0.1 for a single line.",
+        "None: the model's own limit, which only santa-mini has; for others 0.1 where a line is asked for.",
     ).tag(config=True)
     cache_bytes = Int(
         Settings.cache_bytes,

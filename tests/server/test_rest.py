@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import shutil
 import signal
 import threading
 import time
@@ -36,7 +35,7 @@ MODELS = Path(__file__).parents[2] / "santajupyter" / "models"
 @pytest.fixture(scope="module")
 def url(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
-    with server(tiny, folder, folder) as (address, _):
+    with server(tiny, folder, folder, "--SantaApp.min_probability=0") as (address, _):
         yield f"{address}santajupyter/"
 
 
@@ -584,7 +583,8 @@ class TestDoubt:
 
     @pytest.fixture
     def santa_config(self, tmp_path: Path) -> dict[str, Any]:
-        return {"model": str(make_checkpoint(tmp_path / "shy", min_probability=0.99))}
+        model = make_checkpoint(tmp_path / "shy", min_probability=0.99)
+        return {"model": str(model), "min_probability": None}
 
     async def test_what_is_doubted_comes_only_when_asked_for(self, ask: Any, body: Body) -> None:
         _, unasked = await ask("complete", body("x = (\n", mode="block", trigger="automatic"))
@@ -601,7 +601,7 @@ class TestNoDoubt:
 
     @pytest.fixture
     def santa_config(self, tmp_path: Path) -> dict[str, Any]:
-        return {"model": str(make_checkpoint(tmp_path / "shy", min_probability=0.99)), "min_probability": 0.0}
+        return {"model": str(make_checkpoint(tmp_path / "shy", min_probability=0.99))}
 
     async def test_it_comes_unasked(self, ask: Any, body: Body) -> None:
         _, unasked = await ask("complete", body("x = (\n", mode="block", trigger="automatic"))
@@ -619,11 +619,11 @@ class TestNoDoubt:
 
 @pytest.mark.parametrize("least", [None, 0.0])
 class TestLimitOfLines:
-    """A line that nobody asked for has to be likely, with any model, unless the server is set otherwise."""
+    """A line that nobody asked for has to be likely, where neither model nor server is set otherwise."""
 
     @pytest.fixture
-    def santa_config(self, tiny: Path, least: float | None) -> dict[str, Any]:
-        return {"model": str(tiny), "min_probability": least, "check": False}
+    def santa_config(self, least: float | None) -> dict[str, Any]:
+        return {"min_probability": least}
 
     @pytest.mark.parametrize("code", ["x = [1]\n", "x = [1]\nx"])
     @pytest.mark.parametrize("mode", ["line", "block"])
@@ -724,7 +724,7 @@ class TestMeanwhile:
 
     @pytest.fixture
     def santa_config(self, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-        other = shutil.copytree(tiny, tmp_path / "other")
+        other = make_checkpoint(tmp_path / "other", min_probability=1e-9)
         monkeypatch.setattr(process, "WORKER", "tests.server.tiny_worker")
         monkeypatch.setenv("TINY_SLOW", str(tiny))
         return {"fallback_model": str(other)}
