@@ -31,7 +31,7 @@ from santajupyter.server.settings import Settings
 
 LOAD_WAIT, ASK_WAIT = 90.0, 60.0
 # Some 1,500 tokens of SantaCoder's, with a line's number in each.
-LINES = 51
+LINES = 44
 LINE = "rows_{0} = frame[frame['column_{0}'] > {0}].groupby('name').agg('mean')\n"
 ROUNDS = 8
 # So much memory is left to a model that is to have too little, or to one that has its weights already.
