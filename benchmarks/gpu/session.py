@@ -91,9 +91,11 @@ def _run(name: str, command: list[str], environment: dict[str, str], seconds: fl
             code = process.wait(seconds)
             how = f"exit code {code}" if code else ""
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             how = f"it took more than {seconds:.0f} s"
+        finally:  # Ctrl-C isn't the part's own: it has a session of its own
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     else:
         how = "no time was left"
     log.seek(start)

@@ -59,7 +59,7 @@ class _Asked:
     """What the engine is asked. ``place`` None: no rules. ``since``, ``primary_only``: see Engines.available.
 
     ``check``: what is held against what is there. ``begun``: the document's end, where that is an answer's
-    beginning. ``limited``: what isn't likely isn't shown. ``is_line``: one line, that nobody asked for.
+    beginning. ``limited``: what isn't likely isn't shown.
     """
 
     document: Document
@@ -71,7 +71,6 @@ class _Asked:
     begun: str = ""
     automatic: bool = False
     limited: bool = False
-    is_line: bool = False
     min_probability: float = 0.0
     primary_only: bool = False
     prefetch: bool = False
@@ -115,7 +114,6 @@ class Completing:
             automatic=automatic,
             # A model that has a limit writes little of use behind a name that it doesn't know, either.
             limited=automatic or (choice is not None and choice.always),
-            is_line=automatic and not place.block,
             min_probability=request.min_probability,
             primary_only=request.mode == "block" and not automatic,
             prefetch=request.prefetch,
@@ -270,7 +268,8 @@ class Completing:
     def _min_probability(self, engine: Engine, asked: _Asked) -> float:
         """How likely all of an automatic completion has to be; a request may ask for more, not for less."""
         chosen = self._settings.min_probability if engine is self._engines.primary else None
-        own = engine.status.min_probability or (LINE_LIMIT if asked.is_line else 0.0)
+        is_line = asked.automatic and asked.place is not None and not asked.place.block
+        own = engine.status.min_probability or (LINE_LIMIT if is_line else 0.0)
         return max(own if chosen is None else chosen, asked.min_probability)
 
 

@@ -22,7 +22,10 @@ DEVICES = ["cpu", pytest.param("cuda", marks=on_a_gpu)]
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": True}, {"activation_function": "gelu"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"tie_word_embeddings": True}, {"activation_function": "gelu"}, {"activation_function": "silu"}],
+)
 def test_float32_is_transformers(tmp_path: Path, changes: dict[str, object], device: str) -> None:
     folder = make_checkpoint(tmp_path / "model", **changes)
     ours, theirs = (

@@ -46,7 +46,10 @@ def logits(model: Model, ids: list[int]) -> Logits:
 IDS = [int(i) for i in np.random.default_rng(0).integers(0, 320, 61)]
 
 
-@pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": True}, {"activation_function": "gelu"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"tie_word_embeddings": True}, {"activation_function": "gelu"}, {"activation_function": "silu"}],
+)
 def test_float32_is_transformers(tmp_path: Path, changes: dict[str, object]) -> None:
     folder = make_checkpoint(tmp_path / "model", **changes)
     ours, theirs = (
