@@ -74,7 +74,7 @@ def _read(trace: list[Event], tokenizer: CodeTokenizer, window: int, new: int, s
     windows = Windows(window, cache.cached)
     for moment in moments(trace):
         prompt = _prompt(moment, tokenizer, window, new, windows if stays else None)
-        with cache.using(prompt.ids) as entry:
+        with cache.using(prompt) as entry:
             if moment.ask:
                 yield len(prompt.ids) - entry.cached
             most = len(prompt.ids) if moment.ask else entry.cached + moment.pause * SPEED // 1000

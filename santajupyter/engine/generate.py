@@ -87,7 +87,7 @@ class Completer:
         Raises Cancelled before a step, and what the model raises.
         """
         control.check()
-        with self.prompts.using(prompt.ids, prompt.user) as entry:
+        with self.prompts.using(prompt) as entry:
             yield from self._prefill(entry, prompt, control)
         return Usage(len(prompt.ids), entry.cached, 0)
 
@@ -109,7 +109,7 @@ class Completer:
         control.check()
         begun = time.perf_counter()
         decoding = Decoding(self._tokenizer, self._ends, prompt, sampling, control, on_delta)
-        with self.prompts.using(prompt.ids, prompt.user) as entry:
+        with self.prompts.using(prompt) as entry:
             searches = self._beams > 1 and _may_search(sampling)
             healed = () if searches or choice else prompt.healed
             logits = yield from self._prefill(entry, prompt, control, healed)
@@ -180,9 +180,10 @@ class Completer:
         """
         while True:
             self.prompts.catch_up(entry, prompt.ids)
-            start = len(entry.ids)
-            control.reads(len(prompt.ids) - start)
-            chunk = [*prompt.ids[start : start + self._model.chunk]]
+            entry.put_below()
+            start, stop = len(entry.ids), entry.moved.start or len(prompt.ids)
+            control.reads(len(prompt.ids) - start - len(entry.moved))
+            chunk = [*prompt.ids[start : min(stop, start + self._model.chunk)]]
             last = start + len(chunk) == len(prompt.ids)
             more = [*healed] if last and entry.kv.can_be_cut(len(chunk) + len(healed)) else []
             logits = self._model.step(entry.kv, [[*chunk, *more]], 1 + len(more))

@@ -58,6 +58,19 @@ class KV(Protocol):
 
 
 @runtime_checkable
+class Movable(Protocol):
+    """Keys and values of one text that can stand elsewhere in it: by rotary positions a key only turns."""
+
+    def part(self, start: int, end: int) -> KV | None:
+        """A copy of those of the tokens from ``start`` to ``end``; None where positions are learned."""
+        ...
+
+    def put(self, part: KV, by: int) -> None:
+        """Those of such a part behind its own, ``by`` positions further on (or back) than they were read."""
+        ...
+
+
+@runtime_checkable
 class Keeps(Protocol):
     """A model that keeps prompts on disk, for the next process with it."""
 

@@ -118,6 +118,7 @@ class CausalLM:
         self.device, self.dtype, self.chunk = "cpu", dtype, CHUNK
         self.copy: Path | None = None  # the quantised one's folder
         self._architecture, self._tables = architecture, tables
+        self._speeds = _speeds(architecture)
         self._alone = self._few = 1  # the tokens of a step with one, and of one with guesses
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -137,7 +138,8 @@ class CausalLM:
 
     def empty(self) -> RowsKV:
         of = self._architecture
-        return RowsKV([np.empty((1, 0, of.kv_heads, of.size), np.float32)] * (2 * of.layers), 0)
+        layers = [np.empty((1, 0, of.kv_heads, of.size), np.float32)] * (2 * of.layers)
+        return RowsKV(layers, 0, self._speeds)
 
     def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
         past, of = cast(RowsKV, kv), self._architecture
@@ -167,7 +169,9 @@ class CausalLM:
         """See model.Keeps."""
         of = self._architecture
         found = promptstore.restore(self.copy, (2 * of.layers, of.kv_heads, of.size)) if self.copy else ()
-        return ((ids, RowsKV([layer[None] for layer in array], len(ids))) for ids, array in found)
+        return (
+            (ids, RowsKV([layer[None] for layer in array], len(ids), self._speeds)) for ids, array in found
+        )
 
     def keep(self, prompts: Iterable[tuple[list[int], KV]]) -> None:
         """See model.Keeps."""
@@ -190,11 +194,9 @@ class CausalLM:
 
     def _turns(self, positions: Array) -> list[Array]:
         """Cosine and sine of rotary positions, [1, 1, new, head size] each; none where they are learned."""
-        of = self._architecture
-        if of.theta is None:
+        if self._speeds is None:
             return []
-        speeds = np.float32(of.theta) ** -(np.arange(0, of.size, 2, dtype=np.float32) / np.float32(of.size))
-        angles = positions[:, None].astype(np.float32) * (speeds / np.float32(of.stretch))
+        angles = positions[:, None].astype(np.float32) * self._speeds
         angles = np.concatenate([angles, angles], axis=1)[None, None]
         return [np.cos(angles), np.sin(angles)]
 
@@ -235,10 +237,14 @@ class CausalLM:
 
 
 class RowsKV:
-    """In each layer keys and values, [batch, capacity, key-value heads, head size]."""
+    """In each layer keys and values, [batch, capacity, key-value heads, head size].
 
-    def __init__(self, layers: list[Array], length: int) -> None:
-        self._layers, self.length = layers, length
+    ``speeds`` [head size / 2]: by how much each pair of a key's values turns from a position to the next,
+    in radians; None where positions are learned.
+    """
+
+    def __init__(self, layers: list[Array], length: int, speeds: Array | None) -> None:
+        self._layers, self.length, self._speeds = layers, length, speeds
 
     def can_be_cut(self, more: int = 0) -> bool:
         return True
@@ -251,10 +257,28 @@ class RowsKV:
         self.length = length
 
     def beginning(self, length: int) -> RowsKV:
-        return RowsKV([layer[:, :length].copy() for layer in self._layers], length)
+        return RowsKV([layer[:, :length].copy() for layer in self._layers], length, self._speeds)
 
     def picked(self, rows: Sequence[int]) -> RowsKV:
-        return RowsKV([layer[list(rows), : self.length] for layer in self._layers], self.length)
+        layers = [layer[list(rows), : self.length] for layer in self._layers]
+        return RowsKV(layers, self.length, self._speeds)
+
+    def part(self, start: int, end: int) -> RowsKV | None:
+        """See model.Movable."""
+        if self._speeds is None:
+            return None
+        return RowsKV([layer[:, start:end].copy() for layer in self._layers], end - start, self._speeds)
+
+    def put(self, part: KV, by: int) -> None:
+        """See model.Movable. Turned once more, https://arxiv.org/abs/2104.09864, equation 15."""
+        assert isinstance(part, RowsKV) and self._speeds is not None
+        new = np.stack(part.rows())
+        keys, half = new[::2], len(self._speeds)
+        cosine, sine = np.cos(by * self._speeds), np.sin(by * self._speeds)
+        first, second = keys[..., :half].copy(), keys[..., half:].copy()
+        keys[..., :half] = first * cosine - second * sine
+        keys[..., half:] = second * cosine + first * sine
+        self.append(new)
 
     def rows(self) -> list[Array]:
         """[batch, length, key-value heads, head size], contiguous; of a single text, views."""
@@ -274,6 +298,14 @@ class RowsKV:
         for layer, rows in zip(self._layers, new, strict=True):
             layer[:, self.length : length] = rows
         self.length = length
+
+
+def _speeds(architecture: Architecture) -> Array | None:
+    """See RowsKV."""
+    if architecture.theta is None:
+        return None
+    pairs = np.arange(0, architecture.size, 2, dtype=np.float32) / np.float32(architecture.size)
+    return np.float32(architecture.theta) ** -pairs / np.float32(architecture.stretch)
 
 
 def _activation_group(architecture: Architecture) -> int:

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from .model import KV
+from ..prompt.fim import Prompt
+from .model import KV, Movable
 from .work import Cancelled
 
 # A prompt that comes about from an entry's by an edit that takes away at most this share of it is the
 # same text, typed on. One that would take away more is another text, or another place in the text.
 EDIT_SHARE = 1 / 8
+# Of what stands below the cursor the first tokens are read again at each key: they say where the prefix
+# ends. The rest of it, if it is so much, stays as it was read until so much of the prefix has changed.
+RENEWED, LEAST_MOVED, MOST_CHANGED = 4, 16, 64
 
 
 class PromptCache:
@@ -25,6 +29,9 @@ class PromptCache:
     An entry in use belongs to one work, which alone changes it. All others see it too and copy what it
     holds by then, so nothing is computed twice, and nothing that one work does to its own is seen by
     another. To be used between the steps of works: there each entry's keys and values are those of its ids.
+
+    Where the suffix comes last in a prompt, each key would have it read again. One that needn't be exact has
+    it as it was read before, moved to its place; what is behind that serves its own work alone.
     """
 
     def __init__(self, empty: Callable[[], KV], budget: int) -> None:
@@ -37,13 +44,13 @@ class PromptCache:
         self._entries: list[Entry] = []  # the newest last
 
     @contextmanager
-    def using(self, ids: Sequence[int], user: str = "") -> Iterator[Entry]:
-        """An entry with the longest cached beginning of ``ids``, the last id always left to compute.
+    def using(self, prompt: Prompt) -> Iterator[Entry]:
+        """An entry with the longest cached beginning of its ids, the last one always left to compute.
 
         Afterwards it stays, also where the work is cancelled. Where it ends by another exception the entry
         is forgotten: after a failed step not all layers may have seen the same tokens.
         """
-        entry = self._acquired(ids, user)
+        entry = self._acquired(prompt)
         try:
             yield entry
         except (Cancelled, GeneratorExit):  # both come between two steps
@@ -61,8 +68,9 @@ class PromptCache:
         further = [e for e in others if e.ids[have : have + 1] == [ids[have]]]
         source, length = _longest(further, ids)
         if source and length > have:
-            entry.kv, entry.ids = source.beginning(length), source.ids[:length]
+            entry.kv, entry.ids, entry.exact = source.beginning(length), source.ids[:length], None
             entry.cached += length - have
+            entry.moved = entry.moved if length <= entry.moved.start else range(0)
         self._shrink()
 
     def cached(self, ids: Sequence[int], user: str = "") -> int:
@@ -71,7 +79,7 @@ class PromptCache:
 
     def add(self, ids: list[int], kv: KV) -> None:
         """What an earlier process has computed, as the newest."""
-        self._entries.append(Entry(kv, ids, len(ids), size=kv.size))
+        self._entries.append(Entry(kv, ids, len(ids)))
         self._shrink()
 
     def newest(self) -> Iterator[tuple[list[int], KV]]:
@@ -86,11 +94,12 @@ class PromptCache:
     def _of(self, user: str) -> list[Entry]:
         return [entry for entry in self._entries if entry.user == user]
 
-    def _acquired(self, ids: Sequence[int], user: str) -> Entry:
+    def _acquired(self, prompt: Prompt) -> Entry:
         """Where the prompt is an edit of an idle entry's own (see EDIT_SHARE), that entry, cut; otherwise a
 
         copy of their common beginning, and the entry stays for its text.
         """
+        ids, user = prompt.ids, prompt.user
         source, length = _longest(self._of(user), ids)
         if source is None:
             entry = Entry(self._empty(), user=user)
@@ -99,8 +108,11 @@ class PromptCache:
         else:
             entry = source
             self._entries.remove(entry)
+            entry.keep_below(length)
             entry.cut(length)
-        entry.prompt_length, entry.cached, entry.in_use = len(ids), length, True
+        entry.prompt_length, entry.below, entry.cached, entry.in_use = len(ids), prompt.below, length, True
+        place = entry.kept.place(prompt) if entry.kept and not prompt.exact else range(0)
+        entry.moved = place if length <= place.start else range(0)
         self._entries.append(entry)
         self._shrink()
         return entry
@@ -108,9 +120,11 @@ class PromptCache:
     def _release(self, entry: Entry) -> None:
         """It is idle now, and the newest. Of two idle ones that hold the same, the longer one stays."""
         self._entries.remove(entry)
+        if entry.exact is not None:
+            entry.cut(entry.exact)
+        entry.in_use, entry.exact = False, None
         if not entry.ids:
             return
-        entry.in_use, entry.size = False, entry.kv.size
         idle = [other for other in self._of(entry.user) if not other.in_use]
         newest = next((other for other in idle if other.serves_for(entry)), entry)
         spare = [other for other in idle if newest.serves_for(other)]
@@ -122,7 +136,6 @@ class PromptCache:
         """Let idle ones go; those in use have grown."""
         held: Counter[str] = Counter()
         for entry in self._entries:
-            entry.size = entry.kv.size if entry.in_use else entry.size
             held[entry.user] += entry.size
         while held.total() > self._budget:
             idle = [entry for entry in self._entries[:-1] if not entry.in_use]
@@ -133,12 +146,32 @@ class PromptCache:
             held[entry.user] -= entry.size
 
 
+@dataclass(frozen=True)
+class Below:
+    """What was read of a suffix behind ``before``: ``ids``, without its first RENEWED and the last mark."""
+
+    before: Sequence[int]
+    ids: Sequence[int]
+    kv: KV
+
+    def place(self, prompt: Prompt) -> range:
+        """The prompt's ids that it can stand for; none if there are others, or too much has changed."""
+        at, end = len(prompt.ids) - prompt.below, len(prompt.ids) - 1
+        place = range(at + RENEWED, end)
+        if not prompt.below or list(prompt.ids[place.start : end]) != self.ids:
+            return range(0)
+        changed = at + len(self.before) - 2 * _common_length(self.before, prompt.ids[:at])
+        return place if changed <= MOST_CHANGED else range(0)
+
+
 @dataclass(eq=False)
 class Entry:
     """``kv`` holds the keys and values of ``ids``.
 
-    The first ``prompt_length`` ids were a prompt (or its beginning, if cancelled), the rest generated.
-    ``cached``: how many of the prompt's ids the last use of it hadn't to compute. ``size``: bytes, then.
+    The first ``prompt_length`` ids were a prompt (or its beginning, if cancelled), the rest generated; the
+    last ``below`` of it stood below the cursor. ``cached``: how many of the prompt's ids the last use of it
+    hadn't to compute. ``kept``: what an earlier prompt had below. ``moved``: which of the prompt's ids that
+    is going to stand for. ``exact``: so many ids were read as they stand, None: all.
     """
 
     kv: KV
@@ -146,12 +179,40 @@ class Entry:
     prompt_length: int = 0
     cached: int = 0
     in_use: bool = False
-    size: int = 0
     user: str = ""
+    below: int = 0
+    kept: Below | None = None
+    moved: range = range(0)
+    exact: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.kv.size + (self.kept.kv.size if self.kept else 0)
 
     def beginning(self, length: int) -> KV:
         """A copy of the first ``length`` tokens' keys and values; needs can_be_cut unless that is all."""
         return self.kv.beginning(length) if self.kv.can_be_cut() else self.kv.picked([0])
+
+    def keep_below(self, length: int) -> None:
+        """Set aside the suffix, if all of it is here and not in the first ``length`` ids."""
+        at, end = self.prompt_length - self.below, self.prompt_length - 1
+        start = at + RENEWED
+        if end - start < LEAST_MOVED or not length < end <= len(self.ids) or not isinstance(self.kv, Movable):
+            return
+        part = self.kv.part(start, end)
+        self.kept = Below(self.ids[:at], self.ids[start:end], part) if part else None
+
+    def put_below(self) -> None:
+        """If that comes next, what was kept is read as far as the prompt's last id."""
+        if not self.moved or len(self.ids) != self.moved.start:
+            return
+        assert self.kept and isinstance(self.kv, Movable)
+        self.exact = len(self.ids)
+        self.kv.put(self.kept.kv, self.moved.start - RENEWED - len(self.kept.before))
+        self.ids += self.kept.ids
+        self.cached += len(self.moved)
+        self.moved = range(0)
 
     def serves_for(self, other: Entry) -> bool:
         """Whether a prompt finds all of ``other`` here too."""
@@ -179,6 +240,7 @@ def _longest(entries: Sequence[Entry], ids: Sequence[int]) -> tuple[Entry | None
     found, length = None, 0
     for entry in sorted(entries, key=lambda entry: not entry.in_use):
         common = min(_common_length(entry.ids, ids), len(ids) - 1)
+        common = common if entry.exact is None else min(common, entry.exact)
         if common >= max(length, 1) and (common == len(entry.ids) or entry.kv.can_be_cut()):
             found, length = entry, common
     return found, length

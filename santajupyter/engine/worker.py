@@ -322,7 +322,7 @@ class _Engine:
 
         def make(keep: Sequence[str] = ()) -> Prompt:
             made = fit(document, self._tokenizer, self._family, self._window, new, self._order, heal, keep)
-            return replace(made, user=request.user)
+            return replace(made, user=request.user, exact=not request.automatic)
 
         prompt = make() if isinstance(request, wire.Warm) else self._windows.choose(make, request.user)
         if not isinstance(request, wire.Explain):

@@ -104,14 +104,18 @@ class Prompt:
 
     the ids that were taken off the prompt's end; their text must be generated again first. There is room for
     them too. ``segments``: the numbers of the document's segments that it has; the first, or the rest, may
-    lack its beginning. ``cache_text``: the token ids that a cache model goes by; None: there is none.
-    ``user``: whose it is, where several share the engine.
+    lack its beginning. ``below``: how many of the last ids are the suffix and what marks it; 0 where that
+    doesn't stand last. ``exact``: not to be answered with a suffix that was read behind a prefix a few keys
+    older. ``cache_text``: the token ids that a cache model goes by; None: there is none. ``user``: whose it
+    is, where several share the engine.
     """
 
     ids: tuple[int, ...]
     max_new_tokens: int
     healed: tuple[int, ...] = ()
     segments: tuple[int, ...] = ()
+    below: int = 0
+    exact: bool = True
     cache_text: npt.NDArray[np.int32] | None = field(default=None, compare=False)
     user: str = ""
 
@@ -257,7 +261,8 @@ def fit(
         return Prompt(tuple(bos + prefix) or _fallback_start(tokenizer), new, healed, kept)
     pre, suf, mid = ([i] for i in _ids(tokenizer, family.sentinels))
     if order == "psm" or (order == "auto" and not family.spm):
-        return Prompt(tuple(bos + pre + prefix + suf + suffix + mid), new, healed, kept)
+        ids, below = tuple(bos + pre + prefix + suf + suffix + mid), len(suffix) + 2
+        return Prompt(ids, new, healed, kept, below)
     return Prompt(tuple(bos + pre + suf + suffix + mid + prefix), new, healed, kept)
 
 

@@ -376,12 +376,12 @@ def test_other_layers_are_counted_and_never_cut() -> None:
     assert isinstance(kv, LayersKV)
     each: list[Any] = kv.layers.layers
     each[:] = [SimpleNamespace(states={0: torch.zeros(10), 1: None}, get_seq_length=lambda: 3)]
-    with cache.using([1, 2, 3]) as entry:
+    with cache.using(Prompt((1, 2, 3), 1)) as entry:
         entry.kv, entry.ids = kv, [1, 2, 3]
     assert entry.size == 40
-    with cache.using([1, 2, 4]) as other:
+    with cache.using(Prompt((1, 2, 4), 1)) as other:
         assert other is not entry
-    with cache.using([1, 2, 3, 4]) as other:
+    with cache.using(Prompt((1, 2, 3, 4), 1)) as other:
         assert other is entry
 
 

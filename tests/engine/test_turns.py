@@ -17,6 +17,7 @@ from santajupyter.engine.model import KV
 from santajupyter.engine.promptcache import PromptCache
 from santajupyter.engine.turns import Turns
 from santajupyter.prompt.document import Document
+from santajupyter.prompt.fim import Prompt
 from santajupyter.protocol import Sampling
 
 PROMPT = [1, 2, 3, 4]
@@ -111,7 +112,7 @@ class TokensKV:
 
 def read(cache: PromptCache, ids: Sequence[int], user: str) -> int:
     """How many of the ids were there already."""
-    with cache.using(ids, user) as entry:
+    with cache.using(Prompt(tuple(ids), 1, user=user)) as entry:
         cached = entry.cached
         cache.catch_up(entry, ids)
         entry.ids, cast(TokensKV, entry.kv).length = [*ids], len(ids)

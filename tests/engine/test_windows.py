@@ -52,7 +52,7 @@ class Reader:
 
     def _read(self, document: Document, prompt: Prompt) -> tuple[Prompt, int]:
         self.windows.remember(document, prompt)
-        with self.cache.using(prompt.ids) as entry:
+        with self.cache.using(prompt) as entry:
             entry.ids[:] = prompt.ids
             entry.kv.size = len(prompt.ids)  # type: ignore[misc]
             return prompt, len(prompt.ids) - entry.cached
