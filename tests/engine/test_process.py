@@ -27,6 +27,8 @@ from santajupyter.engine.process import Call, EngineProcess, EngineUnavailable, 
 from santajupyter.prompt.document import Document
 from santajupyter.protocol import Sampling
 
+from ..checkpoint import make_like_llama
+
 LONG = Sampling(max_new_tokens=120)
 HERE = Document("import numpy as np\n", "")
 OVER = EngineUnavailable("over", "unloaded", 0)
@@ -357,6 +359,22 @@ def test_importing_the_package_imports_no_torch() -> None:
     modules = "santajupyter, santajupyter.server.extension, santajupyter.kernel.magics"
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+async def test_while_somebody_types_what_is_below_is_not_read_again(start: Start, tmp_path: Path) -> None:
+    """Where it comes last in the prompt. What he asks for himself is answered exactly."""
+    folder = make_like_llama(tmp_path / "llama", "llama")
+    below = "\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n" * 2
+    engine, unread = await start(folder, prompt_order="psm"), []
+    for typed, automatic in (("x = 1", False), ("x = 1 +", True), ("x = 1 + y", True), ("x = 1 + y", False)):
+        done = await done_of(engine.complete(Document(typed, below), Sampling(max_new_tokens=1), automatic))
+        unread.append(done.usage.prompt_tokens - done.usage.cached_tokens)
+    first, *automatic, asked = unread
+    assert max(automatic) < 12 < asked < first
+    fresh = await start(folder, prompt_order="psm")
+    assert await text_of(engine, Document("x = num", below)) == await text_of(
+        fresh, Document("x = num", below)
+    )
 
 
 @pytest.mark.parametrize("long_one_asked_for", [True, False])

@@ -35,6 +35,9 @@ def test_spm_is_santacoders_default() -> None:
 def test_psm() -> None:
     prompt = fit(Document("a = ", "\nb"), TINY, SANTA, 100, 10, order="psm")
     assert prompt.ids == (PRE, *TINY.encode("a = ")[:-1], SUF, *TINY.encode("\nb"), MID)
+    assert prompt.ids[-prompt.below :] == (SUF, *TINY.encode("\nb"), MID)
+    assert fit(Document("a = ", "\nb"), TINY, SANTA, 100, 10).below == 0
+    assert fit(Document("a = ", ""), TINY, SANTA, 100, 10, order="psm").below == 0
 
 
 def test_the_last_token_is_healed() -> None:
