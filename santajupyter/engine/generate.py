@@ -180,13 +180,13 @@ class Completer:
         """
         while True:
             self.prompts.catch_up(entry, prompt.ids)
-            entry.put_below()
-            start, stop = len(entry.ids), entry.moved.start or len(prompt.ids)
-            control.reads(len(prompt.ids) - start - len(entry.moved))
-            chunk = [*prompt.ids[start : min(stop, start + self._model.chunk)]]
+            control.reads(entry.left(prompt.ids))
+            before = entry.put_below(prompt.ids, self._model.chunk)
+            start = len(entry.ids)
+            chunk = [*prompt.ids[start : start + self._model.chunk]]
             last = start + len(chunk) == len(prompt.ids)
             more = [*healed] if last and entry.kv.can_be_cut(len(chunk) + len(healed)) else []
-            logits = self._model.step(entry.kv, [[*chunk, *more]], 1 + len(more))
+            logits = self._model.step(entry.kv, [[*before, *chunk, *more]], 1 + len(more))
             entry.ids += [*chunk, *more]
             yield
             if last:

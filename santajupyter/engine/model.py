@@ -65,8 +65,11 @@ class Movable(Protocol):
         """A copy of those of the tokens from ``start`` to ``end``; None where positions are learned."""
         ...
 
-    def put(self, part: KV, by: int) -> None:
-        """Those of such a part behind its own, ``by`` positions further on (or back) than they were read."""
+    def put(self, part: KV, by: int, gap: int) -> None:
+        """Those of such a part behind a gap, ``by`` positions further on (or back) than they were read.
+
+        The next step's first ids, so many, fill the gap; the rest of its ids follow the part.
+        """
         ...
 
 

@@ -148,14 +148,14 @@ class CausalLM:
         few = self._few if batch == 1 else 1
         filled = self._alone if new == 1 else few if new <= few else _next_step(new)
         ids = np.pad(ids, ((0, 0), (0, filled - new)))
-        positions = np.arange(past.length, past.length + filled)
+        positions = np.r_[past.gap, past.length : past.length + filled - len(past.gap)]
         room = -(-(past.length + max(filled, few)) // BLOCK) * BLOCK
         count = filled if new <= few else min(filled, _next_step(keep))
         first = max(0, new - count)
         pasts = past.rows()  # a tensor that shares an array's memory doesn't keep it alive
         inputs = [
             self._embedded(ids, positions),
-            self._mask(positions, room),
+            self._mask(positions, past.places(positions, room)),
             np.arange(first, first + count),
             np.zeros((batch, room - past.length - filled, of.kv_heads, of.size), np.float32),
             *self._turns(positions),
@@ -186,9 +186,9 @@ class CausalLM:
         known = np.minimum(positions, len(self._tables.positions) - 1)  # what fills up may be beyond the last
         return found + self._tables.positions[known].astype(np.float32)
 
-    def _mask(self, positions: Array, room: int) -> Array:
+    def _mask(self, positions: Array, places: Array) -> Array:
         """[new, room]: nothing that comes later, nor further back than the architecture looks."""
-        places, window = np.arange(room), self._architecture.window or room
+        window = self._architecture.window or len(places)
         is_hidden = (places > positions[:, None]) | (places <= positions[:, None] - window)
         return np.where(is_hidden, np.float32(-np.inf), np.float32(0))
 
@@ -245,6 +245,7 @@ class RowsKV:
 
     def __init__(self, layers: list[Array], length: int, speeds: Array | None) -> None:
         self._layers, self.length, self._speeds = layers, length, speeds
+        self.gap = np.arange(0)  # the positions that the next step fills
 
     def can_be_cut(self, more: int = 0) -> bool:
         return True
@@ -269,7 +270,7 @@ class RowsKV:
             return None
         return RowsKV([layer[:, start:end].copy() for layer in self._layers], end - start, self._speeds)
 
-    def put(self, part: KV, by: int) -> None:
+    def put(self, part: KV, by: int, gap: int) -> None:
         """See model.Movable. Turned once more, https://arxiv.org/abs/2104.09864, equation 15."""
         assert isinstance(part, RowsKV) and self._speeds is not None
         new = np.stack(part.rows())
@@ -278,7 +279,16 @@ class RowsKV:
         first, second = keys[..., :half].copy(), keys[..., half:].copy()
         keys[..., :half] = first * cosine - second * sine
         keys[..., half:] = second * cosine + first * sine
-        self.append(new)
+        start = self.length
+        self.append(np.pad(new, ((0, 0), (0, 0), (gap, 0), (0, 0), (0, 0))))
+        self.gap = np.arange(start, start + gap)
+
+    def places(self, positions: Array, room: int) -> Array:
+        """The positions [room] of what a step looks at: what is here, the new tokens', and what fills up."""
+        places = np.arange(room)
+        places[self.gap] = room  # which comes after all
+        places[self.length : self.length + len(positions)] = positions
+        return places
 
     def rows(self) -> list[Array]:
         """[batch, length, key-value heads, head size], contiguous; of a single text, views."""
@@ -290,6 +300,9 @@ class RowsKV:
 
     def append(self, new: Array) -> None:
         """``new``: [2 x layers, batch, tokens, key-value heads, head size]."""
+        for layer, rows in zip(self._layers, new[:, :, : len(self.gap)], strict=True):
+            layer[:, self.gap] = rows
+        new, self.gap = new[:, :, len(self.gap) :], np.arange(0)
         length = self.length + new.shape[2]
         if length > self._layers[0].shape[1]:
             room = -(-length // GROWTH) * GROWTH - self.length

@@ -203,16 +203,24 @@ class Entry:
         part = self.kv.part(start, end)
         self.kept = Below(self.ids[:at], self.ids[start:end], part) if part else None
 
-    def put_below(self) -> None:
-        """If that comes next, what was kept is read as far as the prompt's last id."""
-        if not self.moved or len(self.ids) != self.moved.start:
-            return
+    def left(self, ids: Sequence[int]) -> int:
+        """How many of the prompt's ids are to be read."""
+        return len(ids) - len(self.ids) - len(self.moved)
+
+    def put_below(self, ids: Sequence[int], most: int) -> list[int]:
+        """Take what was kept for read, where nothing but the prompt's last id and at most so many are left.
+
+        Returns those before it: the next step has to begin with them.
+        """
+        gap = [*ids[len(self.ids) : self.moved.start]]
+        if not self.moved or len(gap) > most:
+            return []
         assert self.kept and isinstance(self.kv, Movable)
-        self.exact = len(self.ids)
-        self.kv.put(self.kept.kv, self.moved.start - RENEWED - len(self.kept.before))
-        self.ids += self.kept.ids
+        self.kv.put(self.kept.kv, self.moved.start - RENEWED - len(self.kept.before), len(gap))
+        self.ids += [*gap, *self.kept.ids]
         self.cached += len(self.moved)
-        self.moved = range(0)
+        self.exact, self.moved = self.moved.start, range(0)
+        return gap
 
     def serves_for(self, other: Entry) -> bool:
         """Whether a prompt finds all of ``other`` here too."""
