@@ -183,6 +183,7 @@ class CompletionRequest(Decoding):
     """A cursor in a notebook: ``offset`` Unicode code points into ``cells[active]``.
 
     ``names`` exist though neither ``cells`` nor ``variables`` say so; "*" among them: there may be others.
+    ``modules``: top-level names of all that can be imported; none where that isn't known.
     ``meanwhile``: another model may suggest something before, see Meanwhile.
     The body of POST complete, docstring, warm and explain.
     """
@@ -196,6 +197,7 @@ class CompletionRequest(Decoding):
     classes: Mapping[str, tuple[ListedName, ...]] = field(default_factory=dict)
     names: tuple[ListedName, ...] = ()
     databases: tuple[Database, ...] = ()
+    modules: frozenset[ListedName] = frozenset()
     trigger: Literal["invoke", "automatic"] = "automatic"
     mode: Literal["line", "block", "auto"] = "auto"
     max_new_tokens: NewTokens = 64

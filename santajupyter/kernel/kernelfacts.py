@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 import types
 from collections.abc import Iterator
+from importlib.machinery import all_suffixes
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 # Limits of one reading: what takes longer, or is more, is left out. Seconds of computing, which is all that
@@ -32,12 +35,16 @@ MAX_MEMBERS = 2000
 MAX_OWN = 200
 MAX_NAME = 200
 MAX_NAMES = 5000
+MAX_MODULES = 2000
+MAX_FILES = 10_000
 # Of each column so many rows are looked at for its values, and no longer texts are told.
 MAX_ROWS = 2000
 MAX_VALUES = 20
 MAX_VALUE = 40
 # Whether a column's values repeat so many of its rows tell.
 HEAD_ROWS = 100
+# Whose finders find nothing beside what lies on sys.path, or in packages that do.
+FINDERS = ("_frozen_importlib", "_frozen_importlib_external", "_distutils_hack", "six")
 # IPython puts these there.
 HIDDEN = ("In", "Out", "exit", "get_ipython", "open", "quit")
 # Their modules' __getattr__ only serves what __all__ names, or what is deprecated.
@@ -55,8 +62,8 @@ _module_dict = vars(types.ModuleType)["__dict__"].__get__
 def read(namespace: dict[str, Any], used_names: list[str], values: int = 0) -> str:
     """JSON: ``variables``, those named in ``used_names`` first, then the newest; ``classes``: their names;
 
-    ``names``: of all that is there, "*" for more than can be told; ``databases``, where databases.py's text
-    stands behind this one's.
+    ``names``: of all that is there, "*" for more than can be told; ``modules``, see there; ``databases``,
+    where databases.py's text stands behind this one's.
 
     ``used_names`` are also the columns that are listed however many a dataframe has. A list of names is all
     there are where ``complete`` names it. ``values``: 1 for values, as Python writes them, 0 for none.
@@ -90,6 +97,8 @@ def read(namespace: dict[str, Any], used_names: list[str], values: int = 0) -> s
                 partial = True
     names = {place: names for place, (_, names, _) in classes.items()}
     told = {"variables": facts, "classes": names, "names": _names(namespace), "partial": partial}
+    with contextlib.suppress(Exception):
+        told["modules"] = modules()
     if "databases" in globals():
         told["databases"] = globals()["databases"](namespace, used_names)
     return json.dumps(told)
@@ -104,6 +113,33 @@ def _names(namespace: dict[str, Any]) -> list[str]:
 def _is_history(name: str) -> bool:
     """Whether it is one of IPython's for a cell's input or output, or the like."""
     return name[:1] == "_" and (name.strip("_")[:1] in ("", "i") or name[1:].isdigit())
+
+
+def modules() -> list[str]:
+    """The top-level names of all that can be imported, as it lies in the folders of sys.path; none where
+
+    that isn't all. Nothing is imported, and no finder of others is asked.
+    """
+    found = {*sys.builtin_module_names, *(name.partition(".")[0] for name in sys.modules)}
+    for finder in sys.meta_path:
+        module = _module_of(finder if isinstance(finder, type) else type(finder))
+        if module.startswith("__editable__"):  # by setuptools, for a package that is being worked on
+            found.update(_module_dict(sys.modules[module])["MAPPING"])
+        elif module.partition(".")[0] not in FINDERS:
+            return []
+    suffixes, deadline, left = tuple(all_suffixes()), time.monotonic() + SECONDS, MAX_FILES
+    for folder in sys.path:
+        if Path(folder).is_file():  # a zip file
+            return []
+        with contextlib.suppress(OSError), os.scandir(folder or ".") as files:
+            for file in islice(files, left + 1):
+                left -= 1
+                name, dot, _ = file.name.partition(".")
+                if name.isidentifier() and (file.name.endswith(suffixes) if dot else file.is_dir()):
+                    found.add(name)
+        if left < 0 or time.monotonic() > deadline:
+            return []
+    return sorted(found) if len(found) <= MAX_MODULES else []
 
 
 def read_if_used(namespace: dict[str, Any], used_names: list[str], values: int = 0) -> str:

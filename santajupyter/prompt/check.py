@@ -19,7 +19,7 @@ from .around import Around, around
 from .cellnames import BRINGS_NAMES, MAGIC, MAX_READ, WORD, given, masked, mentioned
 from .choices import Choice
 from .cursor import Cursor
-from .imports import statement, use
+from .imports import imported, statement, use
 from .languages import language_of
 from .names import Remembered, bound
 from .pythoncode import AT_ONCE, UNPARSED, compiled
@@ -44,12 +44,14 @@ CALLS = re.compile(r"(?<!\w)(\w+)\(\Z")
 # What wants something after it.
 ASKING = "-+*/%&|^=<>!"
 MAY_BRING_NAMES = re.compile(r"import[ \t(]*\*|\b(?:exec|globals|locals|vars)\b|^[ \t]*%", re.MULTILINE)
+# By what hasn't run more may be found than the kernel could import so far.
+FINDS_MORE = re.compile(r"\bsys\.path\b|\bchdir\b|\baddsitedir\b|^[ \t]*[%!]", re.MULTILINE)
 # IPython's outputs and inputs.
 NUMBERED = re.compile(r"_i?\d+")
 
 
 class Problem(NamedTuple):
-    """``kind``: syntax, name or member; ``what``: the name; ``line``: of the text, from 0."""
+    """``kind``: syntax, name, module or member; ``what``: the name; ``line``: of the text, from 0."""
 
     kind: str
     what: str
@@ -176,6 +178,10 @@ class Check:
         for line, name in sorted(new):
             if not self._exists(name) and not self._import(name, tree, "" if ended else text):
                 return Problem("name", name, min(max(0, line), last))
+        for package, number in imported(tree) if self._modules else ():
+            line = number - place.lines
+            if 0 <= line <= last and not self._is_found(package, "" if ended else text):
+                return Problem("module", package, line)
         facts = self._facts.copy()
         wrong = [use for use in facts.ran(tree) if use.what not in before.wrong]
         if wrong and not ended and (begun := place.open_string(text)) is not None:
@@ -224,10 +230,25 @@ class Check:
                     return True
         return False
 
+    def _is_found(self, package: str, growing: str) -> bool:
+        """Whether the kernel can import it, or the user has written it; ``growing``: a text that goes on."""
+        assert self._place
+        end = GROWING.search(growing)
+        may_grow = end is not None and end[0] == package
+        found = package in self._modules or (may_grow and any(m.startswith(package) for m in self._modules))
+        return found or package in WORD.findall(self._place.line)
+
     def _import(self, name: str, tree: ast.Module, growing: str) -> str | None:
         """What has to be imported for a name, if that can be told. ``growing``: a text that goes on."""
         end = GROWING.search(growing)
-        return statement(name, use(tree, name, end[0] if end else ""), (code for code, _ in self._code))
+        used, code = use(tree, name, end[0] if end else ""), (code for code, _ in self._code)
+        return statement(name, used, code, self._modules)
+
+    @cached_property
+    def _modules(self) -> frozenset[str]:
+        """What can be imported; none where that isn't known, or not until more has run."""
+        unrun = chain(_unrun(self._cells[: self._active]), [self._cells[self._active].source])
+        return frozenset() if any(map(FINDS_MORE.search, unrun)) else self._request.modules
 
     @cached_property
     def _told(self) -> frozenset[str]:

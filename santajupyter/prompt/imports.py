@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
@@ -113,6 +113,19 @@ class Use(NamedTuple):
     is_called: bool
 
 
+def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """The packages that the code imports, and the lines from 1; not those that it could do without."""
+    tried = (body for node in ast.walk(tree) if isinstance(node, ast.Try) for body in node.body)
+    spared = {inner for node in tried for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if node in spared:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0], node.lineno
+
+
 def use(tree: ast.Module, name: str, growing: str = "") -> Use:
     """How the code uses a name, wherever that stands. ``growing``: ``np.ze`` where that may go on."""
     attributes = set()
@@ -126,8 +139,11 @@ def use(tree: ast.Module, name: str, growing: str = "") -> Use:
     return Use(bool(attributes), frozenset(whole), is_called)
 
 
-def statement(name: str, used: Use, code: Iterable[str]) -> str | None:
-    """The import that gives the name what is asked of it: the ``code``'s own, else a usual one."""
+def statement(name: str, used: Use, code: Iterable[str], modules: Container[str] = frozenset()) -> str | None:
+    """The import that gives the name what is asked of it: the ``code``'s own, else a usual one.
+
+    ``modules``: what can be imported, if that is known.
+    """
     if not (used.is_asked or used.is_called):
         return None
     left = MAX_SEARCHED
@@ -140,7 +156,11 @@ def statement(name: str, used: Use, code: Iterable[str]) -> str | None:
             importing.append(text)
             if name in text and (found := _found(name, text)):
                 return found
-    usual = [line for line, is_module in _usual().get(name, ()) if _gives(line, is_module, used)]
+    usual = [
+        line
+        for line, is_module in _usual().get(name, ())
+        if _gives(line, is_module, used) and (not modules or _package(line) in modules)
+    ]
     # A name that several packages have is that of the package that the code uses.
     of_used = (line for line in usual if any(_package(line) in text for text in importing))
     return next(iter((*of_used, *usual)), None)

@@ -279,7 +279,7 @@ class _Names:
         assert self._statement
         used = imports.use(self._statement.tree, word)
         # A cell that imports it would have to run first.
-        return imports.statement(word, used, [self._code()])
+        return imports.statement(word, used, [self._code()], self._request.modules)
 
     def _made_elsewhere(self, word: str) -> str:
         """That the name is made where it hasn't run, or further down; "" for nowhere."""

@@ -52,7 +52,7 @@ export class KernelFacts {
   /** What is known of the names around the cursor; never waits. */
   about(widget: Widget, context: INotebookContext): Partial<IKernelFacts> {
     const known = this._watch(widget)?.known ?? NOTHING;
-    const { variables, classes, names } = known;
+    const { variables, classes, names, modules } = known;
     const code = nearby(context);
     const words = new Set([...namesIn(code), ...(code.match(R_NAME) ?? [])]);
     const asks = ASKS.test(context.cells[context.active].source);
@@ -73,6 +73,7 @@ export class KernelFacts {
       variables: near,
       classes: Object.fromEntries(named.map(type => [type, classes[type]])),
       names: [...(context.names ?? []), ...names],
+      ...(modules ? { modules } : {}),
       ...(asks && known.databases ? { databases: known.databases } : {})
     };
   }

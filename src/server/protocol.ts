@@ -39,12 +39,13 @@ export interface IDatabase {
   tables: { name: string; columns: [string, string][] }[];
 }
 
-/** What a request tells of the kernel's namespace; `classes` lists the names of the variables' types, `names` all that is there. */
+/** What a request tells of the kernel's namespace; `classes` lists the names of the variables' types, `names` all that is there, `modules` all that can be imported. */
 export interface IKernelFacts {
   variables: IVariable[];
   classes: Record<string, string[]>;
   names: string[];
   databases?: IDatabase[];
+  modules?: string[];
 }
 
 /** The body of POST `complete`. */

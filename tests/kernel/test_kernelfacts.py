@@ -143,7 +143,7 @@ class Kernel:
         # As kernelfacts.ts does it.
         text = re.sub(r"\\(.)", r"\1", answer["data"]["text/plain"][1:-1])
         assert text == ast.literal_eval(answer["data"]["text/plain"])
-        self.classes = json.loads(text)["classes"]
+        self.classes, self.modules = (json.loads(text)[part] for part in ("classes", "modules"))
         return {variable.pop("name"): variable for variable in json.loads(text)["variables"]}
 
 
@@ -360,3 +360,46 @@ def test_a_kernel_that_was_used_is_read(kernel: Kernel) -> None:
     kernel.define("x = 1")
     reply, _ = kernel.run("", silent=True, user_expressions={"facts": expression([], "read_if_used")})
     assert '"name": "x"' in reply["user_expressions"]["facts"]["data"]["text/plain"]
+
+
+def test_what_can_be_imported(kernel: Kernel, tmp_path: Path) -> None:
+    """Read from the folders: nothing is imported by that."""
+    (tmp_path / "mine.py").write_text("print('imported')")
+    (tmp_path / "namespace").mkdir()
+    (tmp_path / "data.csv").touch()
+    (tmp_path / "no-name").mkdir()
+    kernel.define(f"import sys; path = [*sys.path]; sys.path.append({str(tmp_path)!r})")
+    kernel.facts()
+    there = {*kernel.modules}
+    assert {"sys", "os", "zipfile", "numpy", "IPython", "mine", "namespace"} <= there
+    assert not {"data", "no-name", "csvx", "mine.py", "numpy.linalg"} & there
+    assert kernel.value("'mine' in sys.modules") is False
+    kernel.define("sys.path[:] = path")
+    kernel.facts()
+    assert {*kernel.modules} == there - {"mine", "namespace"}
+
+
+def test_what_other_finders_find_is_not_known(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.define(
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, *_): print('asked')\n"
+        "sys.meta_path.append(Finder())"
+    )
+    kernel.facts()
+    assert kernel.modules == []
+    kernel.define("sys.meta_path.pop()")
+    (tmp_path / "a.zip").touch()
+    kernel.define(f"sys.path.append({str(tmp_path / 'a.zip')!r})")
+    kernel.facts()
+    assert kernel.modules == []
+    kernel.define("sys.path.pop()")
+    kernel.define(
+        "import types\n"
+        "editable = sys.modules['__editable___a_finder'] = types.ModuleType('__editable___a_finder')\n"
+        'exec(\'MAPPING = {"a_package": "/src"}\\nclass Finder: pass\', editable.__dict__)\n'
+        "sys.meta_path.append(editable.Finder)"
+    )
+    kernel.facts()
+    assert {"a_package", "numpy"} <= {*kernel.modules}
+    kernel.define("sys.meta_path.pop(); del sys.modules['__editable___a_finder']")

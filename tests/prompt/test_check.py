@@ -389,3 +389,53 @@ def test_what_a_cell_below_imports_comes_unless_it_has_run() -> None:
 def test_a_text_that_goes_on_is_shown_with_what_is_imported() -> None:
     assert check("x = ║").sure("np.zeros(3) + np.on") == "np.zeros(3)"
     assert check("x = ║").sure("foo.zeros(3) + np.on") == ""
+
+
+MODULES = ["numpy", "os", "pandas", "tensorboard"]
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("║", "import numpy as np, os.path\nnp.zeros(3)"),
+        ("║", "from pandas.api import types"),
+        ("import tensorflow as ║", "tf"),
+        ("║", "try:\n    import tensorflow\nexcept ImportError:\n    tensorflow = None"),
+        ("║", "from . import parts"),
+        ("import sys\nsys.path.append('lib')\n║", "import mine"),
+        ("%pip install torch\n║", "import torch"),
+    ],
+)
+def test_what_can_be_imported(source: str, text: str) -> None:
+    assert sound(source, text, modules=MODULES) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "left"),
+    [
+        ("║", "import tensorflow as tf", ""),
+        ("import ║", "tensorflow as tf", ""),
+        ("from ║", "sklearn.svm import SVC", ""),
+        ("║", "x = 1\nimport os, torch", "x = 1"),
+        ("x = ║", "sns.load_dataset('tips')", ""),
+    ],
+)
+def test_what_cannot_be_imported(source: str, text: str, left: str) -> None:
+    """Nor comes the usual import of a package that isn't installed with what uses it."""
+    assert sound(source, text, modules=MODULES) == left
+    assert sound(source, text) == text
+
+
+def test_a_module_that_is_being_written_may_become_one() -> None:
+    held = check("║", modules=MODULES)
+    assert held.sound("import tens", False)[0] and not held.sound("import tensors", False)[0]
+    assert held.imports("np.zeros(3)") == ("import numpy as np",)
+    assert held.imports("plt.plot(3)") == ()
+
+
+def test_where_more_may_be_found_once_it_runs() -> None:
+    cell = {"source": "!pip install torch", "execution_count": None}
+    for count, left in ((None, "import torch"), (1, "")):
+        cells = [{**cell, "execution_count": count}, {"source": ""}]
+        body = {"cells": cells, "active": 1, "offset": 0, "modules": MODULES}
+        assert Check(completion_request(body)).sound("import torch", True)[0] == left

@@ -34,7 +34,8 @@ const FACTS: IKernelFacts & { partial?: boolean } = {
     { name: 'far', type: 'int', module: 'builtins' }
   ],
   classes: { 'pandas.DataFrame': ["it's", 'a\\b'], 'x.Other': [] },
-  names: ['df', 'größe', 'far']
+  names: ['df', 'größe', 'far'],
+  modules: ['numpy', 'os']
 };
 
 /** As Python's `repr` spells a text: with single quotes, what ends them and backslashes escaped. */
@@ -141,12 +142,14 @@ describe('KernelFacts', () => {
     expect(about()).toEqual({
       variables: FACTS.variables.slice(0, 2),
       classes: { 'pandas.DataFrame': ["it's", 'a\\b'] },
-      names: FACTS.names
+      names: FACTS.names,
+      modules: FACTS.modules
     });
     expect(about('nothing')).toEqual({
       variables: [],
       classes: {},
-      names: FACTS.names
+      names: FACTS.names,
+      modules: FACTS.modules
     });
     expect(asked.length).toBe(1);
   });
