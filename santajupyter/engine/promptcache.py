@@ -103,15 +103,16 @@ class PromptCache:
         source, length = _longest(self._of(user), ids)
         if source is None:
             entry = Entry(self._empty(), user=user)
-        elif source.in_use or source.lost_to(ids) > EDIT_SHARE * source.prompt_length:
+        elif source.in_use or source.lost_to(prompt) > EDIT_SHARE * source.prompt_length:
             entry = Entry(source.beginning(length), source.ids[:length], user=user)
         else:
             entry = source
             self._entries.remove(entry)
-            entry.keep_below(length)
+            if length < entry.prompt_length - 1:
+                entry.keep_below(len(entry.place(prompt)))
             entry.cut(length)
         entry.prompt_length, entry.below, entry.cached, entry.in_use = len(ids), prompt.below, length, True
-        place = entry.kept.place(prompt) if entry.kept and not prompt.exact else range(0)
+        place = range(0) if prompt.exact else entry.place(prompt)
         entry.moved = place if length <= place.start else range(0)
         self._entries.append(entry)
         self._shrink()
@@ -120,7 +121,8 @@ class PromptCache:
     def _release(self, entry: Entry) -> None:
         """It is idle now, and the newest. Of two idle ones that hold the same, the longer one stays."""
         self._entries.remove(entry)
-        if entry.exact is not None:
+        if entry.exact is not None and entry.kept:
+            entry.keep_below(len(entry.kept.ids) + 1)
             entry.cut(entry.exact)
         entry.in_use, entry.exact = False, None
         if not entry.ids:
@@ -148,17 +150,22 @@ class PromptCache:
 
 @dataclass(frozen=True)
 class Below:
-    """What was read of a suffix behind ``before``: ``ids``, without its first RENEWED and the last mark."""
+    """What was read of a suffix, but for its first RENEWED ids: ``ids``, when ``before`` was the prefix.
+
+    ``kv``: as they stand behind ``at`` ids.
+    """
 
     before: Sequence[int]
+    at: int
     ids: Sequence[int]
     kv: KV
 
     def place(self, prompt: Prompt) -> range:
         """The prompt's ids that it can stand for; none if there are others, or too much has changed."""
-        at, end = len(prompt.ids) - prompt.below, len(prompt.ids) - 1
-        place = range(at + RENEWED, end)
-        if not prompt.below or list(prompt.ids[place.start : end]) != self.ids:
+        at = len(prompt.ids) - prompt.below
+        place = range(at + RENEWED, at + RENEWED + len(self.ids))
+        there = prompt.ids[place.start : min(place.stop, len(prompt.ids) - 1)]
+        if not prompt.below or list(there) != self.ids:
             return range(0)
         changed = at + len(self.before) - 2 * _common_length(self.before, prompt.ids[:at])
         return place if changed <= MOST_CHANGED else range(0)
@@ -194,29 +201,34 @@ class Entry:
         """A copy of the first ``length`` tokens' keys and values; needs can_be_cut unless that is all."""
         return self.kv.beginning(length) if self.kv.can_be_cut() else self.kv.picked([0])
 
-    def keep_below(self, length: int) -> None:
-        """Set aside the suffix, if all of it is here and not in the first ``length`` ids."""
-        at, end = self.prompt_length - self.below, self.prompt_length - 1
+    def place(self, prompt: Prompt) -> range:
+        """The prompt's ids that what was kept can stand for."""
+        return self.kept.place(prompt) if self.kept else range(0)
+
+    def keep_below(self, least: int) -> None:
+        """Set aside what was read of the suffix, if that is so much; its last mark isn't part of it."""
+        at, end = self.prompt_length - self.below, min(len(self.ids), self.prompt_length - 1)
         start = at + RENEWED
-        if end - start < LEAST_MOVED or not length < end <= len(self.ids) or not isinstance(self.kv, Movable):
+        if not self.below or end - start < max(least, LEAST_MOVED) or not isinstance(self.kv, Movable):
             return
-        part = self.kv.part(start, end)
-        self.kept = Below(self.ids[:at], self.ids[start:end], part) if part else None
+        if part := self.kv.part(start, end):
+            before = self.kept.before if self.kept and self.exact is not None else self.ids[:at]
+            self.kept = Below(before, at, self.ids[start:end], part)
 
     def left(self, ids: Sequence[int]) -> int:
         """How many of the prompt's ids are to be read."""
         return len(ids) - len(self.ids) - len(self.moved)
 
     def put_below(self, ids: Sequence[int], most: int) -> list[int]:
-        """Take what was kept for read, where nothing but the prompt's last id and at most so many are left.
+        """Take what was kept for read, where at most so many ids before it are not.
 
-        Returns those before it: the next step has to begin with them.
+        Returns these: the next step has to begin with them.
         """
         gap = [*ids[len(self.ids) : self.moved.start]]
         if not self.moved or len(gap) > most:
             return []
         assert self.kept and isinstance(self.kv, Movable)
-        self.kv.put(self.kept.kv, self.moved.start - RENEWED - len(self.kept.before), len(gap))
+        self.kv.put(self.kept.kv, self.moved.start - RENEWED - self.kept.at, len(gap))
         self.ids += [*gap, *self.kept.ids]
         self.cached += len(self.moved)
         self.exact, self.moved = self.moved.start, range(0)
@@ -227,14 +239,19 @@ class Entry:
         length = len(other.ids)
         return self.ids[:length] == other.ids and (length == len(self.ids) or self.kv.can_be_cut())
 
-    def lost_to(self, ids: Sequence[int]) -> int:
-        """How many ids of the entry's prompt an edit to ``ids`` takes away; common ends stay.
+    def lost_to(self, prompt: Prompt) -> int:
+        """How many ids of the entry's prompt an edit to this one takes away; common ends stay.
 
-        Without the common end, each key typed in a prompt whose suffix comes last would count it all.
+        Without the common end, each key typed in a prompt whose suffix comes last would count it all, and
+        that may not be read to its end.
         """
-        prompt = self.ids[: self.prompt_length]
-        begun = _common_length(prompt, ids)
-        return len(prompt) - begun - _common_length(prompt[begun:][::-1], ids[begun:][::-1])
+        ids, own = prompt.ids, self.ids[: self.prompt_length]
+        at, here = self.prompt_length - self.below, len(ids) - prompt.below
+        suffix = own[at:]
+        if self.below and list(ids[here : here + len(suffix)]) == suffix:
+            ids, own = ids[:here], own[:at]
+        begun = _common_length(own, ids)
+        return len(own) - begun - _common_length(own[begun:][::-1], ids[begun:][::-1])
 
     def cut(self, length: int) -> None:
         """Leave the first ``length`` ids; needs kv.can_be_cut unless that is all of them."""

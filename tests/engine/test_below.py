@@ -147,6 +147,24 @@ def test_a_key_reads_what_was_typed_and_the_suffixs_beginning(model: Model, toke
     assert len(generator.prompts._entries) == 1
 
 
+def test_what_was_read_until_the_next_key_is_not_lost(model: Model, tokenizer: CodeTokenizer) -> None:
+    """Who types faster than a long suffix is read has it read piece by piece."""
+    generator, prefix, suffix = completer(model, tokenizer), [*PREFIX], [*SUFFIX, *SUFFIX[::-1]]
+    generator.warm(Prompt(tuple(prefix), 1), Control())
+    model.chunk = 8
+    for key in range(10):
+        prefix.append(key)
+        with pytest.raises(Cancelled):
+            ask(generator, prompt(prefix, suffix, exact=False, new=40), control=after(4))
+        check_entries(generator, model)
+    found = ask(generator, prompt([*prefix, 5], suffix, exact=False))
+    assert found.usage.prompt_tokens - found.usage.cached_tokens <= 2 + promptcache.RENEWED
+    fresh = ask(completer(model, tokenizer), prompt([*prefix, 5], suffix, exact=False))
+    assert found.items[0].text == fresh.items[0].text or not is_one_layer(model)
+    (entry,) = generator.prompts._entries
+    assert entry.kept and entry.kept.before == [*PREFIX, 0], "from then on changes count"
+
+
 def test_after_many_keys_it_is_read_again(model: Model, tokenizer: CodeTokenizer) -> None:
     generator, prefix, read = completer(model, tokenizer), [*PREFIX], []
     for key in range(3 * promptcache.MOST_CHANGED):
