@@ -44,7 +44,14 @@ MAX_VALUE = 40
 # Whether a column's values repeat so many of its rows tell.
 HEAD_ROWS = 100
 # Whose finders find nothing beside what lies on sys.path, or in packages that do.
-FINDERS = ("_frozen_importlib", "_frozen_importlib_external", "_distutils_hack", "six")
+FINDERS = (
+    "_frozen_importlib",
+    "_frozen_importlib_external",
+    "_distutils_hack",
+    "pkg_resources",
+    "setuptools",
+    "six",
+)
 # IPython puts these there.
 HIDDEN = ("In", "Out", "exit", "get_ipython", "open", "quit")
 # Their modules' __getattr__ only serves what __all__ names, or what is deprecated.
@@ -122,7 +129,7 @@ def modules() -> list[str]:
     """
     found = {*sys.builtin_module_names, *(name.partition(".")[0] for name in sys.modules)}
     for finder in sys.meta_path:
-        module = _module_of(finder if isinstance(finder, type) else type(finder))
+        module = _module_of(finder if issubclass(type(finder), type) else type(finder))
         if module.startswith("__editable__"):  # by setuptools, for a package that is being worked on
             found.update(_module_dict(sys.modules[module])["MAPPING"])
         elif module.partition(".")[0] not in FINDERS:

@@ -384,6 +384,7 @@ def test_what_other_finders_find_is_not_known(kernel: Kernel, tmp_path: Path) ->
         "import sys\n"
         "class Finder:\n"
         "    def find_spec(self, *_): print('asked')\n"
+        "    __class__ = property(lambda self: print('looked at'))\n"
         "sys.meta_path.append(Finder())"
     )
     kernel.facts()
