@@ -131,7 +131,8 @@ def modules() -> list[str]:
     for finder in sys.meta_path:
         module = _module_of(finder if issubclass(type(finder), type) else type(finder))
         if module.startswith("__editable__"):  # by setuptools, for a package that is being worked on
-            found.update(_module_dict(sys.modules[module])["MAPPING"])
+            told = _module_dict(sys.modules[module])
+            found.update(name.partition(".")[0] for name in (*told["MAPPING"], *told.get("NAMESPACES", ())))
         elif module.partition(".")[0] not in FINDERS:
             return []
     suffixes, deadline, left = tuple(all_suffixes()), time.monotonic() + SECONDS, MAX_FILES

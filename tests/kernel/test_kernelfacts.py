@@ -398,9 +398,9 @@ def test_what_other_finders_find_is_not_known(kernel: Kernel, tmp_path: Path) ->
     kernel.define(
         "import types\n"
         "editable = sys.modules['__editable___a_finder'] = types.ModuleType('__editable___a_finder')\n"
-        'exec(\'MAPPING = {"a_package": "/src"}\\nclass Finder: pass\', editable.__dict__)\n'
+        'exec(\'MAPPING = {"a_package": "/src", "spread.out": "/src"}\\nclass Finder: pass\', editable.__dict__)\n'
         "sys.meta_path.append(editable.Finder)"
     )
     kernel.facts()
-    assert {"a_package", "numpy"} <= {*kernel.modules}
+    assert {"a_package", "spread", "numpy"} <= {*kernel.modules}
     kernel.define("sys.meta_path.pop(); del sys.modules['__editable___a_finder']")
