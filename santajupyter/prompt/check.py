@@ -45,7 +45,7 @@ CALLS = re.compile(r"(?<!\w)(\w+)\(\Z")
 ASKING = "-+*/%&|^=<>!"
 MAY_BRING_NAMES = re.compile(r"import[ \t(]*\*|\b(?:exec|globals|locals|vars)\b|^[ \t]*%", re.MULTILINE)
 # By what hasn't run more may be found than the kernel could import so far.
-FINDS_MORE = re.compile(r"\bsys\.path\b|\bchdir\b|\baddsitedir\b|^[ \t]*[%!]", re.MULTILINE)
+FINDS_MORE = re.compile(r"\bsys\.path\b|\bchdir\b|\baddsitedir\b|\binstall\b|^[ \t]*[%!]", re.MULTILINE)
 # IPython's outputs and inputs.
 NUMBERED = re.compile(r"_i?\d+")
 
@@ -178,9 +178,10 @@ class Check:
         for line, name in sorted(new):
             if not self._exists(name) and not self._import(name, tree, "" if ended else text):
                 return Problem("name", name, min(max(0, line), last))
-        for package, number in imported(tree) if self._modules else ():
+        judged = self._modules and not FINDS_MORE.search(text)
+        for package, number in imported(tree) if judged else ():
             line = number - place.lines
-            if 0 <= line <= last and not self._is_found(package, "" if ended else text):
+            if 0 <= line <= last and not self._is_found(package, "" if ended else place.left + text):
                 return Problem("module", package, line)
         facts = self._facts.copy()
         wrong = [use for use in facts.ran(tree) if use.what not in before.wrong]
@@ -231,12 +232,14 @@ class Check:
         return False
 
     def _is_found(self, package: str, growing: str) -> bool:
-        """Whether the kernel can import it, or the user has written it; ``growing``: a text that goes on."""
+        """Whether the kernel can import it, or the user's code names it; ``growing``: a text that goes on."""
         assert self._place
         end = GROWING.search(growing)
-        may_grow = end is not None and end[0] == package
-        found = package in self._modules or (may_grow and any(m.startswith(package) for m in self._modules))
-        return found or package in WORD.findall(self._place.line)
+        if end and end[0] == package and any(module.startswith(package) for module in self._modules):
+            return True
+        code = (code for code, _ in self._code if package in code)
+        named = (package in WORD.findall(text) for text in chain([self._place.left, self._place.line], code))
+        return package in self._modules or any(named)
 
     def _import(self, name: str, tree: ast.Module, growing: str) -> str | None:
         """What has to be imported for a name, if that can be told. ``growing``: a text that goes on."""

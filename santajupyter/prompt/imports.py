@@ -114,12 +114,11 @@ class Use(NamedTuple):
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """The packages that the code imports, and the lines from 1; not those that it could do without."""
-    tried = (body for node in ast.walk(tree) if isinstance(node, ast.Try) for body in node.body)
-    spared = {inner for node in tried for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if node in spared:
-            continue
+    """The packages that the code imports whatever happens, and the lines from 1.
+
+    Not those that stand in other statements: what is tried, or hangs on a condition, needn't be there.
+    """
+    for node in tree.body:
         if isinstance(node, ast.Import):
             yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

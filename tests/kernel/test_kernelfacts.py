@@ -398,7 +398,8 @@ def test_what_other_finders_find_is_not_known(kernel: Kernel, tmp_path: Path) ->
     kernel.define(
         "import types\n"
         "editable = sys.modules['__editable___a_finder'] = types.ModuleType('__editable___a_finder')\n"
-        'exec(\'MAPPING = {"a_package": "/src", "spread.out": "/src"}\\nclass Finder: pass\', editable.__dict__)\n'
+        "editable.MAPPING = {'a_package': '/src', 'spread.out': '/src'}\n"
+        "editable.Finder = type('Finder', (), {'__module__': editable.__name__})\n"
         "sys.meta_path.append(editable.Finder)"
     )
     kernel.facts()

@@ -401,6 +401,11 @@ MODULES = ["numpy", "os", "pandas", "tensorboard"]
         ("║", "from pandas.api import types"),
         ("import tensorflow as ║", "tf"),
         ("║", "try:\n    import tensorflow\nexcept ImportError:\n    tensorflow = None"),
+        ("║", "try:\n    import tomllib\nexcept ImportError:\n    import tomli as tomllib"),
+        ("║", "def f():\n    import torch"),
+        ("║", "import sys\nsys.path.append('lib')\nimport mine"),
+        ("║", "%pip install torch\nimport torch"),
+        ("open('mine.py', 'w').write('')\n║", "import mine"),
         ("║", "from . import parts"),
         ("import sys\nsys.path.append('lib')\n║", "import mine"),
         ("%pip install torch\n║", "import torch"),
@@ -429,6 +434,7 @@ def test_what_cannot_be_imported(source: str, text: str, left: str) -> None:
 def test_a_module_that_is_being_written_may_become_one() -> None:
     held = check("║", modules=MODULES)
     assert held.sound("import tens", False)[0] and not held.sound("import tensors", False)[0]
+    assert check("import te║", modules=MODULES).sound("nso", False)[0]
     assert held.imports("np.zeros(3)") == ("import numpy as np",)
     assert held.imports("plt.plot(3)") == ()
 
