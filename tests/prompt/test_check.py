@@ -440,7 +440,7 @@ def test_a_module_that_is_being_written_may_become_one() -> None:
 
 
 def test_where_more_may_be_found_once_it_runs() -> None:
-    cell = {"source": "!pip install torch", "execution_count": None}
+    cell = {"source": "!sh prepare.sh", "execution_count": None}
     for count, left in ((None, "import torch"), (1, "")):
         cells = [{**cell, "execution_count": count}, {"source": ""}]
         body = {"cells": cells, "active": 1, "offset": 0, "modules": MODULES}
