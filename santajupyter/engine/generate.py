@@ -180,8 +180,8 @@ class Completer:
         """
         while True:
             self.prompts.catch_up(entry, prompt.ids)
-            control.reads(entry.left(prompt.ids))
-            before = entry.put_below(prompt.ids, self._model.chunk)
+            control.reads(entry.left(prompt))
+            before = entry.put_below(prompt, self._model.chunk)
             start = len(entry.ids)
             chunk = [*prompt.ids[start : start + self._model.chunk]]
             last = start + len(chunk) == len(prompt.ids)

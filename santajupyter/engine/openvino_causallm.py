@@ -273,15 +273,19 @@ class RowsKV:
     def put(self, part: KV, by: int, gap: int) -> None:
         """See model.Movable. Turned once more, https://arxiv.org/abs/2104.09864, equation 15."""
         assert isinstance(part, RowsKV) and self._speeds is not None
-        new = np.stack(part.rows())
-        keys, half = new[::2], len(self._speeds)
-        cosine, sine = np.cos(by * self._speeds), np.sin(by * self._speeds)
-        first, second = keys[..., :half].copy(), keys[..., half:].copy()
-        keys[..., :half] = first * cosine - second * sine
-        keys[..., half:] = second * cosine + first * sine
-        start = self.length
-        self.append(np.pad(new, ((0, 0), (0, 0), (gap, 0), (0, 0), (0, 0))))
-        self.gap = np.arange(start, start + gap)
+        cosine, sine, half = np.cos(by * self._speeds), np.sin(by * self._speeds), len(self._speeds)
+        self.gap = np.arange(self.length, self.length + gap)
+        start, end = self.length + gap, self.length + gap + part.length
+        self._grow(end)
+        for index, (layer, rows) in enumerate(zip(self._layers, part.rows(), strict=True)):
+            layer[:, self.gap] = 0  # hidden, but what isn't a number would spoil the rest
+            if index % 2:
+                layer[:, start:end] = rows
+            else:
+                first, second = rows[..., :half], rows[..., half:]
+                layer[:, start:end, :, :half] = first * cosine - second * sine
+                layer[:, start:end, :, half:] = second * cosine + first * sine
+        self.length = end
 
     def places(self, positions: Array, room: int) -> Array:
         """The positions [room] of what a step looks at: what is here, the new tokens', and what fills up."""
@@ -304,13 +308,17 @@ class RowsKV:
             layer[:, self.gap] = rows
         new, self.gap = new[:, :, len(self.gap) :], np.arange(0)
         length = self.length + new.shape[2]
-        if length > self._layers[0].shape[1]:
-            room = -(-length // GROWTH) * GROWTH - self.length
-            more = np.empty((new.shape[1], room, *new.shape[3:]), np.float32)
-            self._layers = [np.concatenate([layer[:, : self.length], more], axis=1) for layer in self._layers]
+        self._grow(length)
         for layer, rows in zip(self._layers, new, strict=True):
             layer[:, self.length : length] = rows
         self.length = length
+
+    def _grow(self, length: int) -> None:
+        """Have room for so many tokens."""
+        batch, capacity, *shape = self._layers[0].shape
+        if length > capacity:
+            more = np.empty((batch, -(-length // GROWTH) * GROWTH - self.length, *shape), np.float32)
+            self._layers = [np.concatenate([layer[:, : self.length], more], axis=1) for layer in self._layers]
 
 
 def _speeds(architecture: Architecture) -> Array | None:

@@ -70,7 +70,6 @@ class PromptCache:
         if source and length > have:
             entry.kv, entry.ids, entry.exact = source.beginning(length), source.ids[:length], None
             entry.cached += length - have
-            entry.moved = entry.moved if length <= entry.moved.start else range(0)
         self._shrink()
 
     def cached(self, ids: Sequence[int], user: str = "") -> int:
@@ -109,11 +108,9 @@ class PromptCache:
             entry = source
             self._entries.remove(entry)
             if length < entry.prompt_length - 1:
-                entry.keep_below(len(entry.place(prompt)))
+                entry.keep_below(len(entry.kept.place(prompt)) if entry.kept else 0)
             entry.cut(length)
         entry.prompt_length, entry.below, entry.cached, entry.in_use = len(ids), prompt.below, length, True
-        place = range(0) if prompt.exact else entry.place(prompt)
-        entry.moved = place if length <= place.start else range(0)
         self._entries.append(entry)
         self._shrink()
         return entry
@@ -150,25 +147,29 @@ class PromptCache:
 
 @dataclass(frozen=True)
 class Below:
-    """What was read of a suffix, but for its first RENEWED ids: ``ids``, when ``before`` was the prefix.
-
-    ``kv``: as they stand behind ``at`` ids.
-    """
+    """``ids`` of a suffix, read when ``before`` was the prefix; ``kv``: theirs, the first at ``start``."""
 
     before: Sequence[int]
-    at: int
+    start: int
     ids: Sequence[int]
     kv: KV
 
     def place(self, prompt: Prompt) -> range:
-        """The prompt's ids that it can stand for; none if there are others, or too much has changed."""
-        at = len(prompt.ids) - prompt.below
-        place = range(at + RENEWED, at + RENEWED + len(self.ids))
-        there = prompt.ids[place.start : min(place.stop, len(prompt.ids) - 1)]
-        if not prompt.below or list(there) != self.ids:
+        """The prompt's ids that it can stand for; none if there are others, or too much has changed.
+
+        They are at the suffix's end, also where an editor has closed a bracket before them, or behind its
+        first RENEWED, where not all of it was read.
+        """
+        at, end = len(prompt.ids) - prompt.below, len(prompt.ids) - 1 - len(self.ids)
+        same = (start for start in (end, at + RENEWED) if at < start <= end and self._is_at(prompt, start))
+        start = next(same, None)
+        if not prompt.below or start is None:
             return range(0)
         changed = at + len(self.before) - 2 * _common_length(self.before, prompt.ids[:at])
-        return place if changed <= MOST_CHANGED else range(0)
+        return range(start, start + len(self.ids)) if changed <= MOST_CHANGED else range(0)
+
+    def _is_at(self, prompt: Prompt, start: int) -> bool:
+        return list(prompt.ids[start : start + len(self.ids)]) == self.ids
 
 
 @dataclass(eq=False)
@@ -177,8 +178,8 @@ class Entry:
 
     The first ``prompt_length`` ids were a prompt (or its beginning, if cancelled), the rest generated; the
     last ``below`` of it stood below the cursor. ``cached``: how many of the prompt's ids the last use of it
-    hadn't to compute. ``kept``: what an earlier prompt had below. ``moved``: which of the prompt's ids that
-    is going to stand for. ``exact``: so many ids were read as they stand, None: all.
+    hadn't to compute. ``kept``: what an earlier prompt had below. ``exact``: so many ids were read as they
+    stand, None: all.
     """
 
     kv: KV
@@ -189,7 +190,6 @@ class Entry:
     user: str = ""
     below: int = 0
     kept: Below | None = None
-    moved: range = range(0)
     exact: int | None = None
 
     @property
@@ -201,10 +201,6 @@ class Entry:
         """A copy of the first ``length`` tokens' keys and values; needs can_be_cut unless that is all."""
         return self.kv.beginning(length) if self.kv.can_be_cut() else self.kv.picked([0])
 
-    def place(self, prompt: Prompt) -> range:
-        """The prompt's ids that what was kept can stand for."""
-        return self.kept.place(prompt) if self.kept else range(0)
-
     def keep_below(self, least: int) -> None:
         """Set aside what was read of the suffix, if that is so much; its last mark isn't part of it."""
         at, end = self.prompt_length - self.below, min(len(self.ids), self.prompt_length - 1)
@@ -213,26 +209,32 @@ class Entry:
             return
         if part := self.kv.part(start, end):
             before = self.kept.before if self.kept and self.exact is not None else self.ids[:at]
-            self.kept = Below(before, at, self.ids[start:end], part)
+            self.kept = Below(before, start, self.ids[start:end], part)
 
-    def left(self, ids: Sequence[int]) -> int:
+    def left(self, prompt: Prompt) -> int:
         """How many of the prompt's ids are to be read."""
-        return len(ids) - len(self.ids) - len(self.moved)
+        return len(prompt.ids) - len(self.ids) - len(self._place(prompt))
 
-    def put_below(self, ids: Sequence[int], most: int) -> list[int]:
+    def put_below(self, prompt: Prompt, most: int) -> list[int]:
         """Take what was kept for read, where at most so many ids before it are not.
 
         Returns these: the next step has to begin with them.
         """
-        gap = [*ids[len(self.ids) : self.moved.start]]
-        if not self.moved or len(gap) > most:
+        place = self._place(prompt)
+        gap = [*prompt.ids[len(self.ids) : place.start]]
+        if not place or len(gap) > most:
             return []
         assert self.kept and isinstance(self.kv, Movable)
-        self.kv.put(self.kept.kv, self.moved.start - RENEWED - self.kept.at, len(gap))
+        self.kv.put(self.kept.kv, place.start - self.kept.start, len(gap))
         self.ids += [*gap, *self.kept.ids]
-        self.cached += len(self.moved)
-        self.exact, self.moved = self.moved.start, range(0)
+        self.cached += len(place)
+        self.exact = place.start
         return gap
+
+    def _place(self, prompt: Prompt) -> range:
+        """Where what was kept is going to stand, if that comes later and needn't be exact."""
+        place = self.kept.place(prompt) if self.kept and not prompt.exact else range(0)
+        return place if place.start >= len(self.ids) else range(0)
 
     def serves_for(self, other: Entry) -> bool:
         """Whether a prompt finds all of ``other`` here too."""

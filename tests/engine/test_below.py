@@ -80,7 +80,9 @@ def check_entries(generator: Completer, model: Model) -> None:
 
 steps = st.tuples(
     st.sampled_from(["automatic", "automatic", "automatic", "asked", "warm", "candidates", "cancel"]),
-    st.sampled_from(["type", "type", "delete", "go elsewhere", "change below", "stay"]),
+    st.sampled_from(
+        ["type", "type", "delete", "go elsewhere", "change below", "close a bracket", "type over it", "stay"]
+    ),
     st.integers(1, 12),
 )
 
@@ -100,6 +102,10 @@ def test_only_what_need_not_be_exact_is_answered_with_it(
             del prefix[-amount:]
         elif edit == "go elsewhere":
             prefix, suffix = [*prefix[:-amount], 5, *prefix[-amount:]], suffix[amount % 3 :]
+        elif edit == "close a bracket":
+            prefix, suffix = [*prefix, 40], [41, *suffix]
+        elif edit == "type over it":
+            prefix, suffix = [*prefix, suffix[0]], suffix[1:]
         elif edit == "change below":
             suffix = [*suffix[: 3 * amount], amount, *suffix[3 * amount :]]
         asked = prompt(prefix, suffix, exact=action not in ("automatic", "candidates"))
@@ -145,6 +151,19 @@ def test_a_key_reads_what_was_typed_and_the_suffixs_beginning(model: Model, toke
         assert usage.prompt_tokens - usage.cached_tokens <= len(typed) + promptcache.RENEWED + 1
     assert ask(generator, prompt(prefix, SUFFIX, exact=True)).usage.cached_tokens <= len(prefix) + 4
     assert len(generator.prompts._entries) == 1
+
+
+def test_a_bracket_that_closes_by_itself_has_nothing_read_again(
+    model: Model, tokenizer: CodeTokenizer
+) -> None:
+    generator, prefix = completer(model, tokenizer), [*PREFIX]
+    ask(generator, prompt(prefix, SUFFIX, exact=False))
+    for typed, suffix in ((40, [41, *SUFFIX]), (7, [41, *SUFFIX]), (41, SUFFIX), (8, SUFFIX)):
+        prefix.append(typed)
+        asked = prompt(prefix, suffix, exact=False)
+        found, fresh = ask(generator, asked), ask(completer(model, tokenizer), asked)
+        assert found.usage.prompt_tokens - found.usage.cached_tokens <= 1 + promptcache.RENEWED + 2
+        assert found.items[0].text == fresh.items[0].text or not is_one_layer(model)
 
 
 def test_what_was_read_until_the_next_key_is_not_lost(model: Model, tokenizer: CodeTokenizer) -> None:
