@@ -1,4 +1,4 @@
-"""What a Python kernel's namespace holds: names, types, shapes, columns, signatures.
+"""What a Python kernel's namespace holds: names, types, shapes, columns, signatures; and what it can import.
 
 No value, unless they are asked for: then the texts of columns that hold few different ones, one text of
 other columns, and a dict's short values. Of columns it is told whether few values come again and again.
@@ -48,6 +48,7 @@ FINDERS = (
     "_frozen_importlib",
     "_frozen_importlib_external",
     "_distutils_hack",
+    "_virtualenv",
     "pkg_resources",
     "setuptools",
     "six",
@@ -127,7 +128,10 @@ def modules() -> list[str]:
 
     that isn't all. Nothing is imported, and no finder of others is asked.
     """
-    found = {*sys.builtin_module_names, *(name.partition(".")[0] for name in sys.modules)}
+    found = {
+        *sys.builtin_module_names,
+        *(name.partition(".")[0] for name in sys.modules if type(name) is str),
+    }
     for finder in sys.meta_path:
         module = _module_of(finder if issubclass(type(finder), type) else type(finder))
         if module.startswith("__editable__"):  # by setuptools, for a package that is being worked on
@@ -137,9 +141,11 @@ def modules() -> list[str]:
             return []
     suffixes, deadline, left = tuple(all_suffixes()), time.monotonic() + SECONDS, MAX_FILES
     for folder in sys.path:
+        if type(folder) is not str:  # which Python passes over
+            continue
         if Path(folder).is_file():  # a zip file
             return []
-        with contextlib.suppress(OSError), os.scandir(folder or ".") as files:
+        with contextlib.suppress(OSError, ValueError), os.scandir(folder or ".") as files:
             for file in islice(files, left + 1):
                 left -= 1
                 name, dot, _ = file.name.partition(".")

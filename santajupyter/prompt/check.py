@@ -45,7 +45,11 @@ CALLS = re.compile(r"(?<!\w)(\w+)\(\Z")
 ASKING = "-+*/%&|^=<>!"
 MAY_BRING_NAMES = re.compile(r"import[ \t(]*\*|\b(?:exec|globals|locals|vars)\b|^[ \t]*%", re.MULTILINE)
 # By what hasn't run more may be found than the kernel could import so far.
-FINDS_MORE = re.compile(r"\bsys\.path\b|\bchdir\b|\baddsitedir\b|\binstall\b|^[ \t]*[%!]", re.MULTILINE)
+FINDS_MORE = re.compile(
+    r"\bsys\.path\b|\b(?:chdir|addsitedir|install|urlretrieve|write_text)\b"
+    r"|^[ \t]*(?:!|%+(?!matplotlib|time|config|load_ext|autoreload|capture))",
+    re.MULTILINE,
+)
 # IPython's outputs and inputs.
 NUMBERED = re.compile(r"_i?\d+")
 

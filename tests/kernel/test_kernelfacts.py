@@ -368,7 +368,7 @@ def test_what_can_be_imported(kernel: Kernel, tmp_path: Path) -> None:
     (tmp_path / "namespace").mkdir()
     (tmp_path / "data.csv").touch()
     (tmp_path / "no-name").mkdir()
-    kernel.define(f"import sys; path = [*sys.path]; sys.path.append({str(tmp_path)!r})")
+    kernel.define(f"import sys; path = [*sys.path]; sys.path += [None, 7, 'a\\0b', {str(tmp_path)!r}]")
     kernel.facts()
     there = {*kernel.modules}
     assert {"sys", "os", "zipfile", "numpy", "IPython", "mine", "namespace"} <= there

@@ -422,6 +422,7 @@ def test_what_can_be_imported(source: str, text: str) -> None:
         ("import ║", "tensorflow as tf", ""),
         ("from ║", "sklearn.svm import SVC", ""),
         ("║", "x = 1\nimport os, torch", "x = 1"),
+        ("%matplotlib inline\n║", "import torch", ""),
         ("x = ║", "sns.load_dataset('tips')", ""),
     ],
 )
