@@ -22,6 +22,7 @@ from santajupyter.engine import openvino_causallm
 from santajupyter.engine.checkpoint import end_ids as model_end_ids
 from santajupyter.engine.generate import Completer, Result
 from santajupyter.engine.work import Control
+from santajupyter.engine.worker import STALE
 from santajupyter.evaluation.places import Notebook, Place, choose, read_folder
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import document
@@ -67,7 +68,7 @@ def main() -> None:
             if now.ids[-now.below :] != earlier.ids[-earlier.below :] or not now.below:
                 continue  # nothing stands below, or a longer prefix leaves less of it room
             completer.warm(earlier, Control())
-            prompt = replace(now, exact=exact)
+            prompt = replace(now, stale=0 if exact else STALE)
             result = completer.complete(
                 prompt, Sampling(max_new_tokens=NEW, stop=("\n",)), Control(), lambda index, text: None
             )

@@ -15,8 +15,8 @@ from .work import Cancelled
 # same text, typed on. One that would take away more is another text, or another place in the text.
 EDIT_SHARE = 1 / 8
 # Of what stands below the cursor the first tokens are read again at each key: they say where the prefix
-# ends. The rest of it, if it is so much, stays as it was read until so much of the prefix has changed.
-RENEWED, LEAST_MOVED, MOST_CHANGED = 4, 16, 64
+# ends. The rest of it, if it is so much, stays as it was read.
+RENEWED, LEAST_MOVED = 4, 16
 
 
 class PromptCache:
@@ -166,7 +166,7 @@ class Below:
         if not prompt.below or start is None:
             return range(0)
         changed = at + len(self.before) - 2 * _common_length(self.before, prompt.ids[:at])
-        return range(start, start + len(self.ids)) if changed <= MOST_CHANGED else range(0)
+        return range(start, start + len(self.ids)) if changed <= prompt.stale else range(0)
 
     def _is_at(self, prompt: Prompt, start: int) -> bool:
         return list(prompt.ids[start : start + len(self.ids)]) == self.ids
@@ -233,7 +233,7 @@ class Entry:
 
     def _place(self, prompt: Prompt) -> range:
         """Where what was kept is going to stand, if that comes later and needn't be exact."""
-        place = self.kept.place(prompt) if self.kept and not prompt.exact else range(0)
+        place = self.kept.place(prompt) if self.kept and prompt.stale else range(0)
         return place if place.start >= len(self.ids) else range(0)
 
     def serves_for(self, other: Entry) -> bool:

@@ -44,6 +44,8 @@ PROGRESS_INTERVAL = 0.25
 LONG_READING = 0.7
 # Of fewer tokens a step's time tells little of what more would take.
 TELLING = 16
+# Of the prefix's tokens so many may have changed since the suffix was read, where nobody asked for an answer.
+STALE = 64
 BEAT_INTERVAL = 1.0
 # Seconds that prompts may take to be written when the process is to end; less than it has to.
 KEEP_LIMIT = 2.0
@@ -322,7 +324,7 @@ class _Engine:
 
         def make(keep: Sequence[str] = ()) -> Prompt:
             made = fit(document, self._tokenizer, self._family, self._window, new, self._order, heal, keep)
-            return replace(made, user=request.user, exact=not request.automatic)
+            return replace(made, user=request.user, stale=_stale(request))
 
         prompt = make() if isinstance(request, wire.Warm) else self._windows.choose(make, request.user)
         if not isinstance(request, wire.Explain):
@@ -330,6 +332,11 @@ class _Engine:
         if self._cache_model:
             prompt = replace(prompt, cache_text=cache_text(document, self._tokenizer, prompt.healed))
         return prompt
+
+
+def _stale(request: wire.Request) -> int:
+    """See Prompt. While the user rests the suffix is read again somewhat sooner than typing needs it."""
+    return STALE // 2 if isinstance(request, wire.Warm) else STALE if request.automatic else 0
 
 
 def _downloading(out: Out) -> Callable[[int, int], None]:

@@ -105,9 +105,9 @@ class Prompt:
     the ids that were taken off the prompt's end; their text must be generated again first. There is room for
     them too. ``segments``: the numbers of the document's segments that it has; the first, or the rest, may
     lack its beginning. ``below``: how many of the last ids are the suffix and what marks it; 0 where that
-    doesn't stand last. ``exact``: not to be answered with a suffix that was read behind a prefix a few keys
-    older. ``cache_text``: the token ids that a cache model goes by; None: there is none. ``user``: whose it
-    is, where several share the engine.
+    doesn't stand last. ``stale``: it may be answered with a suffix that was read when so many of the prefix's
+    tokens were others; 0: only exactly. ``cache_text``: the token ids that a cache model goes by; None: there
+    is none. ``user``: whose it is, where several share the engine.
     """
 
     ids: tuple[int, ...]
@@ -115,7 +115,7 @@ class Prompt:
     healed: tuple[int, ...] = ()
     segments: tuple[int, ...] = ()
     below: int = 0
-    exact: bool = True
+    stale: int = 0
     cache_text: npt.NDArray[np.int32] | None = field(default=None, compare=False)
     user: str = ""
 

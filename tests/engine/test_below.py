@@ -19,6 +19,7 @@ from santajupyter.engine.generate import Completer, Result
 from santajupyter.engine.model import Model
 from santajupyter.engine.openvino_causallm import RowsKV
 from santajupyter.engine.work import Cancelled, Control
+from santajupyter.engine.worker import STALE
 from santajupyter.prompt.fim import CodeTokenizer, Prompt
 from santajupyter.protocol import Sampling
 
@@ -45,7 +46,7 @@ def tokenizer(tiny: Path) -> CodeTokenizer:
 
 def prompt(prefix: Sequence[int], suffix: Sequence[int], exact: bool, new: int = 6) -> Prompt:
     ids = (*prefix, MARK, *suffix, END)
-    return Prompt(ids, new, below=len(suffix) + 2, exact=exact)
+    return Prompt(ids, new, below=len(suffix) + 2, stale=0 if exact else STALE)
 
 
 def ask(generator: Completer, asked: Prompt, n: int = 1, control: Control | None = None) -> Result:
@@ -118,7 +119,7 @@ def test_only_what_need_not_be_exact_is_answered_with_it(
             n = 3 if action == "candidates" else 1
             found, fresh = ask(generator, asked, n), ask(completer(model, tokenizer), asked, n)
             assert found.usage.prompt_tokens == len(asked.ids)
-            if asked.exact or is_one_layer(model):
+            if not asked.stale or is_one_layer(model):
                 assert [item.text for item in found.items] == [item.text for item in fresh.items]
         check_entries(generator, model)
 
@@ -184,9 +185,27 @@ def test_what_was_read_until_the_next_key_is_not_lost(model: Model, tokenizer: C
     assert entry.kept and entry.kept.before == [*PREFIX, 0], "from then on changes count"
 
 
+def test_back_at_the_prefix_it_was_begun_with_it_is_still_no_exact_one(
+    model: Model, tokenizer: CodeTokenizer
+) -> None:
+    """Its end was read behind what had been moved."""
+    generator, suffix = completer(model, tokenizer), [*SUFFIX, *SUFFIX[::-1]]
+    model.chunk = 8
+    with pytest.raises(Cancelled):
+        ask(generator, prompt(PREFIX, suffix, exact=False), control=after(12))
+    ask(generator, prompt([*PREFIX, 7, 8, 9], suffix, exact=False))
+    (entry,) = generator.prompts._entries
+    assert entry.kept and entry.kept.before == PREFIX and len(entry.kept.ids) > 90
+    asked = prompt(PREFIX, suffix, exact=True)
+    found, fresh = ask(generator, asked), ask(completer(model, tokenizer), asked)
+    assert found.items[0].text == fresh.items[0].text
+    assert found.items[0].logprob == pytest.approx(fresh.items[0].logprob, abs=1e-5)
+    check_entries(generator, model)
+
+
 def test_after_many_keys_it_is_read_again(model: Model, tokenizer: CodeTokenizer) -> None:
     generator, prefix, read = completer(model, tokenizer), [*PREFIX], []
-    for key in range(3 * promptcache.MOST_CHANGED):
+    for key in range(3 * STALE):
         prefix.append(key % 300)
         usage = ask(generator, prompt(prefix, SUFFIX, exact=False, new=1)).usage
         read.append(usage.prompt_tokens - usage.cached_tokens > len(SUFFIX))

@@ -369,6 +369,8 @@ async def test_while_somebody_types_what_is_below_is_not_read_again(start: Start
     for typed, automatic in (("x = 1", False), ("x = 1 +", True), ("x = 1 + y", True), ("x = 1 + y", False)):
         done = await done_of(engine.complete(Document(typed, below), Sampling(max_new_tokens=1), automatic))
         unread.append(done.usage.prompt_tokens - done.usage.cached_tokens)
+    read = await done_of(engine.warm(Document("x = 1 + y * 2", below), Sampling()))
+    assert read.usage.prompt_tokens - read.usage.cached_tokens < 12, "so few have changed"
     first, *typed_on, asked = unread
     assert max(typed_on) < 12 < asked < first
     fresh = await start(folder, prompt_order="psm")
