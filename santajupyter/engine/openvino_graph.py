@@ -93,6 +93,24 @@ class _Weights:
             return cast(Array, opened.get_slice(name)[rows].float().numpy())
 
 
+class _Queries:
+    """Which tokens look, with ``mask`` at what, and attention's shapes for them, of x [batch, tokens, width].
+
+    Once for all layers: each operation takes some time, whatever it does.
+    """
+
+    def __init__(self, x: Any, mask: Any, architecture: Architecture) -> None:
+        self.mask = mask
+        heads, shared, size = architecture.heads, architecture.kv_heads, architecture.size
+        batch, tokens = (op.gather(op.shape_of(x), _whole(axis), _whole(0)) for axis in (0, 1))
+        rows = op.multiply(tokens, _whole(heads // shared))
+        self.by_token = op.concat([batch, tokens, _whole(heads + 2 * shared, size)], 0)
+        self.by_row = op.concat([batch, _whole(shared), rows, _whole(-1)], 0)
+        self.by_group = op.concat([batch, _whole(shared, heads // shared), tokens, _whole(-1)], 0)
+        self.by_head = op.concat([batch, _whole(heads), tokens, _whole(-1)], 0)
+        self.merged = op.concat([batch, tokens, _whole(heads * size)], 0)
+
+
 class _Builder:
     """Makes one graph. ``pasts`` and ``added``: each layer's keys and values, and those that come to them."""
 
@@ -106,15 +124,7 @@ class _Builder:
         self.turns = [op.parameter([1, 1, -1, architecture.size], np.float32) for _ in rotary]
         self.pasts: list[Any] = []
         self.added: list[Any] = []
-        # Shapes of attention, once for all layers: each operation takes some time, whatever it does.
-        heads, shared, size = architecture.heads, architecture.kv_heads, architecture.size
-        batch, new = (op.gather(op.shape_of(self.embedded), _whole(axis), _whole(0)) for axis in (0, 1))
-        rows = op.multiply(new, _whole(heads // shared))
-        self.by_token = op.concat([batch, new, _whole(heads + 2 * shared, size)], 0)
-        self.by_row = op.concat([batch, _whole(shared), rows, _whole(-1)], 0)
-        self.by_group = op.concat([batch, _whole(shared, heads // shared), new, _whole(-1)], 0)
-        self.by_head = op.concat([batch, _whole(heads), new, _whole(-1)], 0)
-        self.merged = op.concat([batch, new, _whole(heads * size)], 0)
+        self.every = _Queries(self.embedded, self.mask, architecture)
 
     def graph(self) -> Any:
         """The inputs: embeddings [batch, new, width], mask [new, room], the indices [keep] of the new tokens
@@ -126,33 +136,44 @@ class _Builder:
         names, x = self.architecture.names, self.embedded
         for layer in range(self.architecture.layers):
             before = names.layer.format(layer)
-            x = self._sum(x, self._attention(self._norm(x, before + names.attention_norm), before))
+            queries, keys, values = self._projected(self._norm(x, before + names.attention_norm), before)
+            looking = self.every
+            if layer == self.architecture.layers - 1:  # of tokens without logits its keys and values are all
+                x, queries, mask = self._wanted(x, 1), self._wanted(queries, 2), self._wanted(self.mask, 0)
+                looking = _Queries(x, mask, self.architecture)
+            x = self._sum(x, self._attention(queries, keys, values, looking, before))
             x = self._sum(x, self._mlp(self._norm(x, before + names.mlp_norm), before))
-        last = self._norm(op.gather(x, self.wanted, _whole(1)), names.norm)
+        last = self._norm(x, names.norm)
         dtype = HEAD_DTYPE.get(self.dtype, self.dtype)
         logits = _scaled(self._product(last, [HEAD], dtype), self.architecture.logits_scale)
         inputs = [self.embedded, self.mask, self.wanted, self.more, *self.turns, *self.pasts]
         return openvino.Model([logits, op.concat(self.added, 0)], inputs, "decoder")
 
-    def _attention(self, x: Any, before: str) -> Any:
-        of, names = self.architecture, self.architecture.names
+    def _projected(self, x: Any, before: str) -> tuple[Any, Any, Any]:
+        """Queries, and keys and values with the past's: [batch, heads, new or room, size].
 
-        # 1. [batch, heads, new, size], the heads of queries and keys turned by their position.
+        The heads of queries and keys are turned by their position.
+        """
+        of, names = self.architecture, self.architecture.names
         projected = self._linear(x, [before + name for name in names.qkv])
-        apart = op.transpose(op.reshape(projected, self.by_token, False), _whole(0, 2, 1, 3))
+        apart = op.transpose(op.reshape(projected, self.every.by_token, False), _whole(0, 2, 1, 3))
         turned, values = op.variadic_split(apart, 1, [of.heads + of.kv_heads, of.kv_heads]).outputs()
         queries, keys = op.variadic_split(self._turned(turned), 1, [of.heads, of.kv_heads]).outputs()
-        keys, values = (self._after_past(rows) for rows in (keys, values))
+        return queries, self._after_past(keys), self._after_past(values)
 
-        # 2. The queries that look at the same keys as rows of one product.
-        rows = _scaled(op.reshape(queries, self.by_row, False), of.attention_scale)
-        scores = op.reshape(op.matmul(rows, keys, False, True), self.by_group, False)
-        shares = op.softmax(op.add(scores, self.mask), -1)
-        looked = op.matmul(op.reshape(shares, self.by_row, False), values, False, False)
+    def _attention(self, queries: Any, keys: Any, values: Any, of: _Queries, before: str) -> Any:
+        # 1. The queries that look at the same keys as rows of one product.
+        rows = _scaled(op.reshape(queries, of.by_row, False), self.architecture.attention_scale)
+        scores = op.reshape(op.matmul(rows, keys, False, True), of.by_group, False)
+        shares = op.softmax(op.add(scores, of.mask), -1)
+        looked = op.matmul(op.reshape(shares, of.by_row, False), values, False, False)
 
-        # 3. A token's heads one after the other.
-        by_token = op.transpose(op.reshape(looked, self.by_head, False), _whole(0, 2, 1, 3))
-        return self._linear(op.reshape(by_token, self.merged, False), [before + names.out])
+        # 2. A token's heads one after the other.
+        by_token = op.transpose(op.reshape(looked, of.by_head, False), _whole(0, 2, 1, 3))
+        return self._linear(op.reshape(by_token, of.merged, False), [before + self.architecture.names.out])
+
+    def _wanted(self, x: Any, axis: int) -> Any:
+        return op.gather(x, self.wanted, _whole(axis))
 
     def _after_past(self, rows: Any) -> Any:
         """[batch, key-value heads, room, size], of the new [batch, key-value heads, new, size].
