@@ -19,7 +19,9 @@ from benchmarks.typing import machine, peers, replay, report, traces
 from benchmarks.typing.machine import Memory, Speed
 from benchmarks.typing.peers import Answer
 from santajupyter.evaluation.data import OWN
-from santajupyter.prompt.fim import CodeTokenizer, Prompt
+from santajupyter.prompt.cursor import excerpt
+from santajupyter.prompt.document import document
+from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, Prompt, fit
 from santajupyter.protocol import Cell
 
 from ..checkpoint import make_tokenizer
@@ -239,22 +241,23 @@ def test_the_others_get_the_window_that_ours_still_has(
     for name in ("BLOCK", "ROWS", "WIDTH", "INNER"):
         monkeypatch.setattr(machine, name, 32)
     cells = (*(Cell(f"value_{number} = load({number})") for number in range(30)), Cell(""))
-    typing = "total = value_3 + value_5\n"
-    event = traces.Event
-    keys = [event(1000 + 500 * number, "key", key) for number, key in enumerate(typing)]
-    ours: Any = peers.Ours(tiny)
+    event, line = traces.Event, "value_3 + 1\n"
+    lines = [event(1000 * number, "accept", line) for number in range(1, 9)]
     listener: Any = Listener()
+    ours: Any = peers.Ours(tiny)
     try:
         played = replay.Replay([ours, listener], tiny, 4, 1, 0)
-        played.run([event(0, "focus", active=30, notebook="long", cells=cells), *keys])
+        played.run([event(0, "focus", active=30, notebook="long", cells=cells), *lines])
     finally:
         ours.close()
     assert "made another prompt" not in capsys.readouterr().out
-    texts = [CodeTokenizer.from_folder(tiny).decode(prompt.ids) for prompt in listener.asked]
-    assert len(texts) == len(typing)
-    # The best window has the line that makes value_3; it isn't worth all the reading while its name is typed.
-    assert "value_3 + value_5" in texts[-1]
-    assert "value_3 = " not in texts[-1]
+    tokenizer = CodeTokenizer.from_folder(tiny)
+    asked = ["value_3 = " in tokenizer.decode(prompt.ids) for prompt in listener.asked]
+    texts = [document(excerpt((*cells[:30], Cell(line * n)), 30, len(line) * n)) for n in range(1, 9)]
+    fitted = (fit(text, tokenizer, FAMILIES["santacoder"], ours.window, 4) for text in texts)
+    best = ["value_3 = " in tokenizer.decode(prompt.ids) for prompt in fitted]
+    # The best window has the line that makes the name, but to read that isn't worth it while he types.
+    assert (asked[3], best[3]) == (False, True)
 
 
 def test_a_peer_that_is_not_installed_is_left_out_in_one_sentence(
