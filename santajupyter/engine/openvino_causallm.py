@@ -39,6 +39,8 @@ WORTH = 1.4
 TRIES = 4
 # How many tokens a step of one has where more cost little: in int4 a step of two takes 4 % less time.
 ALONE = {"int8": 1, "int4": 2}
+# A key's step: the token before the cursor's word, and that one's own, which is made again.
+HEALED = 2
 # A model with fewer weights in its layers runs on one thread: two typed no faster, and beside two busy
 # processes on two cores a key took half as long again, since each product waits for the slower one.
 FEW_WEIGHTS = 20_000_000
@@ -119,7 +121,8 @@ class CausalLM:
         self.copy: Path | None = None  # the quantised one's folder
         self._architecture, self._tables = architecture, tables
         self._speeds = _speeds(architecture)
-        self._alone = self._few = 1  # the tokens of a step with one, and of one with guesses
+        # The tokens that small steps may have; the largest has room for all guesses.
+        self._sizes: tuple[int, ...] = (1,)
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
@@ -145,8 +148,9 @@ class CausalLM:
         past, of = cast(RowsKV, kv), self._architecture
         ids = np.array(rows)
         batch, new = ids.shape
-        few = self._few if batch == 1 else 1
-        filled = self._alone if new == 1 else few if new <= few else _next_step(new)
+        sizes = self._sizes if batch == 1 else self._sizes[:1]
+        few = sizes[-1]
+        filled = next((size for size in sizes if size >= new), 0) or _next_step(new)
         ids = np.pad(ids, ((0, 0), (0, filled - new)))
         positions = np.r_[past.gap, past.length : past.length + filled - len(past.gap)]
         room = -(-(past.length + max(filled, few)) // BLOCK) * BLOCK
@@ -203,35 +207,36 @@ class CausalLM:
     def together(self, kv: KV) -> int:
         if self.dtype == "float32":
             return CHUNK
-        return min(self._few, 1 + -(kv.length + self._few) % BLOCK)
+        few = self._sizes[-1]
+        return min(few, 1 + -(kv.length + few) % BLOCK)
 
     def _choose(self, guesses: int) -> None:
-        """How many tokens a step of one has, and one with guesses: by their time here, and by their bits."""
+        """How many tokens small steps have, by their time here, and by their bits."""
         is_cheap = self._seconds(1 + max(1, guesses)) <= WORTH * self._seconds(1)
-        self._few = 1 + guesses if is_cheap else 1
-        is_exact = self._is_exact()
-        self._alone = (ALONE[self.dtype] if is_cheap else 1) if is_exact else self._few
+        few = max(HEALED, 1 + guesses) if is_cheap else 1
+        sizes = {ALONE[self.dtype], HEALED, few} if is_cheap and self._is_exact(few) else {few}
+        self._sizes = tuple(sorted(sizes))
 
     def _seconds(self, count: int) -> float:
         """Of all cores for a step of one token filled up to so many, at best: other work doesn't count."""
-        self._alone, found = count, []
+        self._sizes, found = (count,), []
         for _ in range(TRIES):
             begun = time.process_time()
             self.step(self.empty(), [[0]])
             found.append(time.process_time() - begun)
         return min(found)
 
-    def _is_exact(self) -> bool:
+    def _is_exact(self, few: int) -> bool:
         """Whether a token has the same logits however many a step has, in the first block and in the next."""
-        kv, ids = self.empty(), [index % len(self._tables.tokens) for index in range(BLOCK + self._few)]
+        kv, ids = self.empty(), [index % len(self._tables.tokens) for index in range(BLOCK + few)]
         for start, end in ((0, 1), (1, len(ids))):
             self.step(kv, [ids[start:end]])
-            found = [self.step(kv, [ids[: self._few]], self._few)[:, :1]]
-            for self._alone in ALONE.values():
+            found = []
+            for size in (few, HEALED, 1):
+                self._sizes = (size,)
+                found.append(self.step(kv, [ids[:size]], size)[0])
                 kv.cut(end)
-                found.append(self.step(kv, [ids[:1]]))
-            kv.cut(end)
-            if not all(np.array_equal(found[0], logits) for logits in found):
+            if not all(np.array_equal(found[0][: len(rows)], rows[: len(found[0])]) for rows in found):
                 return False
         return True
 

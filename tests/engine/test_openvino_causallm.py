@@ -106,9 +106,14 @@ def test_a_token_alone_has_the_logits_it_has_among_others(dtype: str, length: in
     several = IDS[: min(8, model.together(kv))]
     assert len(several) == (8 if dtype == "float32" else min(5, 1 + -(length + 5) % 128))
     together = model.step(kv, [several], len(several))[0]
+    atol = 1e-3 if dtype == "float32" else 0
+    for count in range(1, len(several)):
+        kv.cut(length)
+        few = model.step(kv, [several[:count]], count)[0]
+        np.testing.assert_allclose(few, together[:count], atol=atol)
     kv.cut(length)
     alone = np.concatenate([model.step(kv, [[token]])[0] for token in several])
-    np.testing.assert_allclose(alone, together, atol=1e-3 if dtype == "float32" else 0)
+    np.testing.assert_allclose(alone, together, atol=atol)
 
 
 def test_no_room_for_guesses_where_it_costs_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
