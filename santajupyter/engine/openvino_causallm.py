@@ -197,11 +197,11 @@ class CausalLM:
         return np.where(is_hidden, np.float32(-np.inf), np.float32(0))
 
     def _turns(self, positions: Array) -> list[Array]:
-        """Cosine and sine of rotary positions, [1, 1, new, head size] each; none where they are learned."""
+        """Cosine and sine of rotary positions, [1, new, 1, head size] each; none where they are learned."""
         if self._speeds is None:
             return []
         angles = positions[:, None].astype(np.float32) * self._speeds
-        angles = np.concatenate([angles, angles], axis=1)[None, None]
+        angles = np.concatenate([angles, angles], axis=1)[None, :, None]
         return [np.cos(angles), np.sin(angles)]
 
     def together(self, kv: KV) -> int:

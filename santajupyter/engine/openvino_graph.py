@@ -100,14 +100,14 @@ class _Queries:
     """
 
     def __init__(self, x: Any, mask: Any, architecture: Architecture) -> None:
-        self.mask = mask
+        self.mask = op.unsqueeze(mask, _whole(1))
         heads, shared, size = architecture.heads, architecture.kv_heads, architecture.size
+        group = heads // shared
         batch, tokens = (op.gather(op.shape_of(x), _whole(axis), _whole(0)) for axis in (0, 1))
-        rows = op.multiply(tokens, _whole(heads // shared))
-        self.by_token = op.concat([batch, tokens, _whole(heads + 2 * shared, size)], 0)
-        self.by_row = op.concat([batch, _whole(shared), rows, _whole(-1)], 0)
-        self.by_group = op.concat([batch, _whole(shared, heads // shared), tokens, _whole(-1)], 0)
-        self.by_head = op.concat([batch, _whole(heads), tokens, _whole(-1)], 0)
+        self.by_head = op.concat([batch, tokens, _whole(heads + 2 * shared, size)], 0)
+        self.by_token = op.concat([batch, tokens, _whole(shared, group, size)], 0)
+        self.by_row = op.concat([batch, _whole(shared), op.multiply(tokens, _whole(group)), _whole(-1)], 0)
+        self.by_group = op.concat([batch, _whole(shared), tokens, _whole(group, -1)], 0)
         self.merged = op.concat([batch, tokens, _whole(heads * size)], 0)
 
 
@@ -121,7 +121,7 @@ class _Builder:
         self.wanted = op.parameter([-1], np.int64)
         self.more = op.parameter([-1, -1, architecture.kv_heads, architecture.size], np.float32)
         rotary = () if architecture.theta is None else range(2)
-        self.turns = [op.parameter([1, 1, -1, architecture.size], np.float32) for _ in rotary]
+        self.turns = [op.parameter([1, -1, 1, architecture.size], np.float32) for _ in rotary]
         self.pasts: list[Any] = []
         self.added: list[Any] = []
         self.every = _Queries(self.embedded, self.mask, architecture)
@@ -129,7 +129,7 @@ class _Builder:
     def graph(self) -> Any:
         """The inputs: embeddings [batch, new, width], mask [new, room], the indices [keep] of the new tokens
         whose logits are wanted, what fills keys and values up to ``room`` [batch, more, key-value heads, head
-        size]; of rotary positions cosine and sine [1, 1, new, head size]; for each layer the keys and the
+        size]; of rotary positions cosine and sine [1, new, 1, head size]; for each layer the keys and the
         values of the past [batch, past, key-value heads, head size]. The outputs: logits [batch, keep,
         vocabulary] and the new keys and values, [2 x layers, batch, new, key-value heads, head size].
         """
@@ -139,7 +139,7 @@ class _Builder:
             queries, keys, values = self._projected(self._norm(x, before + names.attention_norm), before)
             looking = self.every
             if layer == self.architecture.layers - 1:  # of tokens without logits its keys and values are all
-                x, queries, mask = self._wanted(x, 1), self._wanted(queries, 2), self._wanted(self.mask, 0)
+                x, queries, mask = self._wanted(x, 1), self._wanted(queries, 1), self._wanted(self.mask, 0)
                 looking = _Queries(x, mask, self.architecture)
             x = self._sum(x, self._attention(queries, keys, values, looking, before))
             x = self._sum(x, self._mlp(self._norm(x, before + names.mlp_norm), before))
@@ -150,46 +150,48 @@ class _Builder:
         return openvino.Model([logits, op.concat(self.added, 0)], inputs, "decoder")
 
     def _projected(self, x: Any, before: str) -> tuple[Any, Any, Any]:
-        """Queries, and keys and values with the past's: [batch, heads, new or room, size].
+        """Queries [batch, new, heads, size], and keys and values with the past's, [batch, key-value heads,
 
-        The heads of queries and keys are turned by their position.
+        room, size]. The heads of queries and keys are turned by their position.
         """
         of, names = self.architecture, self.architecture.names
         projected = self._linear(x, [before + name for name in names.qkv])
-        apart = op.transpose(op.reshape(projected, self.every.by_token, False), _whole(0, 2, 1, 3))
-        turned, values = op.variadic_split(apart, 1, [of.heads + of.kv_heads, of.kv_heads]).outputs()
-        queries, keys = op.variadic_split(self._turned(turned), 1, [of.heads, of.kv_heads]).outputs()
+        apart = op.reshape(projected, self.every.by_head, False)
+        if self.turns:
+            turned, values = op.variadic_split(apart, 2, [of.heads + of.kv_heads, of.kv_heads]).outputs()
+            queries, keys = op.variadic_split(self._turned(turned), 2, [of.heads, of.kv_heads]).outputs()
+        else:
+            split = op.variadic_split(apart, 2, [of.heads, of.kv_heads, of.kv_heads])
+            queries, keys, values = split.outputs()
         return queries, self._after_past(keys), self._after_past(values)
 
     def _attention(self, queries: Any, keys: Any, values: Any, of: _Queries, before: str) -> Any:
         # 1. The queries that look at the same keys as rows of one product.
-        rows = _scaled(op.reshape(queries, of.by_row, False), self.architecture.attention_scale)
+        by_token = op.transpose(op.reshape(queries, of.by_token, False), _whole(0, 2, 1, 3, 4))
+        rows = _scaled(op.reshape(by_token, of.by_row, False), self.architecture.attention_scale)
         scores = op.reshape(op.matmul(rows, keys, False, True), of.by_group, False)
         shares = op.softmax(op.add(scores, of.mask), -1)
         looked = op.matmul(op.reshape(shares, of.by_row, False), values, False, False)
 
         # 2. A token's heads one after the other.
-        by_token = op.transpose(op.reshape(looked, of.by_head, False), _whole(0, 2, 1, 3))
+        by_token = op.transpose(op.reshape(looked, of.by_group, False), _whole(0, 2, 1, 3, 4))
         return self._linear(op.reshape(by_token, of.merged, False), [before + self.architecture.names.out])
 
     def _wanted(self, x: Any, axis: int) -> Any:
         return op.gather(x, self.wanted, _whole(axis))
 
     def _after_past(self, rows: Any) -> Any:
-        """[batch, key-value heads, room, size], of the new [batch, key-value heads, new, size].
+        """[batch, key-value heads, room, size], of the new [batch, new, key-value heads, size].
 
         To write them into the past, filled up, had OpenVINO copy that first, by one thread.
         """
         past = op.parameter([-1, -1, self.architecture.kv_heads, self.architecture.size], np.float32)
-        rows = op.transpose(rows, _whole(0, 2, 1, 3))
         self.pasts.append(past)
         self.added.append(op.unsqueeze(rows, _whole(0)))
         return op.transpose(op.concat([past, rows, self.more], 1), _whole(0, 2, 1, 3))
 
     def _turned(self, x: Any) -> Any:
-        """Rotary positions, https://arxiv.org/abs/2104.09864, of [batch, heads, new, size]."""
-        if not self.turns:
-            return x
+        """Rotary positions, https://arxiv.org/abs/2104.09864, of [batch, new, heads, size]."""
         cosine, sine = self.turns
         half = self.architecture.size // 2
         first, second = op.variadic_split(x, 3, [half, half]).outputs()
