@@ -14,8 +14,8 @@ from .work import Cancelled
 # A prompt that comes about from an entry's by an edit that takes away at most this share of it is the
 # same text, typed on. One that would take away more is another text, or another place in the text.
 EDIT_SHARE = 1 / 8
-# Of what stands below the cursor the first tokens are read again at each key: they say where the prefix
-# ends. The rest of it, if it is so much, stays as it was read.
+# Of what stands below the cursor the mark and its first tokens are read again at each key: they say where
+# the prefix ends. The rest of it, if it is so much, stays as it was read.
 RENEWED, LEAST_MOVED = 4, 16
 
 
@@ -151,25 +151,36 @@ class Below:
 
     before: Sequence[int]
     start: int
-    ids: Sequence[int]
+    ids: list[int]
     kv: KV
 
     def place(self, prompt: Prompt) -> range:
-        """The prompt's ids that it can stand for; none if there are others, or too much has changed.
+        """The prompt's ids that the last of these can stand for; none if there are others, or too much has
 
-        They are at the suffix's end, also where an editor has closed a bracket before them, or behind its
-        first RENEWED, where not all of it was read.
+        changed. They are at the suffix's end, also where some were put in or taken away before them, or
+        behind its first RENEWED, where not all of it was read.
         """
         at, end = len(prompt.ids) - prompt.below, len(prompt.ids) - 1 - len(self.ids)
-        same = (start for start in (end, at + RENEWED) if at < start <= end and self._is_at(prompt, start))
-        start = next(same, None)
-        if not prompt.below or start is None:
-            return range(0)
-        changed = at + len(self.before) - 2 * _common_length(self.before, prompt.ids[:at])
-        return range(start, start + len(self.ids)) if changed <= prompt.stale else range(0)
+        renewed = at + RENEWED
+        for start in (end, renewed):
+            place = range(max(start, renewed), start + len(self.ids))
+            if prompt.below and start <= end and place and self._is_at(prompt, place):
+                changed = at + len(self.before) - 2 * _common_length(self.before, prompt.ids[:at])
+                return place if changed + abs(start - renewed) <= prompt.stale else range(0)
+        return range(0)
 
-    def _is_at(self, prompt: Prompt, start: int) -> bool:
-        return list(prompt.ids[start : start + len(self.ids)]) == self.ids
+    def last(self, count: int) -> Below:
+        """So many ids, the last ones."""
+        start = len(self.ids) - count
+        if not start:
+            return self
+        assert isinstance(self.kv, Movable)
+        kv = self.kv.part(start, len(self.ids))
+        assert kv
+        return Below(self.before, self.start + start, self.ids[start:], kv)
+
+    def _is_at(self, prompt: Prompt, place: range) -> bool:
+        return list(prompt.ids[place.start : place.stop]) == self.ids[-len(place) :]
 
 
 @dataclass(eq=False)
@@ -225,8 +236,9 @@ class Entry:
         if not place or len(gap) > most:
             return []
         assert self.kept and isinstance(self.kv, Movable)
-        self.kv.put(self.kept.kv, place.start - self.kept.start, len(gap))
-        self.ids += [*gap, *self.kept.ids]
+        self.kept = kept = self.kept.last(len(place))
+        self.kv.put(kept.kv, place.start - kept.start, len(gap))
+        self.ids += [*gap, *kept.ids]
         self.cached += len(place)
         self.exact = place.start
         return gap
@@ -245,10 +257,14 @@ class Entry:
         """How many ids of the entry's prompt an edit to this one takes away; common ends stay.
 
         Without the common end, each key typed in a prompt whose suffix comes last would count it all, and
-        that may not be read to its end.
+        that may not be read to its end. Its last mark is none of it, what was set aside is.
         """
-        ids, own = prompt.ids, self.ids[: self.prompt_length]
-        at, here = self.prompt_length - self.below, len(ids) - prompt.below
+        ids, own = prompt.ids[: -1 if prompt.below else None], self.ids[: self.prompt_length]
+        if self.below:
+            own = own[: self.prompt_length - 1]
+        if self.kept and (cut := self.prompt_length - 1 - len(own)) > 0:
+            own = own + self.kept.ids[-cut:]
+        at, here = self.prompt_length - self.below, len(prompt.ids) - prompt.below
         suffix = own[at:]
         if self.below and list(ids[here : here + len(suffix)]) == suffix:
             ids, own = ids[:here], own[:at]

@@ -58,4 +58,7 @@ class Windows:
         self._earlier.appendleft(kept)
 
     def _unread(self, prompt: Prompt) -> int:
-        return len(prompt.ids) - self._cached(prompt.ids, prompt.user)
+        """A suffix that comes last moves along with what is typed (see promptcache.py)."""
+        unread = len(prompt.ids) - self._cached(prompt.ids, prompt.user)
+        typed = unread - prompt.below
+        return typed if 0 <= typed < prompt.stale else unread

@@ -248,15 +248,15 @@ class _Engine:
 
     def _step(self, job: _Job) -> wire.FromWorker | None:
         """What ends the job, or None."""
-        if job.cancelled:
-            # Here, and not when Python's garbage collector comes to it, in the midst of another's work: it
-            # gives its entry in the prompt cache back.
-            job.work.close()
-            return wire.Cancelled(job.request.id)
-        if not job.started:
-            job.started = True
-            self._out.send(wire.Started(job.request.id))
         try:
+            if job.cancelled:
+                # Here, and not when Python's garbage collector comes to it, in the midst of another's work:
+                # it gives its entry in the prompt cache back.
+                job.work.close()
+                return wire.Cancelled(job.request.id)
+            if not job.started:
+                job.started = True
+                self._out.send(wire.Started(job.request.id))
             next(job.work)
             return None
         except StopIteration as done:

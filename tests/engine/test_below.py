@@ -7,6 +7,7 @@ what would have been read. With more layers it is so nearly: no exact prompt may
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +80,11 @@ def check_entries(generator: Completer, model: Model) -> None:
             np.testing.assert_allclose(kept, right, atol=1e-4, rtol=1e-4)
 
 
+EDITS = ["type", "type", "delete", "go elsewhere", "stay"]
+EDITS_BELOW = ["change below", "close a bracket", "type over it", "delete below"]
 steps = st.tuples(
     st.sampled_from(["automatic", "automatic", "automatic", "asked", "warm", "candidates", "cancel"]),
-    st.sampled_from(
-        ["type", "type", "delete", "go elsewhere", "change below", "close a bracket", "type over it", "stay"]
-    ),
+    st.sampled_from([*EDITS, *EDITS_BELOW]),
     st.integers(1, 12),
 )
 
@@ -107,6 +108,8 @@ def test_only_what_need_not_be_exact_is_answered_with_it(
             prefix, suffix = [*prefix, 40], [41, *suffix]
         elif edit == "type over it":
             prefix, suffix = [*prefix, suffix[0]], suffix[1:]
+        elif edit == "delete below":
+            suffix = suffix[amount % 6 :]
         elif edit == "change below":
             suffix = [*suffix[: 3 * amount], amount, *suffix[3 * amount :]]
         asked = prompt(prefix, suffix, exact=action not in ("automatic", "candidates"))
@@ -165,6 +168,66 @@ def test_a_bracket_that_closes_by_itself_has_nothing_read_again(
         found, fresh = ask(generator, asked), ask(completer(model, tokenizer), asked)
         assert found.usage.prompt_tokens - found.usage.cached_tokens <= 1 + promptcache.RENEWED + 2
         assert found.items[0].text == fresh.items[0].text or not is_one_layer(model)
+
+
+def unread(generator: Completer, asked: Prompt) -> int:
+    """How many of its ids had to be read for the answer."""
+    usage = ask(generator, asked).usage
+    return usage.prompt_tokens - usage.cached_tokens
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["typed over", "deleted"])
+def test_what_comes_nearer_has_its_beginning_read_again(
+    model: Model, tokenizer: CodeTokenizer, is_kept: bool
+) -> None:
+    generator, prefix, suffix = completer(model, tokenizer), [*PREFIX], [*SUFFIX]
+    ask(generator, prompt(prefix, suffix, exact=False))
+    for _ in range(8):
+        prefix += [suffix[0]] * is_kept
+        suffix = suffix[1:]
+        asked = prompt(prefix, suffix, exact=False)
+        # What was typed and the mark, three of the suffix, and the last mark.
+        assert unread(generator, asked) == promptcache.RENEWED + 2 * is_kept
+        fresh = ask(completer(model, tokenizer), asked)
+        assert ask(generator, asked).items[0].text == fresh.items[0].text or not is_one_layer(model)
+
+
+def test_what_was_read_at_rest_serves_after_a_bracket_too(model: Model, tokenizer: CodeTokenizer) -> None:
+    """It was thrown away, for what was kept of the suffix had a token more."""
+    generator, prefix = completer(model, tokenizer), [*PREFIX]
+    ask(generator, prompt(prefix, SUFFIX, exact=False))
+    for typed, suffix in ((7, SUFFIX), (40, [41, *SUFFIX]), (41, SUFFIX)):
+        prefix.append(typed)
+        ask(generator, prompt(prefix, suffix, exact=False))
+    for _ in range(3):
+        prefix += [(3 * key) % 300 for key in range(STALE // 2 + 4)]
+        generator.warm(replace(prompt(prefix, SUFFIX, exact=False), stale=STALE // 2), Control())
+        for key in range(STALE // 2 - 4):
+            prefix.append(key)
+            assert unread(generator, prompt(prefix, SUFFIX, exact=False)) < len(SUFFIX)
+
+
+def test_two_places_both_stay_warm_while_something_is_typed(model: Model, tokenizer: CodeTokenizer) -> None:
+    generator, prefix = completer(model, tokenizer), [*PREFIX]
+    ask(generator, prompt(prefix, SUFFIX, exact=False))
+    for key in (7, 8):
+        prefix.append(key)
+        ask(generator, prompt(prefix, SUFFIX, exact=False))
+    for key in range(3):
+        ask(generator, prompt([*prefix, *SUFFIX[:30], *range(key)], SUFFIX[30:], exact=False))
+    assert unread(generator, prompt(prefix, SUFFIX, exact=False)) <= promptcache.RENEWED + 1
+
+
+@pytest.mark.parametrize("count", [STALE - 1, STALE + 1])
+def test_what_is_put_in_before_it_counts_as_changed(
+    model: Model, tokenizer: CodeTokenizer, count: int
+) -> None:
+    generator, suffix = completer(model, tokenizer), [*SUFFIX, *SUFFIX[::-1]]
+    for prefix in (PREFIX, [*PREFIX, 7]):
+        ask(generator, prompt(prefix, suffix, exact=False))
+    new = [*range(count)]
+    is_read = unread(generator, prompt([*PREFIX, 7], [*new, *suffix], exact=False)) > count + len(SUFFIX)
+    assert is_read == (count > STALE)
 
 
 def test_what_was_read_until_the_next_key_is_not_lost(model: Model, tokenizer: CodeTokenizer) -> None:

@@ -107,6 +107,24 @@ def test_what_has_changed_is_never_kept(reader: Reader) -> None:
     assert "# a: int" not in text
 
 
+@pytest.mark.parametrize(("stale", "tried"), [(64, 1), (0, 2)])
+def test_a_suffix_that_moves_along_is_no_reason_for_another_window(stale: int, tried: int) -> None:
+    """With many tokens below the cursor nine prompts were made for each key."""
+    suffix, made = tuple(range(200)), []
+    reader = Reader()
+
+    def make(*, keep: tuple[str, ...] = ()) -> Prompt:
+        made.append(keep)
+        return Prompt((*range(50 + len(made)), 400, *suffix, 401), 5, below=202, stale=stale)
+
+    reader.windows.remember(notebook("x"), make())
+    with reader.cache.using(make()) as entry:
+        entry.ids[:] = range(52)
+    made.clear()
+    reader.windows.choose(make)
+    assert len(made) == tried
+
+
 STEP = st.tuples(st.booleans(), st.integers(0, 39), st.integers(30, 60), st.text("ab =\n", max_size=120))
 
 
