@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from .cellnames import MAGIC, masked
@@ -39,6 +39,7 @@ DECORATED = ("", "\ndef _(): pass")
 BODIES = (("",), ("", " pass"), ("", ":", ": pass"))
 COMPOUND = frozenset(["async", "class", "def", "for", "if", "match", "try", "while", "with", *BEFORE])
 FIRST_WORD = re.compile(r"\s*(@|\w+)")
+PARAMETER = re.compile(r"(?<=[(,\s])\w+=\Z")
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 # A string that isn't closed ends with its line, or in three quotes with the code.
 TOKEN = re.compile(
@@ -85,8 +86,7 @@ class Around:
 
     def tree(self, text: str, ended: bool) -> ast.Module | int:
         """The statement with the text in it, finished somehow; or the text's line that is wrong."""
-        line = self.left.rpartition("\n")[2]
-        left = self.left[: len(self.left) - len(line)] + masked(line + text)
+        left = self._with(text)
         try:
             return compiled(left + self.right)
         except UNPARSED as error:
@@ -97,6 +97,18 @@ class Around:
             except UNPARSED:
                 continue
         return wrong
+
+    def could_end(self, text: str) -> bool:
+        """Whether nothing has to come behind the text but a bracket's or string's end, a block, or what a
+
+        parameter is given.
+        """
+        left = PARAMETER.sub(r"\g<0>_", self._with(text))
+        return any(map(_parses, chain([left + self.right], self._finished(left, False, bare=True))))
+
+    def _with(self, text: str) -> str:
+        line = self.left.rpartition("\n")[2]
+        return self.left[: len(self.left) - len(line)] + masked(line + text)
 
     @property
     def line(self) -> str:
@@ -128,16 +140,19 @@ class Around:
                 return compiled(self.left[: len(self.left) - len(head)] + blanks + line + newline + below)
         return None
 
-    def _finished(self, left: str, ended: bool) -> Iterator[str]:
-        """Ways to finish it: what is open at the cursor may be closed there, or further on."""
+    def _finished(self, left: str, ended: bool, bare: bool = False) -> Iterator[str]:
+        """Ways to finish it: what is open at the cursor may be closed there, or further on.
+
+        ``bare``: nothing else comes at the cursor.
+        """
         handler = _handler(left)
-        for start, ending, rest, below in islice(self._endings(left, ended), MAX_TRIED):
+        for start, ending, rest, below in islice(self._endings(left, ended, bare), MAX_TRIED):
             for body in _bodies(left[start:].lstrip(), ending + rest):
                 yield (whole := left + ending + rest + body + below)
                 if handler:
                     yield whole + handler
 
-    def _endings(self, left: str, ended: bool) -> Iterator[tuple[int, str, str, str]]:
+    def _endings(self, left: str, ended: bool, bare: bool) -> Iterator[tuple[int, str, str, str]]:
         """Where the statement starts, what may come at the cursor, its rest, and what is below."""
         opened = _bounds(left + self.right, len(left)).open[:MAX_CLOSED]
         counts = [*range(len(opened) + 1)]
@@ -148,7 +163,8 @@ class Around:
             around = _bounds(code, len(left) + closed)
             rest = code[len(left) + closed : around.end] + around.closers
             head = code[around.start : len(left)]
-            for ending in _endings(head, opened[:closed], bool(opened)) if opened or not ended else ("",):
+            some = (opened[:closed],) if bare or (ended and not opened) else None
+            for ending in some or _endings(head, opened[:closed], bool(opened)):
                 yield around.start, ending, rest, code[around.end :]
 
     def before_line(self, text: str, line: int) -> str:

@@ -40,6 +40,7 @@ WORD_LEFT = re.compile(r"(?<![\w.])[^\W\d]\w*\Z")
 NEXT = re.compile(r"\W*\w+")
 # The last word or sign.
 LAST = re.compile(r"(?<!\w)\w+\Z|\W\Z")
+REST = re.compile(r"\w+")
 CALLS = re.compile(r"(?<!\w)(\w+)\(\Z")
 # What wants something after it.
 ASKING = "-+*/%&|^=<>!"
@@ -108,6 +109,25 @@ class Check:
             # Within the first statement it goes back word by word.
             text = shorter if shorter.strip() else _settled(text.rstrip()[:-1])
         return whole[:least]
+
+    def rounded(self, text: str, least: int = 0) -> str:
+        """The longest sound beginning, up to a word or sign, behind which nothing has to come but what closes
+
+        brackets. All of it where nothing makes the place whole, or where it is the rest of a word. Not
+        shorter than ``least``.
+        """
+        place, before, whole = self._place, self._before, text
+        if place is None or before is None or not (before.is_whole and place.has_room(text)):
+            return text
+        if place.could_end(text) or (WORD_LEFT.search(place.left) and REST.fullmatch(text)):
+            return text
+        for _ in range(MAX_PART):
+            text = LAST.sub("", text).rstrip()
+            if not text or len(text) <= least:
+                return whole[:least]
+            if place.could_end(text) and self._problem(text, True) is None:
+                return text
+        return max(whole.rpartition("\n")[0], whole[:least], key=len)
 
     def part(self, text: str) -> str:
         """The longest sound beginning, up to a word's end, of a broken first statement; "" for none."""

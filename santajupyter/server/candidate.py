@@ -19,6 +19,7 @@ class Candidate:
     """``place`` None: all of it is shown as it is. ``check`` None: broken or not.
 
     ``begun``: the beginning that was given. ``run``: calls a pure function beside the event loop.
+    ``limit``: of probability; with one it may end anywhere.
     """
 
     def __init__(
@@ -27,8 +28,9 @@ class Candidate:
         check: Check | None,
         run: Callable[..., Awaitable[Any]],
         begun: str = "",
+        limit: float = 0.0,
     ) -> None:
-        self._place, self._check, self._run = place, check, run
+        self._place, self._check, self._run, self._limit = place, check, run, limit
         self._stream = postprocess.Stream(place)
         self._certain = self._stream.add(begun)
         self.begun = self.shown = begun
@@ -49,15 +51,14 @@ class Candidate:
         before, text = self.shown, self._certain
         if self._check:
             text = await self._run(self._check.sure, text, len(before))
+            if self._limit:
+                text = await self._run(self._check.rounded, text, len(before))
         self.shown = max(before, text, key=len)
         return self.shown[len(before) :]
 
-    async def end(self, item: Item, limit: float) -> Item:
-        """What is left of it, no less than is shown, and why that is nothing.
-
-        ``limit``: of probability; with one it may end anywhere.
-        """
-        place = self._place
+    async def end(self, item: Item) -> Item:
+        """What is left of it, no less than is shown, and why that is nothing."""
+        place, limit = self._place, self._limit
         if place is None:
             return item
         is_cut_off = item.finish_reason == "length"
@@ -67,9 +68,11 @@ class Candidate:
         if self._check:
             is_whole = not (is_cut_off or limit or place.right.strip())
             sound, problem = await self._run(self._check.sound, sound, is_whole)
+            if limit:
+                sound = await self._run(self._check.rounded, sound, len(self.shown))
         if problem and not sound:
             reason = BROKEN
-        elif not item.text:
+        elif not item.text or (self._certain and not sound):
             reason = "unlikely" if limit else "nothing"
         item = item.cut(max(sound, self.shown, key=len))
         imports = await self._run(self._check.imports, item.text) if self._check and item.text else ()

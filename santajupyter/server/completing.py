@@ -203,7 +203,7 @@ class Completing:
             engine = await self._engines.available(asked.primary_only, asked.since)
             limit = self._min_probability(engine, asked) if asked.limited else 0.0
             call = asked.of(engine.process, limit)
-            candidates = [self._candidate(asked) for _ in range(asked.sampling.n)]
+            candidates = [self._candidate(asked, limit) for _ in range(asked.sampling.n)]
             meanwhile = _Meanwhile(lambda: self._stand_in(asked, on_meanwhile))
             try:
                 queue_ms, done = await _followed(call, candidates, on_delta, begun, meanwhile)
@@ -222,9 +222,9 @@ class Completing:
             return
         with suppress(EngineUnavailable, RequestFailed):  # the other one answers
             limit = self._min_probability(engine, asked) if asked.limited else 0.0
-            candidate = self._candidate(asked)
+            candidate = self._candidate(asked, limit)
             _, done = await _followed(asked.of(engine.process, limit), [candidate])
-            item = await candidate.end(done.items[0], limit)
+            item = await candidate.end(done.items[0])
             if item.text:
                 await on_meanwhile(Meanwhile(item.text, item.imports or ()))
 
@@ -233,12 +233,12 @@ class Completing:
         for index, item in enumerate(answer.done.items):
             # Of names to choose from there are more than were asked for; nothing of those is shown before.
             shown = index < len(answer.candidates)
-            candidate = answer.candidates[index] if shown else self._candidate(asked)
-            items.append(await candidate.end(item, answer.limit))
+            candidate = answer.candidates[index] if shown else self._candidate(asked, answer.limit)
+            items.append(await candidate.end(item))
         return tuple(items)
 
-    def _candidate(self, asked: _Asked) -> Candidate:
-        return Candidate(asked.place, asked.check, self._prompts.run, asked.begun)
+    def _candidate(self, asked: _Asked, limit: float) -> Candidate:
+        return Candidate(asked.place, asked.check, self._prompts.run, asked.begun, limit)
 
     async def _other(self, asked: _Asked, answer: _Answer) -> Item | None:
         """The likeliest of some others that begin as what isn't shown, as far as that is sound.

@@ -118,6 +118,42 @@ def test_a_word_that_asks_for_more_is_sound_as_a_beginning(source: str, text: st
     assert sound(source, text, ended=False) == text
 
 
+@pytest.mark.parametrize(
+    ("source", "text", "rounded"),
+    [
+        ("║", "import", ""),
+        ("║", "import json as", "import json"),
+        ("║", "def", ""),
+        ("║", "for i in", ""),
+        ("║", "for i in range(len(", "for i in range(len("),
+        ("║", "if 1 ==", "if 1"),
+        ("║", "prices =", ""),
+        ("x = ║", "[1, 2, ", "[1, 2, "),
+        ("x = ║", "1 if", "1"),
+        ("print(║", '"mean of', '"mean of'),
+        ("print(f'a {║", "1", "1"),
+        ("load(1, sep=2, ║\n)", "3, width", ""),
+        ("load(║\n)", "1, sep=2, width", "1, sep=2,"),
+        ("load(║", "1, sep=", "1, sep="),
+        ("load(║)", "1, sep=", "1, sep="),
+        ("x = 1\n║", "while True:\n    y =", "while True:"),
+        ("try:\n    1\n║", "except ValueError as", "except ValueError"),
+        ("import ║", "json as", "json"),
+        ("def clean_║\n    pass", "heights(", "heights("),
+        # The rest of a word, and where nothing is whole.
+        ("imp║", "ort", "ort"),
+        ("x = ║ if", "1 or", "1 or"),
+    ],
+)
+def test_what_may_end_anywhere_ends_where_only_brackets_are_open(
+    source: str, text: str, rounded: str
+) -> None:
+    checked = check(source)
+    assert checked.rounded(text) == rounded
+    assert checked.rounded(text, len(text)) == text
+    assert check("%%html\n" + source).rounded(text) == text
+
+
 def test_a_stream_shows_no_blanks_alone() -> None:
     assert check("x = 1\n║").sure("    initial") == ""
 
