@@ -143,7 +143,7 @@ class Around:
     def _finished(self, left: str, ended: bool, bare: bool = False) -> Iterator[str]:
         """Ways to finish it: what is open at the cursor may be closed there, or further on.
 
-        ``bare``: nothing else comes at the cursor.
+        ``bare``: nothing else comes at the cursor but a comma before a next line.
         """
         handler = _handler(left)
         for start, ending, rest, below in islice(self._endings(left, ended, bare), MAX_TRIED):
@@ -163,8 +163,10 @@ class Around:
             around = _bounds(code, len(left) + closed)
             rest = code[len(left) + closed : around.end] + around.closers
             head = code[around.start : len(left)]
-            some = (opened[:closed],) if bare or (ended and not opened) else None
-            for ending in some or _endings(head, opened[:closed], bool(opened)):
+            closers = opened[:closed]
+            few = (closers, f"{closers},") if opened else ("",)
+            is_few = bare or (ended and not opened)
+            for ending in few if is_few else _endings(head, closers, bool(opened)):
                 yield around.start, ending, rest, code[around.end :]
 
     def before_line(self, text: str, line: int) -> str:

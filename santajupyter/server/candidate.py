@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..prompt import postprocess
-from ..prompt.check import Check
+from ..prompt.check import Check, Problem
 from ..prompt.choices import Choice
 from ..protocol import Item
 
@@ -50,11 +50,17 @@ class Candidate:
         """What may be shown since the last time."""
         before, text = self.shown, self._certain
         if self._check:
-            text = await self._run(self._check.sure, text, len(before))
-            if self._limit:
-                text = await self._run(self._check.rounded, text, len(before))
+            text = await self._run(self._sure, self._check, text)
         self.shown = max(before, text, key=len)
         return self.shown[len(before) :]
+
+    def _sure(self, check: Check, text: str) -> str:
+        text = check.sure(text, len(self.shown))
+        return check.rounded(text, len(self.shown)) if self._limit else text
+
+    def _sound(self, check: Check, text: str, is_whole: bool) -> tuple[str, Problem | None]:
+        text, problem = check.sound(text, is_whole)
+        return check.rounded(text, len(self.shown)) if self._limit else text, problem
 
     async def end(self, item: Item) -> Item:
         """What is left of it, no less than is shown, and why that is nothing."""
@@ -67,9 +73,7 @@ class Candidate:
         sound, problem = self._certain, None
         if self._check:
             is_whole = not (is_cut_off or limit or place.right.strip())
-            sound, problem = await self._run(self._check.sound, sound, is_whole)
-            if limit:
-                sound = await self._run(self._check.rounded, sound, len(self.shown))
+            sound, problem = await self._run(self._sound, self._check, sound, is_whole)
         if problem and not sound:
             reason = BROKEN
         elif not item.text or (self._certain and not sound):
