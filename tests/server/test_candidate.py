@@ -32,6 +32,29 @@ def test_a_candidate_comes_with_what_has_to_be_imported(
 ) -> None:
     check = Check(completion_request({"cells": [{"source": "x = "}], "active": 0, "offset": 4}))
     candidate = Candidate(postprocess.place(Document("x = ", "")), check, call)
-    item = asyncio.run(candidate.end(Item(text), 0.0))
+    item = asyncio.run(candidate.end(Item(text)))
     assert Completion((item,), "").to_json()["items"][0].get("imports") == (imports and tuple(imports))
     assert item.text == left
+
+
+@pytest.mark.parametrize(
+    ("pieces", "shown", "left", "reason"),
+    [
+        (["100000", " + 200000", " and"], ["", "", "100000 + 200000 "], "100000 + 200000 ", None),
+        (["not"], [""], "", "unlikely"),
+        (["load(1000000, ", "a"], ["load(1000000,", "load(1000000,"], "load(1000000, a", None),
+    ],
+)
+def test_what_a_limit_ends_is_shown_as_far_as_it_could_end(
+    pieces: list[str], shown: list[str], left: str, reason: str | None
+) -> None:
+    cells = [{"source": "def load(a): pass"}, {"source": "a = 1"}, {"source": "x = "}]
+    check = Check(completion_request({"cells": cells, "active": 2, "offset": 4}))
+    candidate = Candidate(postprocess.place(Document("x = ", "")), check, call, limit=0.1)
+    seen = []
+    for piece in pieces:
+        candidate.add(piece)
+        asyncio.run(candidate.show())
+        seen.append(candidate.shown)
+    item = asyncio.run(candidate.end(Item("".join(pieces))))
+    assert (seen, item.text, item.reason) == (shown, left, reason)
