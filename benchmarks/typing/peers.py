@@ -130,9 +130,9 @@ class Ours:
                 pass
 
     async def _explain(self, document: Document, new: int) -> str:
-        pieces = {"prefix": [("above", len(document.prefix))], "suffix": [("below", len(document.suffix))]}
-        sampling, told = Sampling(max_new_tokens=new), {**pieces, "absent": []}
-        async with self._engine.process.explain(document, sampling, told) as call:
+        ends = {"prefix": len(document.prefix), "suffix": len(document.suffix)}
+        pieces = {"absent": [], **{part: [(part, end)] for part, end in ends.items()}}
+        async with self._engine.process.explain(document, Sampling(max_new_tokens=new), pieces) as call:
             [event] = [event async for event in call if isinstance(event, wire.Explained)]
         return "".join(piece["text"] for piece in event.prompt["pieces"])
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 
 from .cellnames import MAGIC, masked
@@ -104,7 +104,9 @@ class Around:
         parameter is given.
         """
         left = PARAMETER.sub(r"\g<0>_", self._with(text))
-        return any(map(_parses, chain([left + self.right], self._finished(left, False, bare=True))))
+        with suppress(*UNPARSED):
+            return bool(compiled(left + self.right))  # mostly known from the text's own check
+        return any(map(_parses, self._finished(left, False, bare=True)))
 
     def _with(self, text: str) -> str:
         line = self.left.rpartition("\n")[2]
