@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..prompt.choices import Choice
 from ..prompt.fim import CodeTokenizer, Prompt
 from .model import KV, Logits, Model, Row
+from .sampling import log_total
 from .work import Control, Work
 
 # Names that are read in one step, each a text of its own; and of how many a step finds the tokens.
@@ -142,9 +143,7 @@ class Naming:
 
     def _logprobs(self, row: Logits, made: Sequence[int]) -> Row:
         scores = np.maximum(self._scores(row, made), -1e9)
-        top = scores.max()
-        logprobs: Row = scores - (top + np.log(np.exp(scores - top).sum()))
-        return logprobs
+        return scores - log_total(scores)
 
 
 def _begins_as(name: _Ranked, other: _Ranked) -> bool:

@@ -53,8 +53,10 @@ STEPS = (1, 2, 4, 8, 16, 32)
 BLOCK = 128
 SHAPES_KEPT = 64
 # Of glibc's malloc: from this size on memory goes back to the system when it is freed. Left to itself glibc
-# raises the limit, and then the prompt cache's arrays leave holes.
-M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 128 * 2**10
+# raises the limit, and then the prompt cache's arrays leave holes. What a step needs for a moment is smaller
+# and stays: to get it from the system again costs a millisecond a token. So much may lie unused at the end.
+M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 2 * 2**20
+M_TRIM_THRESHOLD, TRIM_THRESHOLD = -1, 8 * 2**20
 
 Array = npt.NDArray[Any]
 
@@ -141,8 +143,7 @@ class CausalLM:
 
     def empty(self) -> RowsKV:
         of = self._architecture
-        layers = [np.empty((1, 0, of.kv_heads, of.size), np.float32)] * (2 * of.layers)
-        return RowsKV(layers, 0, self._speeds)
+        return RowsKV(np.empty((2 * of.layers, 1, 0, of.kv_heads, of.size), np.float32), 0, self._speeds)
 
     def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
         past, of = cast(RowsKV, kv), self._architecture
@@ -156,26 +157,33 @@ class CausalLM:
         room = -(-(past.length + max(filled, few)) // BLOCK) * BLOCK
         count = filled if new <= few else min(filled, _next_step(keep))
         first = max(0, new - count)
-        pasts = past.rows()  # a tensor that shares an array's memory doesn't keep it alive
         inputs = [
             self._embedded(ids, positions),
             self._mask(positions, past.places(positions, room)),
             np.arange(first, first + count),
             np.zeros((batch, room - past.length - filled, of.kv_heads, of.size), np.float32),
             *self._turns(positions),
-            *(openvino.Tensor(layer, shared_memory=True) for layer in pasts),
+            *past.rows(),
         ]
-        out = self._request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)
-        past.append(out[1][:, :, :new])
-        return np.array(out[0][:, new - keep - first : new - first])
+        logits, added = self._infer(inputs)
+        past.append(added.reshape(-1, batch, *added.shape[1:])[:, :, :new])
+        return np.array(logits[:, new - keep - first : new - first])
+
+    def _infer(self, inputs: Sequence[Array]) -> tuple[Array, Array]:
+        """The graph's outputs, views that hold until the next call. By openvino's way to take arrays each
+
+        input costs ten times as much.
+        """
+        for index, array in enumerate(inputs):  # a tensor that shares its memory doesn't keep it alive
+            self._request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))
+        self._request.infer()
+        return self._request.get_output_tensor(0).data, self._request.get_output_tensor(1).data
 
     def kept(self) -> Iterable[tuple[list[int], KV]]:
         """See model.Keeps."""
         of = self._architecture
         found = promptstore.restore(self.copy, (2 * of.layers, of.kv_heads, of.size)) if self.copy else ()
-        return (
-            (ids, RowsKV([layer[None] for layer in array], len(ids), self._speeds)) for ids, array in found
-        )
+        return ((ids, RowsKV(array[:, None], len(ids), self._speeds)) for ids, array in found)
 
     def keep(self, prompts: Iterable[tuple[list[int], KV]]) -> None:
         """See model.Keeps."""
@@ -242,14 +250,14 @@ class CausalLM:
 
 
 class RowsKV:
-    """In each layer keys and values, [batch, capacity, key-value heads, head size].
+    """Each layer's keys and values, [2 x layers, batch, capacity, key-value heads, head size].
 
     ``speeds`` [head size / 2]: by how much each pair of a key's values turns from a position to the next,
     in radians; None where positions are learned.
     """
 
-    def __init__(self, layers: list[Array], length: int, speeds: Array | None) -> None:
-        self._layers, self.length, self._speeds = layers, length, speeds
+    def __init__(self, array: Array, length: int, speeds: Array | None) -> None:
+        self._array, self.length, self._speeds = array, length, speeds
         self.gap = np.arange(0)  # the positions that the next step fills
 
     def can_be_cut(self, more: int = 0) -> bool:
@@ -257,23 +265,22 @@ class RowsKV:
 
     @property
     def size(self) -> int:
-        return sum(layer.nbytes for layer in self._layers)
+        return self._array.nbytes
 
     def cut(self, length: int) -> None:
         self.length = length
 
     def beginning(self, length: int) -> RowsKV:
-        return RowsKV([layer[:, :length].copy() for layer in self._layers], length, self._speeds)
+        return RowsKV(self._array[:, :, :length].copy(), length, self._speeds)
 
     def picked(self, rows: Sequence[int]) -> RowsKV:
-        layers = [layer[list(rows), : self.length] for layer in self._layers]
-        return RowsKV(layers, self.length, self._speeds)
+        return RowsKV(self._array[:, list(rows), : self.length], self.length, self._speeds)
 
     def part(self, start: int, end: int) -> RowsKV | None:
         """See model.Movable."""
         if self._speeds is None:
             return None
-        return RowsKV([layer[:, start:end].copy() for layer in self._layers], end - start, self._speeds)
+        return RowsKV(self._array[:, :, start:end].copy(), end - start, self._speeds)
 
     def put(self, part: KV, by: int, gap: int) -> None:
         """See model.Movable. Turned once more, https://arxiv.org/abs/2104.09864, equation 15."""
@@ -282,14 +289,12 @@ class RowsKV:
         self.gap = np.arange(self.length, self.length + gap)
         start, end = self.length + gap, self.length + gap + part.length
         self._grow(end)
-        for index, (layer, rows) in enumerate(zip(self._layers, part.rows(), strict=True)):
-            layer[:, self.gap] = 0  # hidden, but what isn't a number would spoil the rest
-            if index % 2:
-                layer[:, start:end] = rows
-            else:
-                first, second = rows[..., :half], rows[..., half:]
-                layer[:, start:end, :, :half] = first * cosine - second * sine
-                layer[:, start:end, :, half:] = second * cosine + first * sine
+        self._array[:, :, self.gap] = 0  # hidden, but what isn't a number would spoil the rest
+        keys, turned = part._array[::2, :, : part.length], self._array[::2, :, start:end]
+        first, second = keys[..., :half], keys[..., half:]
+        turned[..., :half] = first * cosine - second * sine
+        turned[..., half:] = second * cosine + first * sine
+        self._array[1::2, :, start:end] = part._array[1::2, :, : part.length]
         self.length = end
 
     def places(self, positions: Array, room: int) -> Array:
@@ -301,29 +306,28 @@ class RowsKV:
 
     def rows(self) -> list[Array]:
         """[batch, length, key-value heads, head size], contiguous; of a single text, views."""
-        return [np.ascontiguousarray(layer[:, : self.length]) for layer in self._layers]
+        return [np.ascontiguousarray(layer) for layer in self._array[:, :, : self.length]]
 
     def array(self) -> Array:
         """Of a single text, [2 x layers, length, key-value heads, head size]."""
-        return np.stack([layer[0, : self.length] for layer in self._layers])
+        return self._array[:, 0, : self.length]
 
     def append(self, new: Array) -> None:
         """``new``: [2 x layers, batch, tokens, key-value heads, head size]."""
-        for layer, rows in zip(self._layers, new[:, :, : len(self.gap)], strict=True):
-            layer[:, self.gap] = rows
+        self._array[:, :, self.gap] = new[:, :, : len(self.gap)]
         new, self.gap = new[:, :, len(self.gap) :], np.arange(0)
         length = self.length + new.shape[2]
         self._grow(length)
-        for layer, rows in zip(self._layers, new, strict=True):
-            layer[:, self.length : length] = rows
+        self._array[:, :, self.length : length] = new
         self.length = length
 
     def _grow(self, length: int) -> None:
         """Have room for so many tokens."""
-        batch, capacity, *shape = self._layers[0].shape
+        layers, batch, capacity, *shape = self._array.shape
         if length > capacity:
-            more = np.empty((batch, -(-length // GROWTH) * GROWTH - self.length, *shape), np.float32)
-            self._layers = [np.concatenate([layer[:, : self.length], more], axis=1) for layer in self._layers]
+            more = np.empty((layers, batch, -(-length // GROWTH) * GROWTH, *shape), np.float32)
+            more[:, :, : self.length] = self._array[:, :, : self.length]
+            self._array = more
 
 
 def _speeds(architecture: Architecture) -> Array | None:
@@ -346,6 +350,7 @@ def _return_freed_memory() -> None:
     """Where malloc is glibc's."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
         libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+        libc.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
 
 
 def _next_step(count: int) -> int:
@@ -373,8 +378,8 @@ def _read_back(path: Path) -> tuple[Path, Tables]:
     """All mapped: of the tokens' table only the rows in use are ever in memory."""
     positions = path / "positions.npy"
     tables = Tables(
-        np.load(path / "tokens.npy", mmap_mode="r"),
-        np.load(positions, mmap_mode="r") if positions.is_file() else None,
+        np.asarray(np.load(path / "tokens.npy", mmap_mode="r")),
+        np.asarray(np.load(positions, mmap_mode="r")) if positions.is_file() else None,
     )
     return path / "graph.xml", tables
 

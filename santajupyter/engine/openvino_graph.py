@@ -131,7 +131,7 @@ class _Builder:
         whose logits are wanted, what fills keys and values up to ``room`` [batch, more, key-value heads, head
         size]; of rotary positions cosine and sine [1, new, 1, head size]; for each layer the keys and the
         values of the past [batch, past, key-value heads, head size]. The outputs: logits [batch, keep,
-        vocabulary] and the new keys and values, [2 x layers, batch, new, key-value heads, head size].
+        vocabulary] and the new keys and values, [2 x layers x batch, new, key-value heads, head size].
         """
         names, x = self.architecture.names, self.embedded
         for layer in range(self.architecture.layers):
@@ -167,15 +167,18 @@ class _Builder:
 
     def _attention(self, queries: Any, keys: Any, values: Any, of: _Queries, before: str) -> Any:
         # 1. The queries that look at the same keys as rows of one product.
-        by_token = op.transpose(op.reshape(queries, of.by_token, False), _whole(0, 2, 1, 3, 4))
-        rows = _scaled(op.reshape(by_token, of.by_row, False), self.architecture.attention_scale)
+        is_shared = self.architecture.kv_heads == 1  # by all: nothing to turn round
+        if not is_shared:
+            queries = op.transpose(op.reshape(queries, of.by_token, False), _whole(0, 2, 1, 3, 4))
+        rows = _scaled(op.reshape(queries, of.by_row, False), self.architecture.attention_scale)
         scores = op.reshape(op.matmul(rows, keys, False, True), of.by_group, False)
         shares = op.softmax(op.add(scores, of.mask), -1)
         looked = op.matmul(op.reshape(shares, of.by_row, False), values, False, False)
 
         # 2. A token's heads one after the other.
-        by_token = op.transpose(op.reshape(looked, of.by_group, False), _whole(0, 2, 1, 3, 4))
-        return self._linear(op.reshape(by_token, of.merged, False), [before + self.architecture.names.out])
+        if not is_shared:
+            looked = op.transpose(op.reshape(looked, of.by_group, False), _whole(0, 2, 1, 3, 4))
+        return self._linear(op.reshape(looked, of.merged, False), [before + self.architecture.names.out])
 
     def _wanted(self, x: Any, axis: int) -> Any:
         return op.gather(x, self.wanted, _whole(axis))
@@ -187,7 +190,7 @@ class _Builder:
         """
         past = op.parameter([-1, -1, self.architecture.kv_heads, self.architecture.size], np.float32)
         self.pasts.append(past)
-        self.added.append(op.unsqueeze(rows, _whole(0)))
+        self.added.append(rows)
         return op.transpose(op.concat([past, rows, self.more], 1), _whole(0, 2, 1, 3))
 
     def _turned(self, x: Any) -> Any:

@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 from .checkpoint import safetensors_files
 
 # Another graph or another way to round, another number.
-FORMAT = 6
+FORMAT = 7
 DTYPES = ("int8", "int4")
 STAMP = "made-from.json"
 # Seconds that a process waits for another one that writes the same copy.

@@ -133,12 +133,11 @@ def test_few_shapes_and_little_memory() -> None:
 import random, psutil, pathlib
 from santajupyter.engine import openvino_causallm
 model = openvino_causallm.load(pathlib.Path({str(SANTA_MINI)!r}), "auto")
-shapes, infer = set(), model._request.infer
-class Request:
-    def infer(self, inputs, **options):
-        shapes.add(str([inputs[index].shape for index in range(3)]))
-        return infer(inputs, **options)
-model._request = Request()
+shapes, infer = set(), model._infer
+def looked_at(inputs):
+    shapes.add(str([inputs[index].shape for index in range(3)]))
+    return infer(inputs)
+model._infer = looked_at
 rng, start = random.Random(0), psutil.Process().memory_info().rss
 for _ in range(120):
     kv, length = model.empty(), rng.randint(1, 440)

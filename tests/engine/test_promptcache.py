@@ -271,17 +271,16 @@ def failing(model: Model, after_steps: int = 0) -> Iterator[None]:
         model._norm = failing_norm  # type: ignore[method-assign]
     else:
         assert isinstance(model, openvino_causallm.CausalLM)
-        infer = model._request.infer
-        kept = model._request
+        infer = model._infer
 
-        def failing(*args: Any, **kwargs: Any) -> Any:
+        def failing_infer(inputs: Any) -> Any:
             hook()
-            return infer(*args, **kwargs)
+            return infer(inputs)
 
         def undo() -> None:
-            model._request = kept
+            del model._infer  # the class's own is behind it
 
-        model._request = SimpleNamespace(infer=failing)
+        model._infer = failing_infer  # type: ignore[method-assign]
     try:
         yield
     finally:
