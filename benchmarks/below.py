@@ -26,7 +26,8 @@ from santajupyter.engine.worker import STALE
 from santajupyter.evaluation.places import Notebook, Place, choose, read_folder
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, Prompt, end_ids, fit, recognize
+from santajupyter.prompt.fim import FAMILIES, Prompt, end_ids, fit, recognize
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Cell, Sampling
 from santajupyter.server.settings import Settings
 

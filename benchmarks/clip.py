@@ -21,7 +21,8 @@ from typing import Any
 
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit, recognize
+from santajupyter.prompt.fim import FAMILIES, fit, recognize
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Cell
 
 ROOT = Path(__file__).parents[1]

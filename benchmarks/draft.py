@@ -34,7 +34,8 @@ from santajupyter.evaluation.harness import Sample
 from santajupyter.evaluation.places import MAX_NEW_TOKENS, body, read_folder
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import Document, document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, end_ids, fit, recognize
+from santajupyter.prompt.fim import FAMILIES, end_ids, fit, recognize
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Sampling, completion_request
 from santajupyter.server.engines import MODELS
 from santajupyter.server.settings import BUILT_IN, Settings

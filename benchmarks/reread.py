@@ -18,7 +18,8 @@ from santajupyter.engine.promptcache import PromptCache
 from santajupyter.engine.windows import Windows
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, Prompt, fit
+from santajupyter.prompt.fim import FAMILIES, Prompt, fit
+from santajupyter.prompt.tokenizer import CodeTokenizer
 
 from .typing.replay import Moment, moments
 from .typing.traces import Event, read

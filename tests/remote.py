@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from santajupyter.prompt.fim import CodeTokenizer
+from santajupyter.prompt.tokenizer import CodeTokenizer
 
 KEY = "a-test-key"
 

@@ -27,8 +27,9 @@ from santajupyter.engine.generate import Completer
 from santajupyter.engine.transformers_causallm import CausalLM
 from santajupyter.engine.work import Control
 from santajupyter.prompt.document import Document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, end_ids, fit
+from santajupyter.prompt.fim import FAMILIES, end_ids, fit
 from santajupyter.prompt.languages import comment_mark
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Item, Sampling
 
 from .tokenizer import WORK

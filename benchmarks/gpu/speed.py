@@ -21,7 +21,8 @@ from santajupyter.engine import cuda_causallm, transformers_causallm
 from santajupyter.engine.generate import Completer
 from santajupyter.engine.model import Model
 from santajupyter.engine.work import Control
-from santajupyter.prompt.fim import CodeTokenizer, Prompt
+from santajupyter.prompt.fim import Prompt
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Sampling
 
 FLOATS = {"cuda": 2**30, "cpu": 2**26}

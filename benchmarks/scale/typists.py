@@ -16,7 +16,8 @@ from pathlib import Path
 from santajupyter.engine.model import MAX_WINDOW
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit, recognize
+from santajupyter.prompt.fim import FAMILIES, fit, recognize
+from santajupyter.prompt.tokenizer import CodeTokenizer
 
 from ..typing.traces import KEYSTROKES, Event, State, read, states
 

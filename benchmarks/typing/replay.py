@@ -21,7 +21,8 @@ from pathlib import Path
 from santajupyter.engine.windows import TRIED, Texts
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import Document, document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, Prompt, fit
+from santajupyter.prompt.fim import FAMILIES, Prompt, fit
+from santajupyter.prompt.tokenizer import CodeTokenizer
 
 from . import report
 from .machine import Memory, Speed, SpeedTest, cpu_seconds, described, load

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..prompt.document import Document
-from ..prompt.fim import CodeTokenizer
+from ..prompt.tokenizer import CodeTokenizer
 from .model import Row
 
 Text = npt.NDArray[np.int32]

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..prompt.choices import Choice
-from ..prompt.fim import CodeTokenizer, Prompt
+from ..prompt.fim import Prompt
+from ..prompt.tokenizer import CodeTokenizer
 from ..protocol import Item, Sampling
 from .cachemodel import interpolated
 from .model import Logits, Row

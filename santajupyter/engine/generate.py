@@ -8,7 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from ..prompt.choices import Choice
-from ..prompt.fim import CodeTokenizer, Prompt
+from ..prompt.fim import Prompt
+from ..prompt.tokenizer import CodeTokenizer
 from ..protocol import Item, Sampling, Usage
 from .continuation import Continuation, Decoding, OnDelta
 from .lookup import PromptLookup

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..prompt.choices import Choice
-from ..prompt.fim import CodeTokenizer, Prompt
+from ..prompt.fim import Prompt
+from ..prompt.tokenizer import CodeTokenizer
 from .model import KV, Logits, Model, Row
 from .sampling import log_total
 from .work import Control, Work

@@ -22,7 +22,8 @@ from httpx_sse import SSEError, aconnect_sse
 
 from ..prompt.document import Document
 from ..prompt.explain import explain
-from ..prompt.fim import ALL_TOKENS, FAMILIES, CodeTokenizer, Prompt, end_ids, fit, recognize, sides
+from ..prompt.fim import ALL_TOKENS, FAMILIES, Prompt, end_ids, fit, recognize, sides
+from ..prompt.tokenizer import CodeTokenizer
 from ..protocol import Sampling, Usage
 from . import wire
 from .folders import model_folder

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ..prompt.explain import explain
-from ..prompt.fim import FAMILIES, CodeTokenizer, Family, Prompt, end_ids, fit, recognize
+from ..prompt.fim import FAMILIES, Family, Prompt, end_ids, fit, recognize
+from ..prompt.tokenizer import CodeTokenizer
 from ..protocol import Progress
 from ..traces import trace
 from . import wire

@@ -13,7 +13,8 @@ from typing import Any
 from ..protocol import Cell
 from .cursor import Excerpt
 from .document import Document, Origin
-from .fim import CodeTokenizer, Family, Prompt
+from .fim import Family, Prompt
+from .tokenizer import CodeTokenizer
 
 # {"prefix": [[name, end], …], "suffix": …}: consecutive pieces; ends are code points into the text.
 # {"absent": [[name, length], …]}: cells that neither has.

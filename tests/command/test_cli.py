@@ -48,7 +48,7 @@ import os, sys, time
 sys.path.insert(0, "{tests}")
 from pathlib import Path
 from tests.remote import Remote, serving
-from santajupyter.prompt.fim import CodeTokenizer
+from santajupyter.prompt.tokenizer import CodeTokenizer
 command, model, _, _, _, port, _, name, *options = sys.argv[1:]
 pieces = ((" ".join(options), -0.1),)
 tokenizer = CodeTokenizer.from_folder(Path(model))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from santajupyter.prompt.fim import CodeTokenizer
+from santajupyter.prompt.tokenizer import CodeTokenizer
 
 from .helpers import LOADERS, Engine, completer
 

@@ -10,7 +10,8 @@ from santajupyter.engine import cuda_causallm, openvino_causallm, transformers_c
 from santajupyter.engine.generate import Completer, Result
 from santajupyter.engine.model import Model
 from santajupyter.engine.work import Control
-from santajupyter.prompt.fim import CodeTokenizer, Prompt
+from santajupyter.prompt.fim import Prompt
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Sampling
 
 Engine = tuple[Completer, CodeTokenizer]

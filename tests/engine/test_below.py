@@ -21,7 +21,8 @@ from santajupyter.engine.model import Model
 from santajupyter.engine.openvino_causallm import RowsKV
 from santajupyter.engine.work import Cancelled, Control
 from santajupyter.engine.worker import STALE
-from santajupyter.prompt.fim import CodeTokenizer, Prompt
+from santajupyter.prompt.fim import Prompt
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Sampling
 
 from ..checkpoint import make_like_llama

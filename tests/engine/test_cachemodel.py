@@ -16,7 +16,8 @@ from santajupyter.engine.generate import Result
 from santajupyter.engine.work import Control
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import Document, document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit
+from santajupyter.prompt.fim import FAMILIES, fit
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Cell, Sampling
 
 from ..checkpoint import make_tokenizer

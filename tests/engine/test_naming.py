@@ -12,7 +12,8 @@ from santajupyter.engine.naming import ROWS
 from santajupyter.engine.work import Cancelled, Control
 from santajupyter.prompt.choices import Choice
 from santajupyter.prompt.document import Document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, Prompt, fit
+from santajupyter.prompt.fim import FAMILIES, Prompt, fit
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Sampling
 
 from .helpers import LOADERS, Engine, completer

@@ -18,7 +18,8 @@ from safetensors.numpy import load_file, save_file
 from santajupyter.engine import openvino_causallm, quantised, rounding, transformers_causallm
 from santajupyter.engine.model import Logits, Model, ModelUnavailable
 from santajupyter.engine.work import Control
-from santajupyter.prompt.fim import CodeTokenizer, Prompt
+from santajupyter.prompt.fim import Prompt
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Sampling
 
 from ..checkpoint import make_checkpoint

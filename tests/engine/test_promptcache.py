@@ -28,7 +28,8 @@ from santajupyter.engine.promptcache import Entry, PromptCache
 from santajupyter.engine.transformers_causallm import CausalLM, LayersKV
 from santajupyter.engine.work import Cancelled, Control, Work
 from santajupyter.engine.work import run as finish
-from santajupyter.prompt.fim import CodeTokenizer, Prompt
+from santajupyter.prompt.fim import Prompt
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Sampling
 
 from .helpers import completer

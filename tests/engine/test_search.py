@@ -9,7 +9,8 @@ import pytest
 
 from santajupyter.engine.model import Model
 from santajupyter.engine.work import Cancelled, Control
-from santajupyter.prompt.fim import CodeTokenizer, Prompt
+from santajupyter.prompt.fim import Prompt
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Sampling
 
 from .helpers import Engine, completer, prompt_of, run

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from santajupyter.engine.promptcache import PromptCache
 from santajupyter.engine.windows import Windows
 from santajupyter.prompt.document import CODE, FACT, USED, Document, Segment
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, Prompt, fit
+from santajupyter.prompt.fim import FAMILIES, Prompt, fit
+from santajupyter.prompt.tokenizer import CodeTokenizer
 
 from ..checkpoint import make_tokenizer
 

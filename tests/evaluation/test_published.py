@@ -20,7 +20,7 @@ from santajupyter.evaluation.main import main
 from santajupyter.evaluation.programs import Verdict, missing
 from santajupyter.evaluation.tasks import TASKS, code_to_text, fim, humaneval, humaneval_infilling, load
 from santajupyter.evaluation.tasks.common import pass_rates
-from santajupyter.prompt.fim import CodeTokenizer
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import TextRequest
 
 from .test_sandbox import needs_sandbox

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import document, render_cell
 from santajupyter.prompt.explain import LEFT, OTHER, RIGHT, explain, locate_pieces
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit
+from santajupyter.prompt.fim import FAMILIES, fit
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Cell, Output
 
 from ..checkpoint import make_tokenizer

@@ -13,7 +13,8 @@ from tokenizers.trainers import BpeTrainer
 
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import CODE, NARRATIVE, USED, Document, Segment, document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, fit, recognize
+from santajupyter.prompt.fim import FAMILIES, fit, recognize
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Cell
 
 from ..checkpoint import TEXT, make_tokenizer

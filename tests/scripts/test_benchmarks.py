@@ -21,7 +21,8 @@ from benchmarks.typing.peers import Answer
 from santajupyter.evaluation.data import OWN
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.prompt.document import document
-from santajupyter.prompt.fim import FAMILIES, CodeTokenizer, Prompt, fit
+from santajupyter.prompt.fim import FAMILIES, Prompt, fit
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Cell
 
 from ..checkpoint import make_tokenizer

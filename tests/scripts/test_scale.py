@@ -12,7 +12,7 @@ from benchmarks.scale import load, simulate, typists
 from benchmarks.scale.steps import Steps
 from benchmarks.scale.typists import Prompt, Step, Trace, Typist, quantile, wait_after_key
 from benchmarks.typing import traces
-from santajupyter.prompt.fim import CodeTokenizer
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Cell
 
 from ..checkpoint import make_tokenizer

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from santajupyter.prompt.fim import CodeTokenizer
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.traces import trace
 
 from ..kernel.test_magics import TOKEN, request, server

@@ -19,7 +19,7 @@ import pytest
 from benchmarks.typing.peers import Missing, llama_tool, write_gguf
 from santajupyter.engine import wire
 from santajupyter.engine.process import EngineUnavailable, RequestFailed
-from santajupyter.prompt.fim import CodeTokenizer
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Cell, CompletionRequest, TextRequest, Variable
 from santajupyter.server.engines import MODELS
 from santajupyter.server.settings import BUILT_IN, Settings

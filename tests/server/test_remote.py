@@ -15,7 +15,8 @@ import pytest
 
 from santajupyter.engine import wire
 from santajupyter.engine.process import EngineUnavailable, RequestFailed
-from santajupyter.prompt.fim import ALL_TOKENS, FAMILIES, CodeTokenizer
+from santajupyter.prompt.fim import ALL_TOKENS, FAMILIES
+from santajupyter.prompt.tokenizer import CodeTokenizer
 from santajupyter.protocol import Cell, CompletionRequest, Variable
 from santajupyter.server import engines
 from santajupyter.server.service import CompletionService
