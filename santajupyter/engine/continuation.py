@@ -207,7 +207,7 @@ class Decoding:
         return pending, "" if pending else self._tokenizer.decode(ids)[continuation.skip :]
 
 
-def _masked(row: Row, allowed: Sequence[int] | npt.NDArray[np.intp]) -> Row:
+def _masked(row: Row, allowed: npt.NDArray[np.intp]) -> Row:
     masked = np.full_like(row, -np.inf)
     masked[allowed] = row[allowed]
     return masked

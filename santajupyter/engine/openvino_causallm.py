@@ -152,7 +152,7 @@ class CausalLM:
         sizes = self._sizes if batch == 1 else self._sizes[:1]
         few = sizes[-1]
         filled = next((size for size in sizes if size >= new), 0) or _next_step(new)
-        ids = np.pad(ids, ((0, 0), (0, filled - new)))
+        ids = np.concatenate([ids, np.zeros((batch, filled - new), ids.dtype)], axis=1)
         positions = np.r_[past.gap, past.length : past.length + filled - len(past.gap)]
         room = -(-(past.length + max(filled, few)) // BLOCK) * BLOCK
         count = filled if new <= few else min(filled, _next_step(keep))

@@ -298,7 +298,7 @@ def _heal(tokenizer: CodeTokenizer, prefix: list[int]) -> tuple[list[int], tuple
         return prefix, ()
     counts = range(min(MAX_HEALED, len(prefix) - 1), 0, -1)
     raw = [*map(tokenizer.raw, prefix[-MAX_HEALED:])]
-    at = len(prefix) - next((n for n in counts if tokenizer.beginning_with("".join(raw[-n:]))), 0)
+    at = len(prefix) - next((n for n in counts if len(tokenizer.beginning_with("".join(raw[-n:])))), 0)
     return prefix[:at], tuple(prefix[at:])
 
 

@@ -19,6 +19,12 @@ from tokenizers import Tokenizer
 # A word's raw tokens, and what may be one token with them on their left.
 WORD = re.compile(r"\W?\w+", re.ASCII)
 WORD_MARK = re.compile(r"\w", re.ASCII)
+# From so many characters on a text is encoded in two parts, at the last line of which the regular expressions
+# that cut texts into words see no more than its first character. In that line is where the user types.
+LONG = 500
+BORDER = re.compile(r"\A.*\S\n(?=[!-~])", re.DOTALL)
+# Tokens that would reach across, as byte-level vocabularies and SentencePiece's spell them.
+ACROSS = re.compile(r"Ċ[^ĊčĠĉ]|\n[^\s▁]")
 
 
 class CodeTokenizer:
@@ -32,6 +38,8 @@ class CodeTokenizer:
         self._anchor_length = len(tokenizer.encode(self._anchor, add_special_tokens=False).ids)
         vocabulary = tokenizer.get_vocab(with_added_tokens=False)
         self._sorted = sorted(vocabulary)
+        self._numbers = np.array([vocabulary[token] for token in self._sorted], np.intp)
+        self._has_borders = not any(map(ACROSS.search, vocabulary))
         self._beginning: dict[str, list[int]] = defaultdict(list)
         for token, number in vocabulary.items():
             self._beginning[token[:1]].append(number)
@@ -39,6 +47,7 @@ class CodeTokenizer:
         # Of a notebook's segments few change from key to key; what is below the cursor is one long text.
         self.segment = lru_cache(maxsize=4096)(self._array)
         self.below = lru_cache(maxsize=8)(self._array)
+        self._head = lru_cache(maxsize=16)(self._encoded)
 
     @classmethod
     def from_folder(cls, folder: Path) -> CodeTokenizer:
@@ -63,7 +72,15 @@ class CodeTokenizer:
         return size
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of plain text: no BOS, no sentinel, no dummy space."""
+        """Token ids of plain text: no BOS, no sentinel, no dummy space. While a line is typed, what is above
+
+        it in a long text isn't encoded again.
+        """
+        if len(text) < LONG or not self._has_borders or not (head := BORDER.match(text)):
+            return self._encoded(text)
+        return [*self._head(head[0]), *self._encoded(text[head.end() :])]
+
+    def _encoded(self, text: str) -> list[int]:
         if not text:
             return []
         ids: list[int] = self._tokenizer.encode(self._anchor + text, add_special_tokens=False).ids
@@ -95,23 +112,24 @@ class CodeTokenizer:
         """The ids of those that the vocabulary has."""
         return frozenset(found for token in tokens if (found := self.id(token)) is not None)
 
-    def beginning_with(self, text: str) -> list[str]:
-        """The raw tokens that begin with the raw ``text``."""
+    def beginning_with(self, text: str) -> npt.NDArray[np.intp]:
+        """Ids of the tokens that begin with the raw ``text``."""
         first = bisect_left(self._sorted, text)
-        return self._sorted[first : bisect_left(self._sorted, text + chr(0x10FFFF))]
+        return self._numbers[first : bisect_left(self._sorted, text + chr(0x10FFFF))]
 
     def ending(self, quote: str) -> npt.NDArray[np.intp]:
         """Ids of the tokens that end a name: those that begin with the ``quote``, or with no ASCII word."""
         marks = [quote] if quote else [mark for mark in self._beginning if not WORD_MARK.match(mark)]
         return np.array(sorted(chain.from_iterable(self._beginning.get(m, ()) for m in marks)), np.intp)
 
-    def tokens_along(self, text: str, usual: int | None = None) -> list[int]:
+    def tokens_along(self, text: str, usual: int | None = None) -> npt.NDArray[np.intp]:
         """Ids of the tokens that begin with the raw ``text`` or are a beginning of it.
 
         Of a word's beginnings ``usual`` alone, if given: how white space and marks are cut into tokens
         depends on what follows them, but ``groupb`` is ``group`` and ``b`` in what the model has read.
         """
-        found = self.ids_of(self.beginning_with(text))
         if usual is not None and WORD.fullmatch(text):
-            return sorted({*found, usual})
-        return sorted(found | self.ids_of([text[:length] for length in range(1, len(text))]))
+            shorter = [usual]
+        else:
+            shorter = [*self.ids_of([text[:length] for length in range(1, len(text))])]
+        return np.union1d(self.beginning_with(text), np.array(shorter, np.intp))
