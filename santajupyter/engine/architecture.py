@@ -119,6 +119,11 @@ class Architecture:
         """How many values a row of each product has."""
         return {width for _, width in self._linear().values()}
 
+    @property
+    def row(self) -> Shape:
+        """Of a token's keys, or its values, in a layer: those of one head for all have no axis for heads."""
+        return (self.size,) if self.kv_heads == 1 else (self.kv_heads, self.size)
+
     def shapes(self) -> dict[str, Shape]:
         """Of all tensors but the head's, which may be the tokens' table."""
         names, width = self.names, self.width

@@ -143,7 +143,7 @@ class CausalLM:
 
     def empty(self) -> RowsKV:
         of = self._architecture
-        return RowsKV(np.empty((2 * of.layers, 1, 0, of.kv_heads, of.size), np.float32), 0, self._speeds)
+        return RowsKV(np.empty((2 * of.layers, 1, 0, *of.row), np.float32), 0, self._speeds)
 
     def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
         past, of = cast(RowsKV, kv), self._architecture
@@ -161,7 +161,7 @@ class CausalLM:
             self._embedded(ids, positions),
             self._mask(positions, past.places(positions, room)),
             np.arange(first, first + count),
-            np.zeros((batch, room - past.length - filled, of.kv_heads, of.size), np.float32),
+            np.zeros((batch, room - past.length - filled, *of.row), np.float32),
             *self._turns(positions),
             *past.rows(),
         ]
@@ -182,7 +182,7 @@ class CausalLM:
     def kept(self) -> Iterable[tuple[list[int], KV]]:
         """See model.Keeps."""
         of = self._architecture
-        found = promptstore.restore(self.copy, (2 * of.layers, of.kv_heads, of.size)) if self.copy else ()
+        found = promptstore.restore(self.copy, 2 * of.layers, of.row) if self.copy else ()
         return ((ids, RowsKV(array[:, None], len(ids), self._speeds)) for ids, array in found)
 
     def keep(self, prompts: Iterable[tuple[list[int], KV]]) -> None:
@@ -250,7 +250,7 @@ class CausalLM:
 
 
 class RowsKV:
-    """Each layer's keys and values, [2 x layers, batch, capacity, key-value heads, head size].
+    """Each layer's keys and values, [2 x layers, batch, capacity, *Architecture.row].
 
     ``speeds`` [head size / 2]: by how much each pair of a key's values turns from a position to the next,
     in radians; None where positions are learned.
@@ -305,15 +305,15 @@ class RowsKV:
         return places
 
     def rows(self) -> list[Array]:
-        """[batch, length, key-value heads, head size], contiguous; of a single text, views."""
+        """[batch, length, *row] each, contiguous; of a single text, views."""
         return [np.ascontiguousarray(layer) for layer in self._array[:, :, : self.length]]
 
     def array(self) -> Array:
-        """Of a single text, [2 x layers, length, key-value heads, head size]."""
+        """Of a single text, [2 x layers, length, *row]."""
         return self._array[:, 0, : self.length]
 
     def append(self, new: Array) -> None:
-        """``new``: [2 x layers, batch, tokens, key-value heads, head size]."""
+        """``new``: [2 x layers, batch, tokens, *row]."""
         self._array[:, :, self.gap] = new[:, :, : len(self.gap)]
         new, self.gap = new[:, :, len(self.gap) :], np.arange(0)
         length = self.length + new.shape[2]

@@ -96,7 +96,8 @@ class _Weights:
 class _Queries:
     """Which tokens look, with ``mask`` at what, and attention's shapes for them, of x [batch, tokens, width].
 
-    Once for all layers: each operation takes some time, whatever it does.
+    Once for all layers: each operation takes some time, whatever it does. Where all heads share their keys
+    ``by_row`` and ``by_group`` have no axis for heads with others, and nothing is turned round.
     """
 
     def __init__(self, x: Any, mask: Any, architecture: Architecture) -> None:
@@ -106,8 +107,9 @@ class _Queries:
         batch, tokens = (op.gather(op.shape_of(x), _whole(axis), _whole(0)) for axis in (0, 1))
         self.by_head = op.concat([batch, tokens, _whole(heads + 2 * shared, size)], 0)
         self.by_token = op.concat([batch, tokens, _whole(shared, group, size)], 0)
-        self.by_row = op.concat([batch, _whole(shared), op.multiply(tokens, _whole(group)), _whole(-1)], 0)
-        self.by_group = op.concat([batch, _whole(shared), tokens, _whole(group, -1)], 0)
+        lead = [batch, _whole(shared)] if shared > 1 else [batch]
+        self.by_row = op.concat([*lead, op.multiply(tokens, _whole(group)), _whole(-1)], 0)
+        self.by_group = op.concat([*lead, tokens, _whole(group, -1)], 0)
         self.merged = op.concat([batch, tokens, _whole(heads * size)], 0)
 
 
@@ -119,7 +121,7 @@ class _Builder:
         self.embedded = op.parameter([-1, -1, architecture.width], np.float32)
         self.mask = op.parameter([-1, -1], np.float32)
         self.wanted = op.parameter([-1], np.int64)
-        self.more = op.parameter([-1, -1, architecture.kv_heads, architecture.size], np.float32)
+        self.more = op.parameter([-1, -1, *architecture.row], np.float32)
         rotary = () if architecture.theta is None else range(2)
         self.turns = [op.parameter([1, -1, 1, architecture.size], np.float32) for _ in rotary]
         self.pasts: list[Any] = []
@@ -128,10 +130,10 @@ class _Builder:
 
     def graph(self) -> Any:
         """The inputs: embeddings [batch, new, width], mask [new, room], the indices [keep] of the new tokens
-        whose logits are wanted, what fills keys and values up to ``room`` [batch, more, key-value heads, head
-        size]; of rotary positions cosine and sine [1, new, 1, head size]; for each layer the keys and the
-        values of the past [batch, past, key-value heads, head size]. The outputs: logits [batch, keep,
-        vocabulary] and the new keys and values, [2 x layers x batch, new, key-value heads, head size].
+        whose logits are wanted, what fills keys and values up to ``room`` [batch, more, *row]; of rotary
+        positions cosine and sine [1, new, 1, head size]; for each layer the keys and the values of the past
+        [batch, past, *row]. The outputs: logits [batch, keep, vocabulary] and the new keys and values,
+        [2 x layers x batch, new, *row]. For a row see Architecture.
         """
         names, x = self.architecture.names, self.embedded
         for layer in range(self.architecture.layers):
@@ -150,27 +152,31 @@ class _Builder:
         return openvino.Model([logits, op.concat(self.added, 0)], inputs, "decoder")
 
     def _projected(self, x: Any, before: str) -> tuple[Any, Any, Any]:
-        """Queries [batch, new, heads, size], and keys and values with the past's, [batch, key-value heads,
+        """Queries, scaled, [batch, new, heads, size], or [batch, new, heads x size] where nothing is to be
 
-        room, size]. The heads of queries and keys are turned by their position.
+        turned by its position and all heads share one key; and keys and values, see _after_past.
         """
         of, names = self.architecture, self.architecture.names
-        projected = self._linear(x, [before + name for name in names.qkv])
+        counts = [of.heads, of.kv_heads, of.kv_heads]
+        scale = np.repeat(np.array([of.attention_scale, 1, 1], np.float32), [n * of.size for n in counts])
+        projected = self._linear(x, [before + name for name in names.qkv], scale)
         apart = op.reshape(projected, self.every.by_head, False)
         if self.turns:
             turned, values = op.variadic_split(apart, 2, [of.heads + of.kv_heads, of.kv_heads]).outputs()
-            queries, keys = op.variadic_split(self._turned(turned), 2, [of.heads, of.kv_heads]).outputs()
-        else:
-            split = op.variadic_split(apart, 2, [of.heads, of.kv_heads, of.kv_heads])
+            queries, keys = op.variadic_split(self._turned(turned), 2, counts[:2]).outputs()
+        elif of.kv_heads == 1:
+            split = op.variadic_split(projected, 2, [n * of.size for n in counts])
             queries, keys, values = split.outputs()
+        else:
+            queries, keys, values = op.variadic_split(apart, 2, counts).outputs()
         return queries, self._after_past(keys), self._after_past(values)
 
     def _attention(self, queries: Any, keys: Any, values: Any, of: _Queries, before: str) -> Any:
         # 1. The queries that look at the same keys as rows of one product.
-        is_shared = self.architecture.kv_heads == 1  # by all: nothing to turn round
+        is_shared = self.architecture.kv_heads == 1
         if not is_shared:
             queries = op.transpose(op.reshape(queries, of.by_token, False), _whole(0, 2, 1, 3, 4))
-        rows = _scaled(op.reshape(queries, of.by_row, False), self.architecture.attention_scale)
+        rows = op.reshape(queries, of.by_row, False)
         scores = op.reshape(op.matmul(rows, keys, False, True), of.by_group, False)
         shares = op.softmax(op.add(scores, of.mask), -1)
         looked = op.matmul(op.reshape(shares, of.by_row, False), values, False, False)
@@ -184,14 +190,18 @@ class _Builder:
         return op.gather(x, self.wanted, _whole(axis))
 
     def _after_past(self, rows: Any) -> Any:
-        """[batch, key-value heads, room, size], of the new [batch, new, key-value heads, size].
+        """With the past's, [batch, key-value heads, room, size], or where all share them [batch, room, size].
 
         To write them into the past, filled up, had OpenVINO copy that first, by one thread.
         """
-        past = op.parameter([-1, -1, self.architecture.kv_heads, self.architecture.size], np.float32)
+        of = self.architecture
+        if of.kv_heads == 1 and self.turns:
+            rows = op.squeeze(rows, _whole(2))
+        past = op.parameter([-1, -1, *of.row], np.float32)
         self.pasts.append(past)
         self.added.append(rows)
-        return op.transpose(op.concat([past, rows, self.more], 1), _whole(0, 2, 1, 3))
+        every = op.concat([past, rows, self.more], 1)
+        return every if of.kv_heads == 1 else op.transpose(every, _whole(0, 2, 1, 3))
 
     def _turned(self, x: Any) -> Any:
         """Rotary positions, https://arxiv.org/abs/2104.09864, of [batch, new, heads, size]."""
@@ -201,12 +211,12 @@ class _Builder:
         turned = op.concat([op.multiply(second, op.constant(np.float32(-1))), first], 3)
         return op.add(op.multiply(x, cosine), op.multiply(turned, sine))
 
-    def _linear(self, x: Any, names: Sequence[str]) -> Any:
-        """By the weights of these names, one below the other, and their biases."""
-        product = self._product(x, names, self.dtype)
+    def _linear(self, x: Any, names: Sequence[str], factors: Array | None = None) -> Any:
+        """By the weights of these names, one below the other, and their biases; ``factors``: of each row."""
+        product = self._product(x, names, self.dtype, factors)
         if f"{names[0]}.bias" not in self.weights:
             return product
-        return op.add(product, self._single(*(f"{name}.bias" for name in names)))
+        return op.add(product, self._single(*(f"{name}.bias" for name in names), factors=factors))
 
     def _mlp(self, x: Any, before: str) -> Any:
         names, inner = self.architecture.names, self.architecture.inner
@@ -237,20 +247,25 @@ class _Builder:
     def _sum(self, x: Any, more: Any) -> Any:
         return op.add(x, _scaled(more, self.architecture.residual_scale))
 
-    def _single(self, *names: str) -> Any:
-        return op.constant(np.concatenate([self.weights.whole(name) for name in names]))
+    def _single(self, *names: str, factors: Array | None = None) -> Any:
+        found = np.concatenate([self.weights.whole(name) for name in names])
+        if factors is not None:
+            found = found * factors.reshape(-1, *[1] * (found.ndim - 1))
+        return op.constant(found)
 
-    def _product(self, x: Any, names: Sequence[str], dtype: str) -> Any:
+    def _product(self, x: Any, names: Sequence[str], dtype: str, factors: Array | None = None) -> Any:
         """x times the transposed weight, which stays in few bits with its scales, if asked."""
         weights = [f"{name}.weight" for name in names]
         if dtype not in QUANTISED:
-            return op.matmul(x, self._single(*weights), False, True)
+            return op.matmul(x, self._single(*weights, factors=factors), False, True)
         found = []
         for name in weights:
             for block in self.weights.blocks(name):
                 check_numbers(name, block)
                 found.append(rounding.rounded(block, dtype))
         numbers, scales = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        if factors is not None:
+            scales = scales * factors[:, None, None]
         rows, groups, group = numbers.shape
         if groups == 1:
             numbers, scales = numbers[:, 0], scales[:, 0]

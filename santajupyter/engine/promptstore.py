@@ -29,22 +29,21 @@ class Values(Protocol):
     """A prompt's keys and values."""
 
     def array(self) -> Array:
-        """[2 x layers, tokens, key-value heads, head size]"""
+        """[2 x layers, tokens, *Architecture.row]"""
         ...
 
 
-def restore(copy: Path, shape: tuple[int, int, int]) -> Iterator[tuple[list[int], Array]]:
+def restore(copy: Path, layers: int, row: tuple[int, ...]) -> Iterator[tuple[list[int], Array]]:
     """The ids and the keys and values of those kept beside a copy, the oldest first.
 
-    ``shape``: an array's, but for the tokens. What is looked at of it is read from the file then, and what
-    is written to it stays in memory.
+    ``layers`` and ``row``: an array's shape, but for the tokens. What is looked at of it is read from the
+    file then, and what is written to it stays in memory.
     """
-    layers, heads, size = shape
     for path in _newest(copy)[::-1]:
         with suppress(OSError, ValueError, EOFError):  # damaged, or another process has removed it
             ids = np.load(path)
             array = np.load(_values(path), mmap_mode="c")
-            if array.shape == (layers, *ids.shape, heads, size) and array.dtype == np.float32:
+            if array.shape == (layers, *ids.shape, *row) and array.dtype == np.float32:
                 yield ids.tolist(), array
 
 

@@ -21,7 +21,7 @@ from .test_process import OVER, Start, done_of, start
 
 __all__ = ["start"]  # a fixture
 
-LAYERS, HEADS, SIZE = SHAPE = (4, 2, 3)
+LAYERS, ROW = 4, (2, 3)
 
 
 class Prompt:
@@ -31,7 +31,7 @@ class Prompt:
         self.ids = [number] * length
 
     def array(self) -> Array:
-        return np.full((LAYERS, len(self.ids), HEADS, SIZE), self.ids[0], np.float32)
+        return np.full((LAYERS, len(self.ids), *ROW), self.ids[0], np.float32)
 
 
 def keep(copy: Path, *prompts: Prompt) -> None:
@@ -40,7 +40,7 @@ def keep(copy: Path, *prompts: Prompt) -> None:
 
 def numbers(copy: Path) -> list[int]:
     """Of the prompts that are kept, the newest first."""
-    found = [*promptstore.restore(copy, SHAPE)]
+    found = [*promptstore.restore(copy, LAYERS, ROW)]
     assert all((array == ids[0]).all() and array.shape[1] == len(ids) for ids, array in found)
     return [ids[0] for ids, _ in found][::-1]
 
@@ -83,7 +83,7 @@ def test_what_is_damaged_is_passed_over(tmp_path: Path, damage: str) -> None:
     elif damage == "gone":
         values.unlink()
     elif damage == "other shape":
-        np.save(values, np.zeros((2, LEAST, HEADS, SIZE), np.float32))
+        np.save(values, np.zeros((2, LEAST, *ROW), np.float32))
     elif damage == "pickle":
         np.save(values, np.array([print], object), allow_pickle=True)
     else:
