@@ -33,12 +33,10 @@ CHUNK = 128
 # Activations are quantised in groups of this many for the products with int8 weights; OpenVINO's
 # default of 32 costs a quarter of the decode speed.
 ACTIVATION_GROUP, LEAST_GROUP = 128, 32
-# Guesses spare a third of the steps; where a step with room for them takes so many times as long as one
-# without, nothing is guessed. On CPUs with VNNI it takes 1.0 times as long, on one without 2.8 times.
-WORTH = 1.4
+# Four guesses spare a third of the steps; each may make a step longer by so much, or there are fewer. On CPUs
+# with VNNI a step with room for four takes 1.0 to 1.3 times as long, on one without 2.8 times.
+WORTH = 0.1
 TRIES = 4
-# How many tokens a step of one has where more cost little: in int4 a step of two takes 4 % less time.
-ALONE = {"int8": 1, "int4": 2}
 # A key's step: the token before the cursor's word, and that one's own, which is made again.
 HEALED = 2
 # A model with fewer weights in its layers runs on one thread: two typed no faster, and beside two busy
@@ -114,6 +112,9 @@ class CausalLM:
     as long as attention is over the same multiple of BLOCK positions. Where that bit depends on how many
     rows a product has, which is tried at loading, a single token's step is filled up to as many. Where a step
     with guesses costs too much time, there are none.
+
+    Each step of another size than the one before takes OpenVINO some time, 5 ms of SantaCoder's 35 in int4:
+    so there are two sizes of small steps, and in float32, where a row more costs next to nothing, one.
     """
 
     def __init__(
@@ -123,8 +124,9 @@ class CausalLM:
         self.copy: Path | None = None  # the quantised one's folder
         self._architecture, self._tables = architecture, tables
         self._speeds = _speeds(architecture)
-        # The tokens that small steps may have; the largest has room for all guesses.
+        # The tokens that small steps may have; the largest has room for all guesses. And of several texts.
         self._sizes: tuple[int, ...] = (1,)
+        self._sizes_of_many: tuple[int, ...] = (1,)
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
@@ -138,8 +140,7 @@ class CausalLM:
         self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
         logits = self.step(self.empty(), [[0]])  # OpenVINO repacks the weights at the first step
         check_numbers("the first step", logits)
-        if dtype in QUANTISED:
-            self._choose(guesses)
+        self._choose(guesses)
 
     def empty(self) -> RowsKV:
         of = self._architecture
@@ -149,7 +150,7 @@ class CausalLM:
         past, of = cast(RowsKV, kv), self._architecture
         ids = np.array(rows)
         batch, new = ids.shape
-        sizes = self._sizes if batch == 1 else self._sizes[:1]
+        sizes = self._sizes if batch == 1 else self._sizes_of_many
         few = sizes[-1]
         filled = next((size for size in sizes if size >= new), 0) or _next_step(new)
         ids = np.concatenate([ids, np.zeros((batch, filled - new), ids.dtype)], axis=1)
@@ -220,10 +221,16 @@ class CausalLM:
 
     def _choose(self, guesses: int) -> None:
         """How many tokens small steps have, by their time here, and by their bits."""
-        is_cheap = self._seconds(1 + max(1, guesses)) <= WORTH * self._seconds(1)
-        few = max(HEALED, 1 + guesses) if is_cheap else 1
-        sizes = {ALONE[self.dtype], HEALED, few} if is_cheap and self._is_exact(few) else {few}
-        self._sizes = tuple(sorted(sizes))
+        few = max(HEALED, 1 + guesses)
+        if self.dtype not in QUANTISED:
+            self._sizes = (few,)
+            return
+        alone = self._seconds(1)
+        most = {size: (1 + WORTH * (size - 1)) * alone for size in (few, HEALED)}
+        few = next((size for size in most if self._seconds(size) <= most[size]), 1)
+        is_exact = self._is_exact(few)
+        self._sizes = tuple(sorted({min(HEALED, few), few})) if is_exact else (few,)
+        self._sizes_of_many = (1,) if is_exact else (few,)
 
     def _seconds(self, count: int) -> float:
         """Of all cores for a step of one token filled up to so many, at best: other work doesn't count."""
