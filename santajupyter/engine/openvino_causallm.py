@@ -47,7 +47,7 @@ GROWTH = 256
 # OpenVINO compiles kernels for each shape that it meets, and keeps them: without limits a process grew by
 # gigabytes. So there are few shapes: a step is filled up to one of these numbers of tokens, above the last
 # to a multiple of it, and attention is over a multiple of BLOCK positions. What is kept has limits, too.
-STEPS = (1, 2, 4, 8, 16, 32)
+STEPS = (1, 2, 4, 6, 8, 16, 32)  # 6: a key where the suffix stands last
 BLOCK = 128
 SHAPES_KEPT = 64
 # Of glibc's malloc: from this size on memory goes back to the system when it is freed. Left to itself glibc
