@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from .pythoncode import children
+
 # Stands for names that nobody can tell: of a star import, of what ``exec`` runs.
 ANY = "*"
 # IPython's own: the last outputs and inputs, and what a kernel's namespace begins with.
@@ -140,9 +142,9 @@ class _Reader:
             case _ if type(node).__name__ == "TypeAlias":  # Python 3.12
                 self._bind(stored(node), scope)
                 inner = scope.inner(_type_parameters(node))
-                self._expressions(ast.iter_child_nodes(node), inner)
+                self._expressions(children(node), inner)
             case _:
-                self._expressions(ast.iter_child_nodes(node), scope)
+                self._expressions(children(node), scope)
 
     def _try(self, node: Any, scope: _Scope) -> None:
         self.statements(node.body, scope)
@@ -174,7 +176,7 @@ class _Reader:
                 self._bind([node.target.id], scope)
                 self._bind([node.target.id], _Scope(self.names.bound) if not scope.later else scope)
             case _:
-                self._expressions(ast.iter_child_nodes(node), scope)
+                self._expressions(children(node), scope)
 
     def _comprehension(
         self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, scope: _Scope
@@ -228,7 +230,7 @@ def stored(node: ast.AST) -> Iterator[str]:
         elif isinstance(node, _COMPREHENSIONS):
             stack += [walrus.target for walrus in ast.walk(node) if isinstance(walrus, ast.NamedExpr)]
         elif not isinstance(node, _SCOPES):
-            stack += ast.iter_child_nodes(node)
+            stack += children(node)
 
 
 def locals_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
@@ -240,21 +242,24 @@ def _made(body: Iterable[ast.stmt], counted: bool = False) -> Iterator[str]:
     """What statements give a meaning; ``counted``: by ``x += 1`` too."""
     for node in body:
         yield from stored(node)
-        if counted:
-            yield from _counted(node)
-
-
-def _counted(node: ast.AST) -> Iterator[str]:
-    """The names that ``x += 1`` makes a function's own."""
-    for inner in ast.walk(node):
+    for inner in _within_all(body) if counted else ():
         if isinstance(inner, ast.AugAssign) and isinstance(inner.target, ast.Name):
             yield inner.target.id
 
 
 def _declared(body: Iterable[ast.stmt]) -> set[str]:
     """The names that a function calls global or nonlocal."""
-    nodes = (inner for node in body for inner in ast.walk(node))
+    nodes = _within_all(body)
     return {name for node in nodes if isinstance(node, (ast.Global, ast.Nonlocal)) for name in node.names}
+
+
+def _within_all(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The statements, and those in their bodies."""
+    stack = [*body]
+    while stack:
+        yield (node := stack.pop())
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            stack += getattr(node, part, ())
 
 
 def imported_as(alias: ast.alias) -> str:

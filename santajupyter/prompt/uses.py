@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..protocol import Variable
+from .pythoncode import children
 from .scopes import imported_as, locals_of, parameters, stored
 
 BUILTINS = frozenset(dir(builtins))
@@ -80,6 +81,8 @@ class Facts:
 
     def ran(self, tree: ast.Module) -> list[Use]:
         """Follow what the code does to the objects; returns what it asks of them that they haven't."""
+        if not self._known:
+            return []
         reader = _Reader(self._known)
         reader.visit_all(tree.body)
         return reader.wrong
@@ -202,7 +205,7 @@ class _Reader:
                 self.visit_all([node.func, *node.args, *(keyword.value for keyword in node.keywords)])
                 self._called(node)
             case _:
-                self.visit_all(ast.iter_child_nodes(node))
+                self.visit_all(children(node))
 
     def _comprehension(self, generators: Sequence[ast.comprehension], made: Sequence[ast.expr]) -> None:
         names = [name for part in generators for name in stored(part.target)]
