@@ -28,6 +28,7 @@ from .checkpoint import SMALL_FILE, architecture_of, check_numbers, weights_size
 from .devices import is_out_of_memory
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
 from .openvino_graph import QUANTISED, Tables, build
+from .rowskv import RowsKV
 
 CHUNK = 128
 # Activations are quantised in groups of this many for the products with int8 weights; OpenVINO's
@@ -42,8 +43,6 @@ HEALED = 2
 # A model with fewer weights in its layers runs on one thread: two typed no faster, and beside two busy
 # processes on two cores a key took half as long again, since each product waits for the slower one.
 FEW_WEIGHTS = 20_000_000
-# The arrays of keys and values grow by this many tokens.
-GROWTH = 256
 # OpenVINO compiles kernels for each shape that it meets, and keeps them: without limits a process grew by
 # gigabytes. So there are few shapes: a step is filled up to one of these numbers of tokens, above the last
 # to a multiple of it, and attention is over a multiple of BLOCK positions. What is kept has limits, too.
@@ -52,7 +51,7 @@ BLOCK = 128
 SHAPES_KEPT = 64
 # Of glibc's malloc: from this size on memory goes back to the system when it is freed. Left to itself glibc
 # raises the limit, and then the prompt cache's arrays leave holes. What a step needs for a moment is smaller
-# and stays: to get it from the system again costs a millisecond a token. So much may lie unused at the end.
+# and stays: to get it from the system again costs half a millisecond a token. So much may lie unused.
 M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 2 * 2**20
 M_TRIM_THRESHOLD, TRIM_THRESHOLD = -1, 8 * 2**20
 
@@ -254,87 +253,6 @@ class CausalLM:
             if not all(np.array_equal(found[0][: len(rows)], rows[: len(found[0])]) for rows in found):
                 return False
         return True
-
-
-class RowsKV:
-    """Each layer's keys and values, [2 x layers, batch, capacity, *Architecture.row].
-
-    ``speeds`` [head size / 2]: by how much each pair of a key's values turns from a position to the next,
-    in radians; None where positions are learned.
-    """
-
-    def __init__(self, array: Array, length: int, speeds: Array | None) -> None:
-        self._array, self.length, self._speeds = array, length, speeds
-        self.gap = np.arange(0)  # the positions that the next step fills
-
-    def can_be_cut(self, more: int = 0) -> bool:
-        return True
-
-    @property
-    def size(self) -> int:
-        return self._array.nbytes
-
-    def cut(self, length: int) -> None:
-        self.length = length
-
-    def beginning(self, length: int) -> RowsKV:
-        return RowsKV(self._array[:, :, :length].copy(), length, self._speeds)
-
-    def picked(self, rows: Sequence[int]) -> RowsKV:
-        return RowsKV(self._array[:, list(rows), : self.length], self.length, self._speeds)
-
-    def part(self, start: int, end: int) -> RowsKV | None:
-        """See model.Movable."""
-        if self._speeds is None:
-            return None
-        return RowsKV(self._array[:, :, start:end].copy(), end - start, self._speeds)
-
-    def put(self, part: KV, by: int, gap: int) -> None:
-        """See model.Movable. Turned once more, https://arxiv.org/abs/2104.09864, equation 15."""
-        assert isinstance(part, RowsKV) and self._speeds is not None
-        cosine, sine, half = np.cos(by * self._speeds), np.sin(by * self._speeds), len(self._speeds)
-        self.gap = np.arange(self.length, self.length + gap)
-        start, end = self.length + gap, self.length + gap + part.length
-        self._grow(end)
-        self._array[:, :, self.gap] = 0  # hidden, but what isn't a number would spoil the rest
-        keys, turned = part._array[::2, :, : part.length], self._array[::2, :, start:end]
-        first, second = keys[..., :half], keys[..., half:]
-        turned[..., :half] = first * cosine - second * sine
-        turned[..., half:] = second * cosine + first * sine
-        self._array[1::2, :, start:end] = part._array[1::2, :, : part.length]
-        self.length = end
-
-    def places(self, positions: Array, room: int) -> Array:
-        """The positions [room] of what a step looks at: what is here, the new tokens', and what fills up."""
-        places = np.arange(room)
-        places[self.gap] = room  # which comes after all
-        places[self.length : self.length + len(positions)] = positions
-        return places
-
-    def rows(self) -> list[Array]:
-        """[batch, length, *row] each, contiguous; of a single text, views."""
-        return [np.ascontiguousarray(layer) for layer in self._array[:, :, : self.length]]
-
-    def array(self) -> Array:
-        """Of a single text, [2 x layers, length, *row]."""
-        return self._array[:, 0, : self.length]
-
-    def append(self, new: Array) -> None:
-        """``new``: [2 x layers, batch, tokens, *row]."""
-        self._array[:, :, self.gap] = new[:, :, : len(self.gap)]
-        new, self.gap = new[:, :, len(self.gap) :], np.arange(0)
-        length = self.length + new.shape[2]
-        self._grow(length)
-        self._array[:, :, self.length : length] = new
-        self.length = length
-
-    def _grow(self, length: int) -> None:
-        """Have room for so many tokens."""
-        layers, batch, capacity, *shape = self._array.shape
-        if length > capacity:
-            more = np.empty((layers, batch, -(-length // GROWTH) * GROWTH, *shape), np.float32)
-            more[:, :, : self.length] = self._array[:, :, : self.length]
-            self._array = more
 
 
 def _speeds(architecture: Architecture) -> Array | None:

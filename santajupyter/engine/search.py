@@ -12,6 +12,7 @@ import numpy as np
 
 from .continuation import Continuation, Decoding
 from .model import KV, Logits, Model
+from .sampling import log_total
 from .work import Work
 
 # Of the beams so many times as many ways to go on are looked at in a step.
@@ -94,7 +95,7 @@ def _branches(
     ways: list[list[Branch]] = []
     for beam, continuation in enumerate(live):
         row = decoding.scores(logits[beam], continuation)
-        row -= row.max() + np.log(np.exp(row - row.max()).sum())
+        row -= log_total(row)
         order = np.argsort(-row, kind="stable")[:most].tolist()
         before = continuation.logprob
         ways.append([(before + row[t], beam, t, float(row[t])) for t in order if row[t] > -np.inf])

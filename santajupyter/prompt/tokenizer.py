@@ -72,9 +72,9 @@ class CodeTokenizer:
         return size
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of plain text: no BOS, no sentinel, no dummy space. While a line is typed, what is above
+        """Token ids of plain text: no BOS, no sentinel, no dummy space.
 
-        it in a long text isn't encoded again.
+        While a line is typed in a long text, what stands above it isn't encoded again.
         """
         if len(text) < LONG or not self._has_borders or not (head := BORDER.match(text)):
             return self._encoded(text)

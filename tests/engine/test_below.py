@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from santajupyter.engine import openvino_causallm, promptcache
 from santajupyter.engine.generate import Completer, Result
 from santajupyter.engine.model import Model
-from santajupyter.engine.openvino_causallm import RowsKV
+from santajupyter.engine.rowskv import RowsKV
 from santajupyter.engine.work import Cancelled, Control
 from santajupyter.engine.worker import STALE
 from santajupyter.prompt.fim import Prompt

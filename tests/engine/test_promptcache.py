@@ -25,6 +25,7 @@ from santajupyter.engine import cuda_causallm, generate, openvino_causallm
 from santajupyter.engine.generate import Completer
 from santajupyter.engine.model import Model
 from santajupyter.engine.promptcache import Entry, PromptCache
+from santajupyter.engine.rowskv import RowsKV
 from santajupyter.engine.transformers_causallm import CausalLM, LayersKV
 from santajupyter.engine.work import Cancelled, Control, Work
 from santajupyter.engine.work import run as finish
@@ -153,7 +154,7 @@ def check_entries(generator: Completer) -> None:
 
 
 def layers(kv: Any) -> list[torch.Tensor]:
-    if isinstance(kv, openvino_causallm.RowsKV):
+    if isinstance(kv, RowsKV):
         return [torch.from_numpy(rows) for rows in kv.rows()]
     if isinstance(kv, cuda_causallm.TensorKV):
         return list(kv.filled(kv.length))

@@ -1,0 +1,97 @@
+"""Keys and values as OpenVINO's graph takes them: one array, of which each step gets views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .model import KV
+
+# It grows by this many tokens.
+GROWTH = 256
+
+Array = npt.NDArray[Any]
+
+
+class RowsKV:
+    """Each layer's keys and values, [2 x layers, batch, capacity, *Architecture.row].
+
+    ``speeds`` [head size / 2]: by how much each pair of a key's values turns from a position to the next,
+    in radians; None where positions are learned.
+    """
+
+    def __init__(self, array: Array, length: int, speeds: Array | None) -> None:
+        self._array, self.length, self._speeds = array, length, speeds
+        self.gap = np.arange(0)  # the positions that the next step fills
+
+    def can_be_cut(self, more: int = 0) -> bool:
+        return True
+
+    @property
+    def size(self) -> int:
+        return self._array.nbytes
+
+    def cut(self, length: int) -> None:
+        self.length = length
+
+    def beginning(self, length: int) -> RowsKV:
+        return RowsKV(self._array[:, :, :length].copy(), length, self._speeds)
+
+    def picked(self, rows: Sequence[int]) -> RowsKV:
+        return RowsKV(self._array[:, list(rows), : self.length], self.length, self._speeds)
+
+    def part(self, start: int, end: int) -> RowsKV | None:
+        """See model.Movable."""
+        if self._speeds is None:
+            return None
+        return RowsKV(self._array[:, :, start:end].copy(), end - start, self._speeds)
+
+    def put(self, part: KV, by: int, gap: int) -> None:
+        """See model.Movable. Turned once more, https://arxiv.org/abs/2104.09864, equation 15."""
+        assert isinstance(part, RowsKV) and self._speeds is not None
+        cosine, sine, half = np.cos(by * self._speeds), np.sin(by * self._speeds), len(self._speeds)
+        self.gap = np.arange(self.length, self.length + gap)
+        start, end = self.length + gap, self.length + gap + part.length
+        self._grow(end)
+        self._array[:, :, self.gap] = 0  # hidden, but what isn't a number would spoil the rest
+        keys, turned = part._array[::2, :, : part.length], self._array[::2, :, start:end]
+        first, second = keys[..., :half], keys[..., half:]
+        turned[..., :half] = first * cosine - second * sine
+        turned[..., half:] = second * cosine + first * sine
+        self._array[1::2, :, start:end] = part._array[1::2, :, : part.length]
+        self.length = end
+
+    def places(self, positions: Array, room: int) -> Array:
+        """The positions [room] of what a step looks at: what is here, the new tokens', and what fills up."""
+        places = np.arange(room)
+        places[self.gap] = room  # which comes after all
+        places[self.length : self.length + len(positions)] = positions
+        return places
+
+    def rows(self) -> list[Array]:
+        """[batch, length, *row] each, contiguous; of a single text, views."""
+        return [np.ascontiguousarray(layer) for layer in self._array[:, :, : self.length]]
+
+    def array(self) -> Array:
+        """Of a single text, [2 x layers, length, *row]."""
+        return self._array[:, 0, : self.length]
+
+    def append(self, new: Array) -> None:
+        """``new``: [2 x layers, batch, tokens, *row]."""
+        self._array[:, :, self.gap] = new[:, :, : len(self.gap)]
+        new, self.gap = new[:, :, len(self.gap) :], np.arange(0)
+        length = self.length + new.shape[2]
+        self._grow(length)
+        self._array[:, :, self.length : length] = new
+        self.length = length
+
+    def _grow(self, length: int) -> None:
+        """Have room for so many tokens."""
+        layers, batch, capacity, *shape = self._array.shape
+        if length > capacity:
+            more = np.empty((layers, batch, -(-length // GROWTH) * GROWTH, *shape), np.float32)
+            more[:, :, : self.length] = self._array[:, :, : self.length]
+            self._array = more
