@@ -127,10 +127,9 @@ class Place:
         """The brackets and quotes of the paragraph up to the cursor."""
         return scan([*paragraph(self.above.split("\n")[::-1])[::-1], self.left])
 
-    @cached_property
-    def after(self) -> Scan:
-        """The brackets and quotes from the cursor to the paragraph's end."""
-        return scan([self.right, *paragraph(self.below.split("\n"))], self.before.quote)
+    def after(self, quote: str) -> Scan:
+        """The brackets and quotes from the cursor to the paragraph's end, where this quote is open there."""
+        return scan([self.right, *paragraph(self.below.split("\n"))], quote)
 
 
 def place(document: Document, mode: str = "auto", trigger: str = "automatic", is_code: bool = True) -> Place:
@@ -424,11 +423,13 @@ def _closes_twice(text: str, place: Place, ended: bool) -> str:
         may_close = not ended and not others and left_open != quote
         if last >= 0 and (not left_open or may_close):
             end = last
-    if place.after.unopened:
-        free = max(0, place.before.opened - len(place.after.unopened))
+    is_closed = quote and not place.right.startswith(quote)  # by the text, if at all
+    for still in ((made.quote,) if ended else ("", quote)) if is_closed else (quote,):
+        unopened = place.after(still).unopened
+        free = max(0, place.before.opened - len(unopened))
         if ended and not place.right.strip():
             free += made.opened  # what it opens in turn is closed by what was there
-        end = min([end, *made.unopened[free:]])
+        end = min([end, *made.unopened[free:]]) if unopened else end
     line = text[:end].rpartition("\n")
     return line[0] if end < len(text) and not line[2].strip() else text[:end]
 

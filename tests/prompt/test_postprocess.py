@@ -81,6 +81,10 @@ GOLDEN = [
     ("x = [\n    1,\n    ║\n]", "2]\nprint(x)", "├2┤"),
     ("x = f(\n    g(║\n)", "y)\nz", "    g(├y)┤"),
     ("# (a\nprint(║)", "x)", "print(├x┤)"),
+    # where only a bracket stands on the right, the text closes the string
+    ("m = (d['║] == 1)", "SEX'] == 2)", "m = (d['├SEX'┤] == 1)"),
+    ('f("a║)', 'b")', 'f("a├b"┤)'),
+    ("print('║)", "a', f(x))", "print('├a', f(x)┤)"),
     # after a line that opens a block: the block
     (
         "def f(n):\n    ║",
