@@ -51,6 +51,7 @@ MAY_BE_LISTED = re.compile(
 )
 COMMENT = re.compile(r"(?:^|\s)#")
 WORD = re.compile(r"[^\W\d]\w")
+CALLED = re.compile(r"[\w)\]]\Z")
 # A shorter beginning of what stands right of the cursor may stand there by chance.
 OVERLAP = 3
 # A compound statement's colon or a brace; not a bracket, whose call mostly ends on its own line.
@@ -434,6 +435,27 @@ def _closes_twice(text: str, place: Place, ended: bool) -> str:
     return line[0] if end < len(text) and not line[2].strip() else text[:end]
 
 
+def _opens_twice(text: str, place: Place, ended: bool) -> str:
+    """Up to the bracket that stands right of the cursor already, or to a call's own arguments before it."""
+    mark = place.right[:1]
+    if mark not in ("(", "[") or place.before.quote or not place.is_code:
+        return text
+    opened, group = [], -1
+    for at, found in brackets_of(text, "")[0]:
+        if found in OPENERS:
+            opened.append(at)
+        elif opened:
+            begun = opened.pop()
+            group = begun if at == len(text) - 1 and not opened else -1
+        if found == mark and not ended:
+            return text[:at]
+    free = max(0, len(place.after("").unopened) - place.before.opened)
+    if free < len(opened):
+        return text[: opened[free]] if text[opened[free]] == mark else text
+    is_call = group >= 0 and text[group] == mark == "(" and CALLED.search(place.left + text[:group])
+    return text[:group] if is_call else text
+
+
 def _repeats_right(text: str, place: Place, ended: bool) -> str:
     """Up to where it goes on with what stands right of the cursor, or with a beginning of that."""
     right = place.right.rstrip()
@@ -493,6 +515,7 @@ RULES: tuple[Callable[[str, Place, bool], str], ...] = (
     _loops,
     _line_again,
     _closes_twice,
+    _opens_twice,
     _repeats_right,
     _repeats_below,
     _repeats_above,
@@ -503,6 +526,7 @@ REASONS: dict[Callable[[str, Place, bool], str], str] = {
     _leaves_code: "no-code",
     _closes_twice: "repeats-right",
     _loops: "loops",
+    _opens_twice: "repeats-right",
     _repeats_above: "repeats-above",
     _repeats_below: "repeats-below",
     _repeats_right: "repeats-right",

@@ -85,6 +85,18 @@ GOLDEN = [
     ("m = (d['║] == 1)", "SEX'] == 2)", "m = (d['├SEX'┤] == 1)"),
     ('f("a║)', 'b")', 'f("a├b"┤)'),
     ("print('║)", "a', f(x))", "print('├a', f(x)┤)"),
+    # nor opened twice
+    ("rng = np.random.defa║(seed=42)", "ult_rng(", "rng = np.random.defa├ult_rng┤(seed=42)"),
+    ("plt.║(x, y)", "plot(x, label='y", "plt.├plot┤(x, y)"),
+    ("plt.║(x, y)", "plot(x, z)", "plt.├plot┤(x, y)"),
+    ("y = ║(a)", "f(b) + g", "y = ├f(b) + g┤(a)"),
+    ("y = ║(a)", "f(b) + (", "y = ├f(b) + ┤(a)"),
+    ("print(║(a + b) / 2)", "np.sqrt(", "print(├np.sqrt┤(a + b) / 2)"),
+    ("y = ║(a))", "f(g", "y = ├f(g┤(a))"),
+    ("df║['a']", ".loc[", "df├.loc┤['a']"),
+    ("df║['a']", ".loc['b']", "df├.loc['b']┤['a']"),
+    ("f║(x)", "(y)", "f├┤(x)"),
+    ("for i║(1000):", " in range(", "for i├ in range┤(1000):"),
     # after a line that opens a block: the block
     (
         "def f(n):\n    ║",
