@@ -5,30 +5,26 @@ returns a beginning of it: of one that has ended what may stay, of one that goes
 every text that begins so. What it may still take back isn't in the latter, so a stream shows that at once,
 and never has to take anything back.
 
-Each call costs time in proportion to the text, and looks at REACH characters around the cursor.
+Each call costs time in proportion to the text, and looks at place.REACH characters around the cursor.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 
-from .brackets import CLOSERS, OPENERS, QUOTES, Scan, brackets_of, opened_before, paragraph, scan
-from .document import Document
+from .blocks import NO_CODE, Block, Statement, may_continue
+from .brackets import CLOSERS, OPENERS, QUOTES, brackets_of, opened_before, scan
 from .fim import ALL_TOKENS
 from .loops import without_loop
+from .place import Place
 
 # Those that are HTML too may be meant.
 SPECIAL_TOKENS = ALL_TOKENS - {"<s>", "</s>", "<bos>", "<eos>"}
 SPECIAL_TOKEN = re.compile("|".join(map(re.escape, sorted(SPECIAL_TOKENS))))
 TOKEN_BEGINNINGS = frozenset(token[:end] for token in SPECIAL_TOKENS for end in range(1, len(token)))
 LONGEST_BEGINNING = max(map(len, TOKEN_BEGINNINGS))
-# Characters above and below the cursor that are looked at, and of its line left and right.
-REACH = 2000
-# A fence, or a line as facts.py writes them with what measures a value; and all that may still become one.
-NO_CODE = re.compile(r"```|# ?(?:files \(|[^\W\d]\w*(?:\[\"[^\"\n]*\"\]: '|: \w+ (?:of \d|\d+x\d|\(\d)))")
+# What may still become what blocks.NO_CODE finds.
 MAY_BE_NO_CODE = re.compile(
     r"`{1,2}|# ?(?:\w*(?:\[(?:\"[^\"\n]*(?:\"(?:\](?:: ?)?)?)?)?)?|\w+:(?: \w*(?: o?f? ?\(?\d*x?)?)?|files )"
 )
@@ -54,102 +50,8 @@ WORD = re.compile(r"[^\W\d]\w")
 CALLED = re.compile(r"[\w)\]]\Z")
 # A shorter beginning of what stands right of the cursor may stand there by chance.
 OVERLAP = 3
-# A compound statement's colon or a brace; not a bracket, whose call mostly ends on its own line.
-TRIPLE_QUOTE = re.compile("\"{3}|'{3}")
-# Comments, and what belongs to the function that follows.
-NO_STATEMENT = ("#", "//", "@")
-OPENS_BLOCK = re.compile(
-    r"(^\s*(async|case|class|def|elif|else|except|finally|for|if|match|try|while|with)\b.*:|\{)\s*(#.*|//.*)?$"
-)
-CONTINUATIONS = ("elif", "else", "except", "finally", "case", "catch")
-CONTINUES_STATEMENT = re.compile(rf"({'|'.join(CONTINUATIONS)})\b|[)\]}}]")
 # A stream is looked at again when it has grown by this share: n characters cost 17 times n, not n times n.
 GROWTH = 1 / 16
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the completion lands: the line ``left`` and ``right`` of the cursor, what stands ``above`` and
-
-    ``below``, and whether it may run over more than one line (``block``), of one ``statement`` alone. Each
-    text has at most REACH characters. ``indent``: columns before the cursor's line. ``is_code``: no prose.
-    Without ``rules`` all of the model's text may stay.
-    """
-
-    left: str
-    right: str
-    above: str
-    below: str
-    block: bool
-    indent: int = 0
-    statement: bool = False
-    is_code: bool = True
-    rules: bool = True
-
-    @property
-    def stop(self) -> tuple[str, ...]:
-        """The text at which the model has written all that the place has room for."""
-        return () if self.block else ("\n",)
-
-    @cached_property
-    def opened(self) -> bool:
-        """Whether the cursor's line opens a block."""
-        return bool(self.left.strip()) and bool(OPENS_BLOCK.search(self.left))
-
-    @cached_property
-    def in_text(self) -> bool:
-        """Whether the cursor is in a string in three quotes."""
-        return len(TRIPLE_QUOTE.findall(self.above + "\n" + self.left)) % 2 == 1
-
-    @cached_property
-    def line_above(self) -> str:
-        """The last line above that says something."""
-        return self.above.rstrip().rpartition("\n")[2].strip()
-
-    @cached_property
-    def line_below(self) -> str:
-        """The first line below that says something."""
-        return next((line.strip() for line in self.below.split("\n") if line.strip()), "")
-
-    @property
-    def is_statement(self) -> bool:
-        """Whether one statement goes in, or the line that opens the block below."""
-        return self.block and (self.statement or self.body_below)
-
-    @cached_property
-    def body_below(self) -> bool:
-        """Whether the block stands below already that the cursor's line is to open."""
-        below = next((line for line in self.below.split("\n") if line.strip()), "")
-        in_statement = self.in_text or self.before.opened or self.right.strip()
-        return not in_statement and not self.opened and _indent(below) > self.indent
-
-    @cached_property
-    def before(self) -> Scan:
-        """The brackets and quotes of the paragraph up to the cursor."""
-        return scan([*paragraph(self.above.split("\n")[::-1])[::-1], self.left])
-
-    def after(self, quote: str) -> Scan:
-        """The brackets and quotes from the cursor to the paragraph's end, where this quote is open there."""
-        return scan([self.right, *paragraph(self.below.split("\n"))], quote)
-
-
-def place(document: Document, mode: str = "auto", trigger: str = "automatic", is_code: bool = True) -> Place:
-    """Resolve the mode: in mid-line a line; at a line's end a block where the context opens one.
-
-    An empty line that only continues a block is offered one line; an explicit ``invoke`` a block, or on a
-    line that was begun its statement alone.
-    """
-    prefix, suffix = document.prefix, document.suffix
-    start, end = prefix.rfind("\n") + 1, suffix.find("\n") % (len(suffix) + 1)
-    left, right = prefix[max(start, len(prefix) - REACH) :], suffix[: min(end, REACH)]
-    above, below = prefix[max(0, start - 1 - REACH) : max(0, start - 1)], suffix[end + 1 : end + 1 + REACH]
-    block = mode == "block"
-    if mode == "auto":
-        opener = left if left.strip() else above.rstrip().rpartition("\n")[2]
-        block = not right.strip() and (trigger == "invoke" or bool(OPENS_BLOCK.search(opener)))
-    statement = block and mode == "auto" and bool(left.strip())
-    indent = _indent(prefix[start : start + REACH])
-    return Place(left, right, above, below, block, indent, statement, is_code)
 
 
 class Stream:
@@ -164,8 +66,8 @@ class Stream:
         self._raw: list[str] = []
         self._length = self._shown = self._due = 0
         self._line = ""
-        self._block = _Block(place) if place and place.block else None
-        self._statement = _Statement(place) if place and place.is_statement else None
+        self._block = Block(place) if place and place.block else None
+        self._statement = Statement(place) if place and place.is_statement else None
         self.finished = False
 
     def add(self, delta: str) -> str:
@@ -193,7 +95,7 @@ class Stream:
             if self._statement:
                 self._statement.add(line)
         is_over = self._block.is_over or (self._statement is not None and self._statement.is_over)
-        self.finished = is_over or (not _may_continue(self._line) and self._block.ends_at(self._line))
+        self.finished = is_over or (not may_continue(self._line) and self._block.ends_at(self._line))
 
 
 def clean(text: str, place: Place, cut_off: bool = False) -> str:
@@ -285,94 +187,22 @@ def _end_of_line(text: str, place: Place, ended: bool) -> str:
     return text if place.block else text.partition("\n")[0]
 
 
-class _Block:
-    """Which lines belong to the block, one line after the other.
-
-    A line leaves the block when it is less indented than the cursor's line; as far indented
-    after a line that opened a block; or, at top level, when it begins a new paragraph or
-    statement after an indented one. Closing brackets, else, except and the like stay.
-    """
-
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._lines = 0
-        self._deeper = self._blank = self._said = False
-        self.kept = 1
-        self.is_over = False
-
-    def ends_at(self, line: str) -> bool:
-        """Whether this next line is the first that doesn't belong to the block."""
-        if not self._lines or not line.strip():
-            return False
-        if self._place.is_code and NO_CODE.match(line.lstrip()):
-            return True
-        indent, base = _indent(line), self._place.indent
-        stays = bool(CONTINUES_STATEMENT.match(line.lstrip()))
-        new_paragraph = base == 0 and (self._deeper or (self._blank and self._said))
-        return indent < base or (indent == base and not stays and (self._place.opened or new_paragraph))
-
-    def add(self, line: str) -> None:
-        """The next whole line."""
-        self.is_over = self.is_over or self.ends_at(line)
-        if self.is_over:
-            return
-        self._lines += 1
-        said = bool(line.strip())
-        if self._lines > 1:
-            self._blank = not said
-            if said:
-                self.kept = self._lines
-                self._deeper = self._deeper or _indent(line) > self._place.indent
-        self._said = self._said or said
-
-
 def _end_of_block(text: str, place: Place, ended: bool) -> str:
     """Up to the last line of the block that has something on it."""
     lines = text.split("\n")
-    if not ended and len(lines) > 1 and _may_continue(lines[-1]):
+    if not ended and len(lines) > 1 and may_continue(lines[-1]):
         lines.pop()
-    block = _Block(place)
+    block = Block(place)
     for line in lines:
         block.add(line)
     return "\n".join(lines[: block.kept])
-
-
-class _Statement:
-    """Which lines belong to the statement begun on the cursor's line, one line after the other.
-
-    Where nothing is left to say of that, it is the next one. If it opens a block it is the block's matter,
-    unless that stands below.
-    """
-
-    def __init__(self, place: Place) -> None:
-        self._left = place.left
-        self._opened = place.before.opened
-        self._in_text = place.in_text
-        self._opens_block = place.opened
-        self._has_body = place.body_below
-        self.kept = 0
-        self.is_over = False
-
-    def add(self, line: str) -> None:
-        """The next whole line."""
-        if self.is_over:
-            return
-        self.kept += 1
-        whole, self._left = self._left + line, ""
-        for _, mark in brackets_of(line, "")[0]:
-            self._opened = max(0, self._opened + (1 if mark in OPENERS else -1))
-        self._in_text ^= len(TRIPLE_QUOTE.findall(line)) % 2 == 1
-        self._opens_block = self._opens_block or (not self._has_body and bool(OPENS_BLOCK.search(whole)))
-        goes_on = self._opened or self._in_text or self._opens_block or whole.rstrip().endswith("\\")
-        says_nothing = not line.strip() or whole.lstrip().startswith(NO_STATEMENT)
-        self.is_over = not (goes_on or says_nothing)
 
 
 def _end_of_statement(text: str, place: Place, ended: bool) -> str:
     """What goes on a line that was begun ends with its statement, unless that opens a block."""
     if not place.is_statement:
         return text
-    statement, lines = _Statement(place), text.split("\n")
+    statement, lines = Statement(place), text.split("\n")
     for line in lines:
         statement.add(line)
     return "\n".join(lines[: statement.kept])
@@ -401,12 +231,6 @@ def _line_again(text: str, place: Place, ended: bool) -> str:
             return "\n".join(lines[:number]).rstrip()
         above = begun or above
     return text
-
-
-def _may_continue(line: str) -> bool:
-    """Whether it begins with a word like ``else``, or may do so when it goes on."""
-    begun = line.lstrip()[:10]
-    return bool(begun) and any(word.startswith(begun) or begun.startswith(word) for word in CONTINUATIONS)
 
 
 def _loops(text: str, place: Place, ended: bool) -> str:
@@ -496,11 +320,6 @@ def _repeats_above(text: str, place: Place, ended: bool) -> str:
 
 def _only_space(text: str, place: Place, ended: bool) -> str:
     return text if text.strip() else ""
-
-
-def _indent(line: str) -> int:
-    """Columns."""
-    return len(line[: len(line) - len(line.lstrip())].expandtabs(4))
 
 
 RULES: tuple[Callable[[str, Place, bool], str], ...] = (

@@ -9,6 +9,7 @@ from typing import Any
 from ..prompt import postprocess
 from ..prompt.check import Check, Problem
 from ..prompt.choices import Choice
+from ..prompt.place import Place
 from ..protocol import Item
 
 # The reason of an item that doesn't parse, or names what doesn't exist.
@@ -24,7 +25,7 @@ class Candidate:
 
     def __init__(
         self,
-        place: postprocess.Place | None,
+        place: Place | None,
         check: Check | None,
         run: Callable[..., Awaitable[Any]],
         begun: str = "",

@@ -18,6 +18,7 @@ from ..prompt.choices import Choice
 from ..prompt.doccomments import Slot, addition, slot_around
 from ..prompt.document import Document
 from ..prompt.languages import language_of
+from ..prompt.place import Place
 from ..prompt.repairs import infilled, infilling
 from ..protocol import (
     Completion,
@@ -65,7 +66,7 @@ class _Asked:
     document: Document
     sampling: Sampling
     since: int
-    place: postprocess.Place | None = None
+    place: Place | None = None
     choice: Choice | None = None
     check: Check | None = None
     begun: str = ""

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from ..prompt import modules, postprocess
+from ..prompt import modules
 from ..prompt.check import Check
 from ..prompt.choices import Choice, choice
 from ..prompt.cursor import Excerpt, excerpt
@@ -25,6 +25,7 @@ from ..prompt.document import Document, document
 from ..prompt.explain import Pieces, locate_pieces
 from ..prompt.facts import facts, files_line
 from ..prompt.files import data_files
+from ..prompt.place import Place
 from ..prompt.rchoices import r_choice
 from ..prompt.repairs import repair
 from ..prompt.sqlchoices import sql_choice, table_lines
@@ -43,7 +44,7 @@ class Prompt(NamedTuple):
     """``choice``: all that can come next, or None. ``check``: what may be shown, or None."""
 
     document: Document
-    place: postprocess.Place
+    place: Place
     choice: Choice | None
     check: Check | None
 
@@ -171,7 +172,7 @@ class Prompts:
             names = r_choice(request.variables, where)
         check = Check(request) if self._check else None
         is_code = request.cells[request.active].type == "code"
-        place = postprocess.place(text, request.mode, request.trigger, is_code)
+        place = Place.at(text, request.mode, request.trigger, is_code)
         place = place if self._rules else replace(place, rules=False)
         return Prompt(text, place, names, check)
 

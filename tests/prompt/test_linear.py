@@ -23,7 +23,8 @@ from santajupyter.prompt.document import Document, document
 from santajupyter.prompt.explain import locate_pieces
 from santajupyter.prompt.facts import facts
 from santajupyter.prompt.names import REMEMBERED, bound, defined, imported, looped, used
-from santajupyter.prompt.postprocess import RULES, Place, Stream, clean, place
+from santajupyter.prompt.place import Place
+from santajupyter.prompt.postprocess import RULES, Stream, clean
 from santajupyter.protocol import Cell, CompletionRequest, Variable
 
 from .steps import Matcher, lines_of
@@ -313,7 +314,7 @@ def test_what_is_left_out_stays_so_from_key_to_key() -> None:
 @pytest.mark.parametrize("block", [True, False])
 def test_each_rule(rule: Callable[[str, Place, bool], str], ended: bool, block: bool) -> None:
     for left, right in (("", ""), ("(" * 5000, ")" * 5000 + "x"), ('"', '"')):
-        spot = place(Document(left, right), "block" if block else "line")
+        spot = Place.at(Document(left, right), "block" if block else "line")
         for unit in UNITS[::3]:
             short, long = (
                 lines_of(partial(rule, unit * (size // len(unit)), spot, ended)) for size in (1500, 3000)
@@ -324,7 +325,7 @@ def test_each_rule(rule: Callable[[str, Place, bool], str], ended: bool, block: 
 @pytest.mark.parametrize("unit", ["x = 1\n    ", "(", "ab", "0, ", "    y = f(x)\n", "\n", "'"])
 @pytest.mark.parametrize("mode", ["line", "block"])
 def test_a_stream_costs_in_proportion_to_what_is_written(unit: str, mode: str) -> None:
-    spot = place(Document("(" * 3000 + "if x:\n    ", ")" * 3000), mode)
+    spot = Place.at(Document("(" * 3000 + "if x:\n    ", ")" * 3000), mode)
 
     def work(tokens: int) -> None:
         stream = Stream(spot)
@@ -337,7 +338,7 @@ def test_a_stream_costs_in_proportion_to_what_is_written(unit: str, mode: str) -
 
 def test_a_line_of_any_length_costs_a_place_the_same() -> None:
     def work(size: int) -> None:
-        spot = place(Document("(" * size, "1, " * size))
+        spot = Place.at(Document("(" * size, "1, " * size))
         clean("x, y)", spot)
 
     short, long = lines_of(lambda: work(10_000)), lines_of(lambda: work(1_000_000))

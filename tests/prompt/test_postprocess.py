@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from santajupyter.prompt.document import Document
 from santajupyter.prompt.fim import ALL_TOKENS
-from santajupyter.prompt.postprocess import Stream, certain, clean, finished, place
+from santajupyter.prompt.place import Place
+from santajupyter.prompt.postprocess import Stream, certain, clean, finished
 
 PIECES = st.sampled_from("ab ()[]{}\"'`\\\n\t:,#")
 GOLDEN = [
@@ -152,7 +153,7 @@ GOLDEN = [
 @pytest.mark.parametrize(("where", "raw", "shown"), GOLDEN)
 def test_golden(where: str, raw: str, shown: str) -> None:
     prefix, suffix = where.split("║")
-    spot = place(Document(prefix, suffix))
+    spot = Place.at(Document(prefix, suffix))
     text = clean(raw, spot)
     line = prefix.rpartition("\n")[2]
     visible = f"{line if line.strip() else ''}├{text}┤{suffix.partition(chr(10))[0]}"
@@ -194,27 +195,27 @@ def test_what_is_asked_for_ends_where_it_should(where: str, raw: str, shown: str
     """None: all of it."""
     prefix, suffix = where.split("║")
     whole = raw if shown is None else shown
-    assert clean(raw, place(Document(prefix, suffix), trigger="invoke")) == whole
+    assert clean(raw, Place.at(Document(prefix, suffix), trigger="invoke")) == whole
 
 
 def test_a_block_that_was_asked_for_goes_beyond_the_statement() -> None:
-    assert clean("1\ny = 2", place(Document("x = ", ""), "block", "invoke")) == "1\ny = 2"
+    assert clean("1\ny = 2", Place.at(Document("x = ", ""), "block", "invoke")) == "1\ny = 2"
 
 
 def test_a_block_that_was_cut_off_ends_with_a_whole_line() -> None:
     """Accepted with Tab, half a line broke the cell."""
-    spot = place(Document("def f(n):\n    ", ""))
+    spot = Place.at(Document("def f(n):\n    ", ""))
     assert clean("if n:\n        return 1\n    x = [n for", spot, cut_off=True) == "if n:\n        return 1"
     assert clean("return [n for", spot, cut_off=True) == "return [n for"
-    assert clean("x = [n for", place(Document("", "")), cut_off=True) == "x = [n for"
+    assert clean("x = [n for", Place.at(Document("", "")), cut_off=True) == "x = [n for"
 
 
 def test_a_quote_left_open_at_a_lines_end_takes_nothing_away() -> None:
-    assert clean("a\nb", place(Document('f("', '")'), "block")) == "a\nb"
+    assert clean("a\nb", Place.at(Document('f("', '")'), "block")) == "a\nb"
 
 
 def test_explicit_generation_ends_at_the_next_paragraph() -> None:
-    spot = place(Document("# add two numbers", ""), "block", "invoke")
+    spot = Place.at(Document("# add two numbers", ""), "block", "invoke")
     assert clean("\n\ndef add(a, b):\n    return a + b\n\n\nprint(add(1, 2))", spot) == (
         "\n\ndef add(a, b):\n    return a + b"
     )
@@ -230,7 +231,7 @@ def test_explicit_generation_ends_at_the_next_paragraph() -> None:
 def test_what_is_shown_is_a_beginning_of_what_was_written(
     prefix: str, suffix: str, raw: str, mode: str, cut_off: bool
 ) -> None:
-    spot = place(Document(prefix, suffix), mode)
+    spot = Place.at(Document(prefix, suffix), mode)
     assert raw.startswith(clean(raw, spot, cut_off))
 
 
@@ -276,7 +277,7 @@ def test_a_stream_takes_nothing_back(
         raw = (
             data.draw(st.sampled_from([prefix.rpartition("\n")[2], suffix, suffix[: len(suffix) // 2]])) + raw
         )
-    spot = place(Document(prefix, suffix), mode, trigger)
+    spot = Place.at(Document(prefix, suffix), mode, trigger)
     stream, shown, at = Stream(spot), "", 0
     while at < len(raw):
         size = data.draw(st.integers(1, 20))
@@ -291,7 +292,7 @@ def test_a_stream_takes_nothing_back(
 def test_what_is_certain_of_a_beginning_stays(
     prefix: str, suffix: str, begun: str, more: str, mode: str, cut_off: bool
 ) -> None:
-    spot = place(Document(prefix, suffix), mode)
+    spot = Place.at(Document(prefix, suffix), mode)
     assert clean(begun + more, spot, cut_off).startswith(certain(begun, spot))
 
 
@@ -316,12 +317,12 @@ def test_what_is_certain_of_a_beginning_stays(
 )
 def test_what_a_stream_shows(where: str, raw: str, shown: str) -> None:
     prefix, suffix = where.split("║")
-    stream = Stream(place(Document(prefix, suffix)))
+    stream = Stream(Place.at(Document(prefix, suffix)))
     assert "".join(map(stream.add, raw)) == shown
 
 
 def test_a_line_that_begins_well_stays_up_to_where_it_repeats_itself() -> None:
-    spot = place(Document("share = ", ""))
+    spot = Place.at(Document("share = ", ""))
     assert clean("count[name] / total" + " / len(b)" * 7, spot) == "count[name] / total / len(b)"
 
 
@@ -329,11 +330,11 @@ def test_a_line_that_begins_well_stays_up_to_where_it_repeats_itself() -> None:
     st.text(PIECES), st.sampled_from(sorted(ALL_TOKENS - {"<s>", "</s>", "<bos>", "<eos>"})), st.text(PIECES)
 )
 def test_no_special_token_is_shown(before: str, token: str, after: str) -> None:
-    assert token not in clean(before + token + after, place(Document("", ""), "block"))
+    assert token not in clean(before + token + after, Place.at(Document("", ""), "block"))
 
 
 def test_a_stream_stops_at_a_fence() -> None:
-    spot = place(Document("", ""), "block")
+    spot = Place.at(Document("", ""), "block")
     assert finished("print(x)\n```", spot) and not finished("print(x)\n``", spot)
 
 
@@ -341,7 +342,7 @@ def test_a_stream_stops_at_a_fence() -> None:
 def test_a_stream_may_stop_when_finished(where: str, raw: str, shown: str) -> None:
     """What `finished` says of a beginning holds: nothing later changes what is shown."""
     prefix, suffix = where.split("║")
-    spot = place(Document(prefix, suffix))
+    spot = Place.at(Document(prefix, suffix))
     for length in range(len(raw)):
         if finished(raw[:length], spot):
             assert clean(raw[:length], spot) == clean(raw, spot)

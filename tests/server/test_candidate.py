@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from santajupyter.prompt import postprocess
 from santajupyter.prompt.check import Check
 from santajupyter.prompt.document import Document
+from santajupyter.prompt.place import Place
 from santajupyter.protocol import Completion, Item, completion_request
 from santajupyter.server.candidate import Candidate
 
@@ -31,7 +31,7 @@ def test_a_candidate_comes_with_what_has_to_be_imported(
     text: str, left: str, imports: list[str] | None
 ) -> None:
     check = Check(completion_request({"cells": [{"source": "x = "}], "active": 0, "offset": 4}))
-    candidate = Candidate(postprocess.place(Document("x = ", "")), check, call)
+    candidate = Candidate(Place.at(Document("x = ", "")), check, call)
     item = asyncio.run(candidate.end(Item(text)))
     assert Completion((item,), "").to_json()["items"][0].get("imports") == (imports and tuple(imports))
     assert item.text == left
@@ -50,7 +50,7 @@ def test_what_a_limit_ends_is_shown_as_far_as_it_could_end(
 ) -> None:
     cells = [{"source": "def load(a): pass"}, {"source": "a = 1"}, {"source": "x = "}]
     check = Check(completion_request({"cells": cells, "active": 2, "offset": 4}))
-    candidate = Candidate(postprocess.place(Document("x = ", "")), check, call, limit=0.1)
+    candidate = Candidate(Place.at(Document("x = ", "")), check, call, limit=0.1)
     seen = []
     for piece in pieces:
         candidate.add(piece)
