@@ -12,6 +12,7 @@ holds is read through the descriptors of ``type`` and ``object``, past every ove
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -76,6 +77,16 @@ def read(namespace: dict[str, Any], used_names: list[str], values: int = 0) -> s
     ``used_names`` are also the columns that are listed however many a dataframe has. A list of names is all
     there are where ``complete`` names it. ``values``: 1 for values, as Python writes them, 0 for none.
     """
+    collects = gc.isenabled()
+    gc.disable()  # a full collection of the kernel's own objects takes longer than all of this
+    try:
+        return json.dumps(_read(namespace, used_names, values))
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _read(namespace: dict[str, Any], used_names: list[str], values: int) -> dict[str, Any]:
     deadline = time.thread_time() + SECONDS
     facts: list[dict[str, Any]] = []
     classes: dict[str, tuple[type, list[str], bool]] = {}
@@ -109,7 +120,7 @@ def read(namespace: dict[str, Any], used_names: list[str], values: int = 0) -> s
         told["modules"] = modules()
     if "databases" in globals():
         told["databases"] = globals()["databases"](namespace, used_names)
-    return json.dumps(told)
+    return told
 
 
 def _names(namespace: dict[str, Any]) -> list[str]:

@@ -37,6 +37,9 @@ AFTER = {"try": "\nfinally: pass"}
 DECORATED = ("", "\ndef _(): pass")
 # Of what follows a statement by itself the last one counts; where it stands in others each is tried.
 BODIES = (("",), ("", " pass"), ("", ":", ": pass"))
+CASES = (("",), ("", "\n case _: pass"), ("", ":", ":\n case _: pass"))
+# What may come on the line after one that goes on there.
+CONTINUED = ("\n_", "\n+_")
 COMPOUND = frozenset(["async", "class", "def", "for", "if", "match", "try", "while", "with", *BEFORE])
 FIRST_WORD = re.compile(r"\s*(@|\w+)")
 PARAMETER = re.compile(r"(?<=[(,\s])\w+=\Z")
@@ -148,9 +151,13 @@ class Around:
         ``bare``: nothing else comes at the cursor but a comma before a next line.
         """
         handler = _handler(left)
+        if not self.right.partition("\n")[0].strip():
+            left = _without_comment(left)
         for start, ending, rest, below in islice(self._endings(left, ended, bare), MAX_TRIED):
-            for body in _bodies(left[start:].lstrip(), ending + rest):
-                yield (whole := left + ending + rest + body + below)
+            head = left[start:].lstrip()
+            line = f"\n{left[start : len(left) - len(head)]}"
+            for body in _bodies(head, ending + rest):
+                yield (whole := left + ending + rest + body.replace("\n", line) + below)
                 if handler:
                     yield whole + handler
 
@@ -158,7 +165,7 @@ class Around:
         """Where the statement starts, what may come at the cursor, its rest, and what is below."""
         opened = _bounds(left + self.right, len(left)).open[:MAX_CLOSED]
         counts = [*range(len(opened) + 1)]
-        if opened[:1] in ("'", '"'):
+        if opened[:1] in ("'", '"') and not self.right.startswith(opened[:1]):
             counts.append(counts.pop(0))  # a string's end is nearer than that of another one on the right
         for closed in counts if opened or not ended else (0,):
             code = left + opened[:closed] + self.right
@@ -168,7 +175,8 @@ class Around:
             closers = opened[:closed]
             few = (closers, f"{closers},") if opened else ("",)
             is_few = bare or (ended and not opened)
-            for ending in few if is_few else _endings(head, closers, bool(opened)):
+            goes_on = CONTINUED if left.endswith("\\") else ()
+            for ending in goes_on or (few if is_few else _endings(head, closers, bool(opened))):
                 yield around.start, ending, rest, code[around.end :]
 
     def before_line(self, text: str, line: int) -> str:
@@ -243,8 +251,17 @@ def _bodies(head: str, rest: str) -> Sequence[str]:
     first = FIRST_WORD.match(head)
     word = first[1] if first else ""
     before, after = BEFORE.get(word, ""), AFTER.get(word, "")
-    bodies = BODIES if word in COMPOUND else (DECORATED,) if word == "@" else BODIES[:1]
+    bodies = CASES if word == "match" else BODIES if word in COMPOUND else BODIES[:1]
+    bodies = (DECORATED,) if word == "@" else bodies
     return next((body for body in bodies if _parses(before + head + rest + body[-1] + after)), ())
+
+
+def _without_comment(code: str) -> str:
+    """Without the one that it ends with: what finishes a statement would be a part of it."""
+    if "#" not in code[code.rfind("\n") + 1 :]:
+        return code
+    *_, last = TOKEN.finditer(code)
+    return code[: last.start()].rstrip(" \t") if last[0][0] == "#" and last.end() == len(code) else code
 
 
 def _handler(left: str) -> str:

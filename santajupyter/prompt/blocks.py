@@ -59,8 +59,8 @@ class Block:
 class Statement:
     """Which lines belong to the statement begun on the cursor's line, one line after the other.
 
-    Where nothing is left to say of that, it is the next one. If it opens a block it is the block's matter,
-    unless that stands below.
+    Where nothing is left to say of that, it is the next one. If it opens a block it ends with that, unless
+    that stands below.
     """
 
     def __init__(self, place: Place) -> None:
@@ -69,13 +69,29 @@ class Statement:
         self._in_text = place.in_text
         self._opens_block = place.opened
         self._has_body = place.body_below
+        self._indent = place.indent
+        self._deeper = False
         self.kept = 0
         self.is_over = False
 
+    def ends_at(self, line: str) -> bool:
+        """Whether this next line is the first behind the block that the statement opened."""
+        begun = line.lstrip()
+        return (
+            self._deeper
+            and bool(begun)
+            and indent(line) <= self._indent
+            and not CONTINUES_STATEMENT.match(begun)
+        )
+
     def add(self, line: str) -> None:
         """The next whole line."""
+        self.is_over = self.is_over or self.ends_at(line)
         if self.is_over:
             return
+        self._deeper = self._deeper or (
+            self._opens_block and bool(line.strip()) and indent(line) > self._indent
+        )
         self.kept += 1
         whole, self._left = self._left + line, ""
         for _, mark in brackets_of(line, "")[0]:

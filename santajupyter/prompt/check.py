@@ -41,6 +41,7 @@ NEXT = re.compile(r"\W*\w+")
 # The last word or sign.
 LAST = re.compile(r"(?<!\w)\w+\Z|\W\Z")
 REST = re.compile(r"\w+")
+MADE = re.compile(r"\s*([^\W\d]\w*)\s*(?::[^=\n]*)?=(?!=)")
 CALLS = re.compile(r"(?<!\w)(\w+)\(\Z")
 # What wants something after it.
 ASKING = "-+*/%&|^=<>!"
@@ -159,7 +160,10 @@ class Check:
         typed = "" if found.start() else typed
         # A function is hardly its own argument.
         called = CALLS.search(place.left + before)
-        names = (name for name in self._names(place) if not called or name != called[1])
+        # Nor is what the line makes there yet.
+        made = MADE.match(place.line)
+        others = {problem.what, *(match[1] for match in (called, made) if match)}
+        names = (name for name in self._names(place) if name not in others)
         meant = (name[len(typed) :] for name in names if _may_be_meant(name, typed))
         rests = tuple(islice(meant, MAX_INSTEAD))
         return (before, Choice(rests, (0.0,) * len(rests))) if rests else None

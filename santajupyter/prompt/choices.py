@@ -21,13 +21,14 @@ from .framecalls import BY_COLUMN, BY_DICT, BY_LEVEL, COLUMN_KEYWORDS, OTHER_KEY
 from .languages import language_of
 from .names import READER, looped
 from .parameters import is_enough, missing
+from .uses import FIXED
 
 # Characters of code left of the cursor that are read, and right of it.
 LEFT, RIGHT = 4000, 300
 
 OPEN = re.compile(r"""(["'])(?!\1\1)((?:\\.|[^\\"'])*)\Z""", re.DOTALL)
 # In a query, where a name begins: at its beginning, or after what joins two conditions.
-CONDITION = re.compile(r"(?:\A|\band|\bor|\bnot|[&|~(])\s*(`?)(\w*)\Z")
+CONDITION = re.compile(r"(?:\A\s*|\b(?:and|or|not)\s+|[&|~(]\s*)(`?)(\w*)\Z")
 # What stands left of it may be new.
 ASSIGNED = re.compile(r"[\"']?\]?\s*=(?!=)")
 DATA = re.compile(r"\bdata(?:_frame)?\s*=\s*([^\W\d]\w*)")
@@ -65,7 +66,7 @@ def choice(
     new = [c.source for c in cells[: where.active] if c.type == "code" and c.execution_count is None]
     code = "\n\n".join([*new, cursor.left])[-LEFT:]
     statement = Statement(followed(tokenized(code), known), known, cursor.right[:RIGHT], _loops(cells))
-    found = _Reader(statement, files).at_end()
+    found = _Reader(statement, files, _quote(cells)).at_end()
     if found is None:
         return None
     names, spot = found
@@ -102,9 +103,18 @@ def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Known:
     is_told = "signature" in variable.complete and "**" not in variable.signature
     signature = variable.signature if is_told else None
     values = {name: [text for value in values if (text := _text(value))] for name, values in variable.values}
-    is_frame = variable.type == "DataFrame"
     repeating = frozenset(variable.repeating) if "repeating" in variable.complete else None
-    return Known(keys, attributes, signature, variable.levels, values, is_frame, repeating=repeating)
+    return Known(
+        keys,
+        attributes,
+        signature,
+        variable.levels,
+        values,
+        is_frame=variable.type == "DataFrame",
+        is_module=variable.type == "module",
+        is_fixed=variable.type == "module" or variable.module.partition(".")[0] in FIXED,
+        repeating=repeating,
+    )
 
 
 def _text(value: str) -> str:
@@ -133,6 +143,12 @@ def _loops(cells: Sequence[Cell]) -> frozenset[str]:
     return frozenset[str]().union(*(looped(cell.source) for cell in cells if cell.type == "code"))
 
 
+def _quote(cells: Sequence[Cell]) -> str:
+    """That of most strings in the notebook."""
+    double, single = (sum(c.source.count(mark) for c in cells if c.type == "code") for mark in "\"'")
+    return "'" if single > double else '"'
+
+
 def _line_left(code: str) -> str:
     return code[code.rfind("\n") + 1 :]
 
@@ -153,6 +169,7 @@ class _Reader:
 
     code: Statement
     files: Sequence[str] = ()
+    quote: str = '"'
 
     def at_end(self) -> tuple[Sequence[str], Spot] | None:
         """The names, and where they stand."""
@@ -161,18 +178,21 @@ class _Reader:
             return None
         last = len(code.tokens) - 1
         token = code.tokens[last]
+        is_header = "def" in (code.text(0), code.text(1))  # whose names are parameters
         if token.kind == "string":
-            open_string = OPEN.match(token.text)
+            open_string = OPEN.match(token.text) if not is_header else None
             return self._in_string(last, open_string[1], open_string[2]) if open_string else None
         begun = token.text if token.kind == "name" and not code.right[:1].isalnum() else ""
         at = last if begun else last + 1
         if code.text(at - 1) == ".":
             return self._attribute(at, begun)
+        if is_header:
+            return None
         return self._argument(at, begun) or (None if begun else self._unquoted(at))
 
     def _attribute(self, at: int, begun: str) -> tuple[Sequence[str], Spot] | None:
         code = self.code
-        known = code.resolve(at - 2)
+        known = code.resolve(at - 2) if code.text(at - 2) != "plot" else None
         if known is None or known.attributes is None or known.grouped or begun.startswith("_"):
             return None
         if at == 2 and ASSIGNED.match(code.right):
@@ -215,7 +235,7 @@ class _Reader:
         if taken.kind not in PLAIN_COLUMN and not self._masks(bracket):
             return None
         quotes = [token.text[0] for token in code.tokens if PLAIN.match(token.text)]
-        quote = "'" if quotes and quotes[-1] == "'" else '"'
+        quote = quotes[-1] if quotes and quotes[-1] in "\"'" else self.quote
         return self._columns(taken, "", quote, quote)
 
     def _shared(self, names: list[str], at: int) -> list[str]:
@@ -345,6 +365,7 @@ class _Reader:
         if call < 1 or code.text(call) != "(" or not code.follows_value(call):
             return None
         method, owner = code.text(call - 1), code.owner(call)
+        owner = None if owner and owner.is_module else owner
         keyword = code.text(at - 2) if before == "=" else ""
         place = sum(code.text(n) == "," and code.inside[n] == call for n in range(call, at))
         if is_dict:

@@ -36,7 +36,7 @@ class Known:
     """All there are: ``keys`` with their dtypes, ``attributes``, a ``signature``; None: that isn't known.
 
     ``levels``: the names in a frame's index; ``values``: texts that some columns hold; ``repeating``: the
-    columns with few values, None where nobody has looked.
+    columns with few values, None where nobody has looked. ``is_fixed``: no method gives it attributes.
     """
 
     keys: Mapping[str, str] | None = None
@@ -45,6 +45,8 @@ class Known:
     levels: Sequence[str] = ()
     values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     is_frame: bool = False
+    is_module: bool = False
+    is_fixed: bool = False
     grouped: bool = False
     repeating: frozenset[str] | None = None
 
@@ -125,7 +127,8 @@ class Statement:
             return self.variable(at) if whole and token.text not in KEYWORDS else None
         opener = self.opener.get(at, -1)
         if opener < 1 or not self.follows_value(opener):
-            return self.resolve(at - 1) if token.text == ")" and opener >= 0 and start < 0 else None
+            is_whole = token.text == ")" and opener >= 0 and start < 0
+            return self.resolve(at - 1, opener) if is_whole else None
         if token.text == "]":
             return self._item(opener, at, start)
         return self._called(opener, at, start) if token.text == ")" else None

@@ -17,6 +17,9 @@ from .names import READER
 
 MAX_ENTRIES = 1000
 MAX_FILES = 200
+# Of folders so many levels down are looked into, and so many on each.
+LEVELS = 2
+MAX_FOLDERS = 100
 # Code is no data.
 LEFT_OUT = (".ipynb", ".py", ".pyc")
 _READS = re.compile(rf"\b{READER}\(")
@@ -28,8 +31,8 @@ _BEGUN = re.compile(r"""["']([^"'\n]*/)[^"'/\n]*\Z""")
 def data_files(root: Path, path: str, where: Excerpt) -> list[str]:
     """Paths from the folder of the notebook at ``path``, which is relative to ``root``, with ``/``.
 
-    Those of the files in that folder and one level further down, and of those in the folder that the string
-    left of the cursor has begun with. None where the cursor's cell reads no file, and where the notebook
+    Those of the files in that folder and LEVELS further down, and of those in the folder that the string left
+    of the cursor has begun with. None where the cursor's cell reads no file, and where the notebook
     changes the kernel's folder. No error is raised.
     """
     cursor = where.cursor
@@ -47,16 +50,17 @@ def data_files(root: Path, path: str, where: Excerpt) -> list[str]:
 
 
 def _files(root: Path, folder: Path, begun: str) -> Iterator[str]:
-    folders = []
-    for entry in _entries(root, folder):
-        if entry.is_dir():
-            folders.append(f"{entry.name}/")
-        elif not entry.name.endswith(LEFT_OUT):
-            yield entry.name
-    for name in dict.fromkeys([*filter(None, [begun]), *folders]):
-        for entry in _entries(root, folder / name):
-            if entry.is_file() and not entry.name.endswith(LEFT_OUT):
-                yield name + entry.name
+    """Those nearest to the notebook first; may have some twice."""
+    names = [*dict.fromkeys(["", begun])]
+    for _ in range(1 + LEVELS):
+        below = []
+        for name in islice(names, MAX_FOLDERS):
+            for entry in _entries(root, folder / name):
+                if entry.is_dir():
+                    below.append(f"{name}{entry.name}/")
+                elif not entry.name.endswith(LEFT_OUT):
+                    yield name + entry.name
+        names = below
 
 
 def _entries(root: Path, folder: Path) -> Iterator[os.DirEntry[str]]:

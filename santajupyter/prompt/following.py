@@ -14,7 +14,7 @@ COMPOUND = frozenset(
 )
 COMPARISONS = frozenset(["<", "<=", "==", "!=", ">", ">=", "in"])
 CHANGES = re.compile(
-    r"\binplace\s*=\s*True\b|\.\s*(?:columns\s*=(?!=)|eval\(|insert\(|pop\(|update\(|clear\()"
+    r"\binplace\s*=\s*True\b|\.\s*(?:columns|names?)\s*=(?!=)|\.\s*(?:clear|eval|insert|pop|setdefault|update)\("
 )
 
 
@@ -59,19 +59,38 @@ def _follow(statement: Sequence[Token], known: dict[str, Known]) -> None:
     if CHANGES.search(source):
         known.pop(first, None)
         return
-    if "=" not in texts:
-        return
-    at = texts.index("=")
-    targets, value = statement[:at], code.resolve(len(statement) - 1, at)
-    if len(targets) == 1:
-        known.pop(first, None)
+    _use(code, known)
+    marks = [at for at, text in enumerate(texts) if text in ("=", ",") and code.inside[at] < 0]
+    last = next((at for at in marks[::-1] if texts[at] == "="), -1)
+    ends = [at for at in marks if at <= last]
+    is_one = all(texts[at] == "=" for at in ends)
+    value = code.resolve(len(statement) - 1, last) if is_one else None
+    for start, end in zip([0, *(at + 1 for at in ends)], ends, strict=False):
+        _bind(texts[start:end], value, known)
+
+
+def _use(code: Statement, known: dict[str, Known]) -> None:
+    """What else it may do: a method may give an object of the user's own class any attribute."""
+    for at, token in enumerate(code.tokens):
+        named = known.get(token.text)
+        if named and code.text(at + 1) == ":=":
+            del known[token.text]
+        elif named and code.text(at + 1) == "." and not (named.is_frame or named.is_fixed):
+            known[token.text] = replace(named, attributes=None)
+
+
+def _bind(target: Sequence[str], value: Known | None, known: dict[str, Known]) -> None:
+    """The value is assigned to the target, which may be annotated."""
+    name = target[0] if target else ""
+    if target[1:2] in ([], [":"]):
+        known.pop(name, None)
         if value is not None:
-            known[first] = value
-    elif texts[at - 1] == "]" and first in known:
-        _store(texts[:at], known)
-    elif "[" not in texts[:at] and "." not in texts[:at]:
-        for token in targets:
-            known.pop(token.text, None)
+            known[name] = value
+    elif target[-1] == "]" and name in known:
+        _store(target, known)
+    elif target[1] != ".":
+        for other in target:
+            known.pop(other, None)
 
 
 def _bind_loop(code: Statement, known: dict[str, Known]) -> None:
@@ -92,9 +111,22 @@ def _bind_loop(code: Statement, known: dict[str, Known]) -> None:
 
 def _store(target: Sequence[str], known: dict[str, Known]) -> None:
     """``df["new"]``, ``df.loc[rows, "new"]`` or ``df[rows]`` is assigned to."""
-    name, before, plain = target[0], known[target[0]], PLAIN.match(target[-2])
-    plain = plain if target[-3] in ("[", ",") else None
-    if plain and before.keys is not None:
-        known[name] = replace(before, keys={**before.keys, plain[2]: ""})
-    elif not plain and target[1] == "[" and COMPARISONS.isdisjoint(target):
+    name, before, new = target[0], known[target[0]], _named(target[:-1])
+    if new and before.keys is not None:
+        attributes = before.attributes
+        if before.is_frame and attributes is not None:
+            attributes = [*dict.fromkeys([*attributes, *filter(str.isidentifier, new)])]
+        known[name] = replace(before, keys={**before.keys, **dict.fromkeys(new, "")}, attributes=attributes)
+    elif not new and target[1] == "[" and COMPARISONS.isdisjoint(target):
         known.pop(name)  # nobody can tell which column
+
+
+def _named(subscript: Sequence[str]) -> list[str]:
+    """The columns at the end of a subscript that isn't closed: a string, or a list of them."""
+    if subscript[-1] == "]" and "[" in subscript:
+        start = len(subscript) - 1 - subscript[::-1].index("[")
+        before, parts = subscript[start - 1], [part for part in subscript[start + 1 : -1] if part != ","]
+    else:
+        before, parts = subscript[-2], subscript[-1:]
+    found = [PLAIN.match(part) for part in parts] if before in ("[", ",") else []
+    return [plain[2] for plain in found if plain] if all(found) else []

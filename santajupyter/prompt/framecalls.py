@@ -85,5 +85,10 @@ PLAIN_COLUMN = frozenset(
     ]
 )
 # Functions that take no columns by those names, or others than those that there are.
-OTHER_KEYWORDS = frozenset([("rename", "index"), ("reindex", "index"), ("reindex", "columns")])
+OTHER_KEYWORDS = frozenset(
+    [
+        *(("drop", "index"), ("plot", "color"), ("plot", "style"), ("reindex", "columns")),
+        *(("reindex", "index"), ("rename", "index")),
+    ]
+)
 ROWS = frozenset(["iterrows", "itertuples", "groupby"])

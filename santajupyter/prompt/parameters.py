@@ -19,8 +19,9 @@ def missing(signature: str, placed: int, given: Collection[str]) -> list[str]:
 
 
 def is_enough(signature: str, placed: int, given: Collection[str]) -> bool:
-    """Whether each parameter without a default is given."""
-    return all(one.is_optional for one in _left(signature, placed, given))
+    """Whether each parameter without a default is given, and no number of others can be."""
+    takes_any = any(part[0] == "*" != part for part in signature.strip("()").split(", ") if part)
+    return not takes_any and all(one.is_optional for one in _left(signature, placed, given))
 
 
 def _left(signature: str, placed: int, given: Collection[str]) -> list[_Parameter]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .brackets import Scan, paragraph, scan
@@ -43,8 +43,8 @@ class Place:
     ) -> Place:
         """Resolve the mode: in mid-line a line; at a line's end a block where the context opens one.
 
-        An empty line that only continues a block is offered one line; an explicit ``invoke`` a block, or on a
-        line that was begun its statement alone.
+        An empty line that only continues a block is offered one statement, within brackets or a text a line;
+        an explicit ``invoke`` a block, or on a line that was begun its statement alone.
         """
         prefix, suffix = document.prefix, document.suffix
         start, end = prefix.rfind("\n") + 1, suffix.find("\n") % (len(suffix) + 1)
@@ -59,7 +59,11 @@ class Place:
             block = not right.strip() and (trigger == "invoke" or bool(OPENS_BLOCK.search(opener)))
         statement = block and mode == "auto" and bool(left.strip())
         columns = indent(prefix[start : start + REACH])
-        return cls(left, right, above, below, block, columns, statement, is_code)
+        place = cls(left, right, above, below, block, columns, statement, is_code)
+        is_begun = left.strip() or right.strip() or place.before.opened or place.in_text
+        if mode == "auto" and is_code and not (block or is_begun):
+            return replace(place, block=True, statement=True)
+        return place
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -85,6 +89,11 @@ class Place:
     def line_below(self) -> str:
         """The first line below that says something."""
         return next((line.strip() for line in self.below.split("\n") if line.strip()), "")
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it is about a line, even if that may open a block."""
+        return not self.block or (self.statement and not self.left.strip())
 
     @property
     def is_statement(self) -> bool:

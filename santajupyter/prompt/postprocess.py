@@ -94,8 +94,9 @@ class Stream:
             self._block.add(line)
             if self._statement:
                 self._statement.add(line)
-        is_over = self._block.is_over or (self._statement is not None and self._statement.is_over)
-        self.finished = is_over or (not may_continue(self._line) and self._block.ends_at(self._line))
+        watched = [part for part in (self._block, self._statement) if part]
+        begins_another = not may_continue(self._line) and any(part.ends_at(self._line) for part in watched)
+        self.finished = begins_another or any(part.is_over for part in watched)
 
 
 def clean(text: str, place: Place, cut_off: bool = False) -> str:
@@ -159,7 +160,7 @@ def _leaves_code(text: str, place: Place, ended: bool) -> str:
         if not start and (asked := ASKED_OF.search(place.left + line)):
             return line[: max(0, asked.end() - len(place.left))]
         if listed := (LISTED if ended or not is_last else MAY_BE_LISTED).search(line):
-            return text[:start].rstrip("\n") if start else line[: listed.start()]
+            return text[:start].rstrip("\n") if text[:start].strip() else text[: start + listed.start()]
         start += len(line) + 1
     return text
 
@@ -249,7 +250,7 @@ def _closes_twice(text: str, place: Place, ended: bool) -> str:
         if last >= 0 and (not left_open or may_close):
             end = last
     is_closed = quote and not place.right.startswith(quote)  # by the text, if at all
-    for still in ((made.quote,) if ended else ("", quote)) if is_closed else (quote,):
+    for still in ((made.quote,) if ended else ("", *QUOTES)) if is_closed else (quote,):
         unopened = place.after(still).unopened
         free = max(0, place.before.opened - len(unopened))
         if ended and not place.right.strip():

@@ -59,9 +59,9 @@ class Candidate:
         text = check.sure(text, len(self.shown))
         return check.rounded(text, len(self.shown)) if self._limit else text
 
-    def _sound(self, check: Check, text: str, is_whole: bool) -> tuple[str, Problem | None]:
+    def _sound(self, check: Check, text: str, is_whole: bool, is_cut: bool) -> tuple[str, Problem | None]:
         text, problem = check.sound(text, is_whole)
-        return check.rounded(text, len(self.shown)) if self._limit else text, problem
+        return check.rounded(text, len(self.shown)) if is_cut else text, problem
 
     async def end(self, item: Item) -> Item:
         """What is left of it, no less than is shown, and why that is nothing."""
@@ -73,8 +73,9 @@ class Candidate:
         self._certain, reason = postprocess.cleaned(text, place, is_cut_off)
         sound, problem = self._certain, None
         if self._check:
-            is_whole = not (is_cut_off or limit or place.right.strip())
-            sound, problem = await self._run(self._sound, self._check, sound, is_whole)
+            is_cut = bool(is_cut_off or limit)
+            is_whole = not (is_cut or place.right.strip())
+            sound, problem = await self._run(self._sound, self._check, sound, is_whole, is_cut)
         if problem and not sound:
             reason = BROKEN
         elif not item.text or (self._certain and not sound):

@@ -269,7 +269,7 @@ class Completing:
     def _min_probability(self, engine: Engine, asked: _Asked) -> float:
         """How likely all of an automatic completion has to be; a request may ask for more, not for less."""
         chosen = self._settings.min_probability if engine is self._engines.primary else None
-        is_line = asked.automatic and asked.place is not None and not asked.place.block
+        is_line = asked.automatic and asked.place is not None and asked.place.is_line
         own = engine.status.min_probability or (LINE_LIMIT if is_line else 0.0)
         return max(own if chosen is None else chosen, asked.min_probability)
 

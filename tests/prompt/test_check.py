@@ -65,6 +65,19 @@ def sound(source: str, text: str, *cells: str, ended: bool = True, **changes: An
         ("def f(x):\n    '''║\n    '''\n    return x", "What (it) does."),
         ("# ║", "anything (at all"),
         ("║\nclass A: pass", "@staticmethod"),
+        ("class A:\n    ║", "@property"),
+        ("class A:\n    x = 1\n\n    @║", "staticmethod"),
+        ("║", "match sum([]):"),
+        ("def f(x):\n    ║", "match x:"),
+        ("match 1:\n    ║", "case 1:"),
+        ("y = 1\n║", "x = y \\"),
+        ("y = 1\n║", "x = (y + \\"),
+        ("║", "assert 1, \\"),
+        ("║", "for i in range(3):  # each"),
+        ("if 1:\n    ║", "for i in range(3):  # each"),
+        ("x = dict(\n    ║", "a=1,  # one"),
+        ("try:\n    x = 1\n║", "except:  # any"),
+        ("x = 1\n║", "def f(y):  # it's (one\n    return y  # the same"),
         ("║", "await print(1)"),
         ("║", "%matplotlib inline"),
         ("║", "!ls\nx = 1"),
@@ -247,6 +260,9 @@ def test_the_kernel_has_names_of_its_own() -> None:
         ("load(║)", "'a.csv', sep=','"),
         # What the code makes itself is there.
         ('ships["new"] = 1\nships[║]', '"new"'),
+        # A string ends where its end stands.
+        ('print(ships["║"]', "port"),
+        ("print(sum(ships['║'])", "depth"),
         ('ships.insert(0, "new", 1)\nships[║]', '"new"'),
         ('ships.loc[:, "new"] = 1\nships.║', "new"),
         ('options["new"] = 1\noptions[║]', '"new"'),
@@ -276,6 +292,7 @@ def test_what_objects_have(source: str, text: str) -> None:
         ("ships.plot(x=║)", '"flag"', "flag"),
         ("ships[ships.depth > 1][║]", '"flag"', "flag"),
         ("options[║]", '"flag"', "flag"),
+        ('print(ships["║"]', "flag", "flag"),
         ("load(║)", "'a.csv', flag=1", "flag"),
         # What the line makes isn't there yet, what was taken away isn't any more.
         ('ships["new"] = ships[║', '"new"] * 2', "new"),
@@ -338,8 +355,8 @@ def test_of_what_is_broken_a_part_may_be_sound(text: str, part: str) -> None:
 @pytest.mark.parametrize(
     ("source", "text", "before", "names"),
     [
-        ("total = sum(║", "values)", "", {"ships", "options", "load", "total", "prices", "np"}),
-        ("total = ║", "sum(values) / 2", "sum(", {"ships", "options", "load", "total", "prices", "np"}),
+        ("total = sum(║", "values)", "", {"ships", "options", "load", "prices", "np"}),
+        ("total = ║", "sum(values) / 2", "sum(", {"ships", "options", "load", "prices", "np"}),
         ("total = sum(pr║", "oducts)", "", {"ices"}),
         ("total = sum(║", "values, start=0):", "", {"ships", "prices"}),
         ("def f(price, tax):\n    return ║", "cost", "", {"price", "tax", "f", "prices", "ships"}),
@@ -351,6 +368,12 @@ def test_for_a_name_that_nobody_has_there_are_those_that_somebody_has(
     found = check(source, "import numpy as np\nprices = [1]", **KERNEL).instead(text)
     assert found and found[0] == before and names <= set(found[1].rests)
     assert "_" not in {rest[:1] for rest in found[1].rests}
+
+
+@pytest.mark.parametrize("text", ["total + 1", "sum(totals)", "[total for _ in prices]"])
+def test_what_the_line_makes_is_no_name_for_it(text: str) -> None:
+    found = check("total = ║", "prices = [1]").instead(text)
+    assert found and found[1].rests == ("prices",)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,14 @@ CONFIG = Variable("config", "dict", "builtins", keys=("lr", "it's"), complete=fr
 SMOOTH = Variable(
     "smooth", "function", "m", signature="(data, window=…, *, center=…)", complete=frozenset(["signature"])
 )
-CLASSES = {"pandas.DataFrame": ("groupby", "head"), "builtins.dict": ("get", "items")}
+STACK = Variable("stack", "function", "m", signature="(*rows, key=…)", complete=frozenset(["signature"]))
+LINE = Variable("line", "Line", "__main__", members=("slope",), complete=frozenset(["members"]))
+DRAW = Variable("draw", "module", complete=frozenset(["members"]))
+CLASSES = {
+    "__main__.Line": ("fit",),
+    "pandas.DataFrame": ("groupby", "head"),
+    "builtins.dict": ("get", "items"),
+}
 NAMES = [name for name, _ in COLUMNS]
 
 
@@ -35,7 +42,7 @@ def at(code: str, above: tuple[Cell, ...] = (), files: tuple[str, ...] = ()) -> 
     offset = code.index("║")
     cells = [*above, Cell(code.replace("║", ""))]
     where = excerpt(cells, len(above), offset)
-    return choice([DF, CONFIG, SMOOTH], CLASSES, where, files)
+    return choice([DF, CONFIG, SMOOTH, STACK, LINE, DRAW], CLASSES, where, files)
 
 
 def best(code: str, above: tuple[Cell, ...] = ()) -> list[str]:
@@ -108,6 +115,15 @@ def test_columns(code: str) -> None:
         ('df.loc[df["crew"] > 3, "new"] = 1\nx = df["ne║', ["w"]),
         ('df[df["crew"] > 3] = 0\nx = df["c║', ["rew"]),
         ('df[["flag", "late"]]["║"]', ["flag", "late"]),
+        ('df["new"] = df["more"] = 1\nx = df["mo║', ["re"]),
+        ('df["new"], df["more"] = 1, 2\nx = df["ne║', ["w"]),
+        ('df.loc[:, ["new", "more"]] = 1\nx = df["mo║', ["re"]),
+        ('df["new"] = 1\nx = df.ne║', ["w"]),
+        ('x = y = df[["flag", "late"]]\nx["║"]', ["flag", "late"]),
+        ('draw.bars(data=df, x="de║', ["pth"]),
+        ('draw.merge(df, other, on="de║', ["pth"]),
+        ('df.query("depth > 1 and not cr║', ["ew"]),
+        ("line.║", ["fit", "slope"]),
         ('pd.read_csv("║")', ["a.csv", "raw/b.csv"]),
         ('open("a║', [".csv"]),
     ],
@@ -145,6 +161,22 @@ def test_names(code: str, names: list[str]) -> None:
         'df.merge(other)["║',
         'df.query("depth > ║',
         'df["nope║',
+        # what they are may have changed
+        'df: Table = load()\ndf["║',
+        'print(df := load())\ndf["║',
+        "line.fit(1)\nline.║",
+        'df.index.name = "day"\ndf.groupby("║',
+        'config.setdefault("new", 1)\nconfig["║',
+        # another thing than what stands before the dot
+        "(x <= line).║",
+        "df.plot.║",
+        # no column, or anything else
+        'df.drop(index="║',
+        'df.plot(color="║',
+        "stack(a, ║",
+        'def f(df, column="║',
+        "def f(a, b=smooth(1, ║",
+        'df.query("depth > 1 and║',
         'df[f"║',
         'df["dep║th"]',
         "df._║",
@@ -190,11 +222,12 @@ def test_no_value_where_none_is_known_or_compared(code: str) -> None:
     [
         ("df.groupby(║)", '"'),
         ("many = df.groupby(║", '"'),
-        ("df['depth'].max(); df.sort_values(by=║, ascending=False)", '"'),
+        ("df['depth'].max(); df.sort_values(by=║, ascending=False)", "'"),
         ("df.sort_values(║\nprint(df)", '"'),
         ("x = df[df['flag'] > df[║", "'"),
         ("x = df[df[║]]", '"'),
         ("x = df.loc[df[║", '"'),
+        ("name, flag = 'a', 'b'\ndf.groupby(║)", "'"),
     ],
 )
 def test_a_columns_quote_may_be_missing(code: str, quote: str) -> None:

@@ -25,6 +25,7 @@ def root(tmp_path: Path) -> Path:
         "work/.secret.csv",
         "work/data/rows.csv",
         "work/data/deep/far.csv",
+        "work/data/deep/er/than.csv",
         "work/.hidden/a.csv",
         "above.csv",
     ):
@@ -41,8 +42,8 @@ def read(root: Path, code: str, path: str = "work/book.ipynb", before: Sequence[
 
 
 @pytest.mark.parametrize("code", ["open(", "x = pd.read_csv('", "np.load(a)\n"])
-def test_files_beside_the_notebook_and_a_level_down(root: Path, code: str) -> None:
-    assert read(root, code) == ["ages.csv", "data/rows.csv"]
+def test_files_beside_the_notebook_and_two_levels_down(root: Path, code: str) -> None:
+    assert read(root, code) == ["ages.csv", "data/deep/far.csv", "data/rows.csv"]
 
 
 @pytest.mark.parametrize("code", ["", "reopen(", "opened", "load_dataset('x')"])

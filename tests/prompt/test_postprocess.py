@@ -98,6 +98,20 @@ GOLDEN = [
     ("df║['a']", ".loc['b']", "df├.loc['b']┤['a']"),
     ("f║(x)", "(y)", "f├┤(x)"),
     ("for i║(1000):", " in range(", "for i├ in range┤(1000):"),
+    # on a new line: a statement, and the block that it opens
+    (
+        "def f(n):\n    if n:\n        return 1\n    ║",
+        "else:\n        return 2\n    x = 1",
+        "├else:\n        return 2┤",
+    ),
+    ("x = 1\n║", "for i in x:\n    y\n\n    z\nw = 2", "├for i in x:\n    y\n\n    z┤"),
+    ("x = 1\n║", "try:\n    y\nexcept E:\n    z\nw = 2", "├try:\n    y\nexcept E:\n    z┤"),
+    ("x = 1\n║", "y = f(\n    x\n)\nz = 2", "├y = f(\n    x\n)┤"),
+    ("x = 1\n║", "# all of it\ny = f(x)\nz = 2", "├# all of it\ny = f(x)┤"),
+    ("x = 1\n║", "y = f(x)\nz = 2", "├y = f(x)┤"),
+    ("for i in x:\n    ║\n    y", "if i:\n        z\n    y", "├if i:\n        z┤"),
+    ("x = {\n    'a': 1,\n    ║\n}", "'b': 2,\n    'c': 3", "├'b': 2,┤"),
+    ('def f():\n    """What it does.\n\n    ║', "For all.\n    And more.", "├For all.┤"),
     # after a line that opens a block: the block
     (
         "def f(n):\n    ║",
