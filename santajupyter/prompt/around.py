@@ -251,8 +251,8 @@ def _bodies(head: str, rest: str) -> Sequence[str]:
     first = FIRST_WORD.match(head)
     word = first[1] if first else ""
     before, after = BEFORE.get(word, ""), AFTER.get(word, "")
-    bodies = CASES if word == "match" else BODIES if word in COMPOUND else BODIES[:1]
-    bodies = (DECORATED,) if word == "@" else bodies
+    bodies: Sequence[Sequence[str]] = BODIES if word in COMPOUND else BODIES[:1]
+    bodies = CASES if word == "match" else (DECORATED,) if word == "@" else bodies
     return next((body for body in bodies if _parses(before + head + rest + body[-1] + after)), ())
 
 

@@ -113,7 +113,7 @@ def _store(target: Sequence[str], known: dict[str, Known]) -> None:
     """``df["new"]``, ``df.loc[rows, "new"]`` or ``df[rows]`` is assigned to."""
     name, before, new = target[0], known[target[0]], _named(target[:-1])
     if new and before.keys is not None:
-        attributes = before.attributes
+        attributes: Sequence[str] | None = before.attributes
         if before.is_frame and attributes is not None:
             attributes = [*dict.fromkeys([*attributes, *filter(str.isidentifier, new)])]
         known[name] = replace(before, keys={**before.keys, **dict.fromkeys(new, "")}, attributes=attributes)
@@ -123,10 +123,10 @@ def _store(target: Sequence[str], known: dict[str, Known]) -> None:
 
 def _named(subscript: Sequence[str]) -> list[str]:
     """The columns at the end of a subscript that isn't closed: a string, or a list of them."""
-    if subscript[-1] == "]" and "[" in subscript:
-        start = len(subscript) - 1 - subscript[::-1].index("[")
-        before, parts = subscript[start - 1], [part for part in subscript[start + 1 : -1] if part != ","]
-    else:
-        before, parts = subscript[-2], subscript[-1:]
+    start, parts = len(subscript) - 1, [*subscript[-1:]]
+    if parts == ["]"] and "[" in subscript:
+        start -= subscript[::-1].index("[")
+        parts = [part for part in subscript[start + 1 : -1] if part != ","]
+    before = subscript[start - 1]
     found = [PLAIN.match(part) for part in parts] if before in ("[", ",") else []
     return [plain[2] for plain in found if plain] if all(found) else []

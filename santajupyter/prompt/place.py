@@ -90,6 +90,10 @@ class Place:
         """The first line below that says something."""
         return next((line.strip() for line in self.below.split("\n") if line.strip()), "")
 
+    def leaves_text_open(self, text: str) -> bool:
+        """Whether a string in three quotes begins in it that it doesn't end."""
+        return not self.in_text and len(TRIPLE_QUOTE.findall(text)) % 2 == 1
+
     @property
     def is_line(self) -> bool:
         """Whether it is about a line, even if that may open a block."""

@@ -45,6 +45,8 @@ OnDelta = Callable[[int, str], Awaitable[None]]
 OnMeanwhile = Callable[[Meanwhile], Awaitable[None]]
 # Rules by which the user, where he has asked, gets the next best text.
 DROPPED = frozenset(postprocess.REASONS.values())
+# What a docstring and the code behind it may still take.
+MORE_TOKENS = 192
 # In the place of a broken candidate, or of one of these, so many others are looked at, at this temperature.
 OTHERS = 3
 OTHERS_TEMPERATURE = 0.8
@@ -185,6 +187,9 @@ class Completing:
         items = await self._items(asked, answer)
         # To look at others would take too long for many, and their pieces wouldn't be those of the text.
         may_ask = len(items) == 1 and not asked.sampling.logprobs and not asked.prefetch
+        if may_ask and (rest := _rest_of_text(asked, answer)):
+            asked, answer = rest, await self._answer(rest, None)
+            items = await self._items(asked, answer)
         if may_ask and (items[0].reason == BROKEN or (not asked.automatic and items[0].reason in DROPPED)):
             items = (await self._other(asked, answer) or items[0],)
         items = tuple(replace(item, reason=None) if item.text else item for item in items)
@@ -272,6 +277,21 @@ class Completing:
         is_line = asked.automatic and asked.place is not None and asked.place.is_line
         own = engine.status.min_probability or (LINE_LIMIT if is_line else 0.0)
         return max(own if chosen is None else chosen, asked.min_probability)
+
+
+def _rest_of_text(asked: _Asked, answer: _Answer) -> _Asked | None:
+    """What to ask where a text in three quotes, a docstring mostly, took all the tokens there were."""
+    item = answer.done.items[0]
+    place = asked.place
+    if (
+        place is None
+        or item.finish_reason != "length"
+        or not (place.block and place.leaves_text_open(item.text))
+    ):
+        return None
+    document = replace(asked.document, prefix=asked.document.prefix + item.text)
+    sampling = replace(asked.sampling, max_new_tokens=MORE_TOKENS)
+    return replace(asked, document=document, sampling=sampling, begun=asked.begun + item.text)
 
 
 @dataclass(frozen=True)

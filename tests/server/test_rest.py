@@ -786,6 +786,14 @@ class TestBuiltInModel:
         assert (status["blocks"], status["serving"]) == (False, "santa-mini")
         assert [offer["blocks"] for offer in status["models"]] == [True, False]
 
+    async def test_a_text_in_three_quotes_is_written_to_its_end(self, ask: Any, body: Body) -> None:
+        """Half of it would make all that follows a string."""
+        told = 'about = """Some words about it,\nand then some more,\nuntil the end."""'
+        cells = [{"source": told, "execution_count": n} for n in (1, 2, 3)] + [{"source": told[:8]}]
+        asked = body(cells=cells, active=3, offset=8, trigger="invoke", max_new_tokens=12)
+        code, answer = await ask("complete", asked)
+        assert (code, told[:8] + answer["items"][0]["text"]) == (200, told)
+
 
 @pytest.mark.skipif(not (MODELS / "santa-mini").is_dir(), reason="santa-mini is not built yet")
 class TestChecked:
