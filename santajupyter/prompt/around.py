@@ -42,7 +42,7 @@ CASES = (("",), ("", "\n case _: pass"), ("", ":", ":\n case _: pass"))
 CONTINUED = ("\n_", "\n+_")
 COMPOUND = frozenset(["async", "class", "def", "for", "if", "match", "try", "while", "with", *BEFORE])
 FIRST_WORD = re.compile(r"\s*(@|\w+)")
-PARAMETER = re.compile(r"(?<=[(,\s])\w+=\Z")
+TAKES_VALUE = re.compile(r"(?<=[(,\s])\w+=\Z|[\"']:[ \t]*\Z")
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 # A string that isn't closed ends with its line, or in three quotes with the code.
 TOKEN = re.compile(
@@ -104,9 +104,9 @@ class Around:
     def could_end(self, text: str) -> bool:
         """Whether nothing has to come behind the text but a bracket's or string's end, a block, or what a
 
-        parameter is given.
+        parameter or a key is given.
         """
-        left = PARAMETER.sub(r"\g<0>_", self._with(text))
+        left = TAKES_VALUE.sub(r"\g<0>_", self._with(text))
         with suppress(*UNPARSED):
             return bool(compiled(left + self.right))  # mostly known from the text's own check
         return any(map(_parses, self._finished(left, False, bare=True)))

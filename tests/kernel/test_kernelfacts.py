@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import re
 import time
@@ -345,6 +346,30 @@ def test_a_busy_machine_makes_no_fact_untrue() -> None:
     own["describe"] = waits
     told = json.loads(own["read"]({f"x{i}": i for i in range(20)}, []))
     assert (len(told["variables"]), told["partial"]) == (20, False)
+
+
+def test_a_reading_sets_off_no_collection() -> None:
+    """Which may take longer than all of it, by what the kernel holds."""
+    own: dict[str, Any] = {}
+    exec(SOURCE, own)
+    begun: list[str] = []
+    usual = gc.get_threshold()
+    gc.callbacks.append(lambda phase, info: begun.append(phase))
+    gc.set_threshold(1)
+    try:
+        gc.disable()
+        own["read"]({"x": [1]}, [])
+        assert not gc.isenabled()
+        gc.enable()
+        begun.clear()
+        own["read"]({f"x{i}": i for i in range(50)}, [])
+        read = begun.copy()
+        assert gc.isenabled()
+    finally:
+        gc.set_threshold(*usual)
+        gc.callbacks.pop()
+        gc.enable()
+    assert len(read) < 10
 
 
 def test_nothing_is_read_where_no_cell_has_run() -> None:

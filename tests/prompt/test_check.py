@@ -148,6 +148,8 @@ def test_a_word_that_asks_for_more_is_sound_as_a_beginning(source: str, text: st
         ("load(1, sep=2, ║\n)", "3, width", ""),
         ("load(║\n)", "1, sep=2, width", "1, sep=2,"),
         ("load(║", "1, sep=", "1, sep="),
+        ('x.agg({"a": "mean", "║', 'b": ', 'b": '),
+        ('x = {"a": 1, ║}', '"b":', '"b":'),
         ("load(║)", "1, sep=", "1, sep="),
         ("load(1, ║\n    3)", "2", "2"),
         ('x = {"a": 1,\n    "b": ║\n    "c": 3}', "2", "2"),
