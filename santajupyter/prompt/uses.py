@@ -2,33 +2,33 @@
 
 The kernel knows what they had when it was read. What code that hasn't run since then does to them is
 followed as far as it is plain: ``df["new"] = …`` adds a column, ``del df["old"]`` takes one away, ``df = …``
-or ``df.eval(…, inplace=True)`` makes of it something that nothing is known of.
+or ``df.eval(…, inplace=True)`` makes of it something that nothing is known of. A name that may stand for any
+of them (``for frame in frames:``) gives to all of them what it is given.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
+import keyword
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..protocol import Variable
+from .known import BUILTINS, CALLING, Known, Objects, strings
 from .pythoncode import children
 from .scopes import imported_as, locals_of, parameters, stored
 
-BUILTINS = frozenset(dir(builtins))
-# What is of these modules takes no new attributes by its own methods.
-FIXED = ("builtins", "numpy", "pandas", "polars", "torch")
 # Calls that may change any variable.
 CHANGES_ALL = frozenset(["eval", "exec", "globals", "locals", "setattr", "vars"])
+HARMLESS = BUILTINS.union(keyword.kwlist) - CHANGES_ALL
 CHANGES_KEYS = frozenset(["clear", "popitem", "setdefault", "update"])
 # Methods of frames that return some of the rows, or groups of them, with the same columns.
 SAME_COLUMNS = frozenset(
     [
-        *("copy", "dropna", "ffill", "fillna", "group_by", "groupby", "head", "nlargest", "nsmallest"),
-        *("query", "sample", "sort", "sort_values", "tail"),
+        *("bfill", "copy", "drop_duplicates", "dropna", "ffill", "fillna", "group_by", "groupby", "head"),
+        *("nlargest", "nsmallest", "query", "replace", "sample", "sort", "sort_index", "sort_values"),
+        "tail",
     ]
 )
 # Methods whose first argument is a column or a list of them, and what other arguments are columns.
@@ -39,21 +39,6 @@ WITH_COLUMNS = BY_COLUMN | {"boxplot", "drop", "dropna", "hist", "melt", "pivot"
 COLUMN_KEYWORDS = frozenset(["by", "columns", "id_vars", "subset", "value_vars", "x", "y"])
 # Of functions that take a frame as ``data``.
 DATA_KEYWORDS = frozenset(["hue", "x", "y"])
-
-
-@dataclass
-class _Known:
-    """All names that are there, None where that isn't known."""
-
-    attributes: set[str] | None = None
-    keys: set[str] | None = None
-    arguments: frozenset[str] | None = None
-    is_frame: bool = False
-    is_fixed: bool = False
-    levels: frozenset[str] = field(default_factory=frozenset)
-
-    def forget(self) -> None:
-        self.attributes = self.keys = self.arguments = None
 
 
 class Use(NamedTuple):
@@ -74,69 +59,43 @@ class Facts:
     """What is known of the kernel's variables; nothing of those that aren't there in full."""
 
     def __init__(self, variables: Sequence[Variable], classes: Mapping[str, Sequence[str]]) -> None:
-        self._known = {variable.name: _known(variable, classes) for variable in variables}
+        self._objects = Objects(variables, classes)
 
     def __bool__(self) -> bool:
-        return bool(self._known)
+        return bool(self._objects.known)
 
     def ran(self, tree: ast.Module) -> list[Use]:
         """Follow what the code does to the objects; returns what it asks of them that they haven't."""
-        if not self._known:
+        if not self._objects.known:
             return []
-        reader = _Reader(self._known)
+        reader = _Reader(self._objects)
         reader.visit_all(tree.body)
         return reader.wrong
 
     def may_change(self, words: AbstractSet[str]) -> bool:
         """Whether code with these words can do anything to what is known."""
-        return not words.isdisjoint(self._known) or not words.isdisjoint(CHANGES_ALL)
+        return not words <= HARMLESS
 
     def may_become(self, use: Use) -> bool:
         """Whether there is a key that begins with the one that was asked for."""
-        keys = self._known[use.variable].keys if use.variable in self._known else None
+        keys = self._objects.known[use.variable].keys if use.variable in self._objects.known else None
         return use.kind == "key" and any(key.startswith(use.name) for key in keys or ())
 
     def forget(self, names: Iterable[str] | None = None) -> None:
         """Nothing is known any more, of these variables or of all."""
-        for name in [*self._known] if names is None else names:
-            self._known.pop(name, None)
+        self._objects.lose(self._objects.known if names is None else names)
 
     def copy(self) -> Facts:
         """What is known, to follow other code with."""
         other = Facts((), {})
-        other._known = {name: _copied(known) for name, known in self._known.items()}
+        other._objects = self._objects.copy()
         return other
 
 
-def _copied(known: _Known) -> _Known:
-    attributes, keys = (None if names is None else {*names} for names in (known.attributes, known.keys))
-    return _Known(attributes, keys, known.arguments, known.is_frame, known.is_fixed, known.levels)
-
-
-def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> _Known:
-    known = _Known(is_frame=variable.type == "DataFrame")
-    known.levels = frozenset(variable.levels)
-    known.is_fixed = variable.type == "module" or variable.module.partition(".")[0] in FIXED
-    inherited: Sequence[str] | None = classes.get(f"{variable.module}.{variable.type}")
-    if variable.type in ("module", "class"):
-        inherited = ()
-    columns = [name for name, _ in variable.columns]
-    if "members" in variable.complete and inherited is not None:
-        pandas = columns if variable.module.startswith("pandas") else []
-        known.attributes = {*inherited, *variable.members, *pandas}
-    if "columns" in variable.complete:
-        known.keys = {*columns}
-    elif "keys" in variable.complete:
-        known.keys = {*variable.keys}
-    if "signature" in variable.complete and "**" not in variable.signature:
-        named = variable.signature.strip("()").rpartition("/")[2].split(", ")
-        known.arguments = frozenset(part.partition("=")[0] for part in named if part and part[0] != "*")
-    return known
-
-
 class _Reader:
-    def __init__(self, known: dict[str, _Known]) -> None:
-        self._known = known
+    def __init__(self, objects: Objects) -> None:
+        self._objects, self._known = objects, objects.known
+        self._globals: set[str] = set()
         self.wrong: list[Use] = []
 
     def visit_all(self, nodes: Iterable[ast.AST | None]) -> None:
@@ -146,53 +105,8 @@ class _Reader:
 
     def visit(self, node: ast.AST) -> None:
         match node:
-            # What gives a variable another meaning, or an object something new.
-            case ast.Assign():
-                self.visit(node.value)
-                self._store_all(node.targets)
-            case ast.AnnAssign():
-                self.visit_all([node.value])
-                self._store(node.target)
-            case ast.AugAssign():
-                self.visit(node.value)
-                self._judge(node.target)
-                self._store(node.target)
-            case ast.NamedExpr():
-                self.visit(node.value)
-                self._store(node.target)
-            case ast.For() | ast.AsyncFor():
-                self.visit(node.iter)
-                self._store(node.target)
-                self.visit_all([*node.body, *node.orelse])
-            case ast.withitem():
-                self.visit(node.context_expr)
-                self._store_all([node.optional_vars] if node.optional_vars else [])
-            case ast.ExceptHandler():
-                self._lose([node.name] if node.name else [])
-                self.visit_all([node.type, *node.body])
-            case ast.match_case():
-                self._lose(stored(node.pattern))
-                self.visit_all([node.guard, *node.body])
-            case ast.Import() | ast.ImportFrom():
-                self._lose(map(imported_as, node.names))
-            case ast.Delete():
-                for target in node.targets:
-                    self._delete(target)
-            # What has names of its own.
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                self.visit_all([*node.decorator_list, *node.args.defaults, *node.args.kw_defaults])
-                self._lose([node.name])
-                self._apart(locals_of(node), node.body)
-            case ast.ClassDef():
-                self.visit_all([*node.decorator_list, *node.bases])
-                self._lose([node.name])
-                self._apart(stored(ast.Module(node.body, [])), node.body)
-            case ast.Lambda():
-                self._apart(parameters(node.args), [node.body])
-            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
-                self._comprehension(node.generators, [node.elt])
-            case ast.DictComp():
-                self._comprehension(node.generators, [node.key, node.value])
+            case ast.Name() | ast.Constant():
+                pass
             # What is asked of objects.
             case ast.Attribute():
                 self._judge(node)
@@ -204,20 +118,85 @@ class _Reader:
                 self._judge_arguments(node)
                 self.visit_all([node.func, *node.args, *(keyword.value for keyword in node.keywords)])
                 self._called(node)
+            case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=[], keywords=[])):
+                self.visit(node.value)
+                self._acted(name)
+            # What gives a variable another meaning, or an object something new.
+            case ast.Assign():
+                self.visit(node.value)
+                self._store_all(node.targets, not self._objects.reaches(node.value))
+            case ast.AnnAssign() | ast.NamedExpr():
+                self.visit_all([node.value])
+                self._store(node.target, not (node.value and self._objects.reaches(node.value)))
+            case ast.AugAssign():
+                self.visit(node.value)
+                self._judge(node.target)
+                self._store(
+                    node.target,
+                    not (self._objects.reaches(node.value) or self._objects.reaches(node.target, False)),
+                )
+            case ast.For() | ast.AsyncFor():
+                self.visit(node.iter)
+                self._entered(node.iter)
+                self._store(node.target, not self._objects.reaches(node.iter, False))
+                self.visit_all([*node.body, *node.orelse])
+            case ast.withitem():
+                self.visit(node.context_expr)
+                self._entered(node.context_expr)
+                if node.optional_vars:
+                    self._store(node.optional_vars, not self._objects.reaches(node.context_expr))
+            case ast.ExceptHandler():
+                self._objects.make([node.name] if node.name else [])
+                self.visit_all([node.type, *node.body])
+            case ast.match_case():
+                self._objects.lose(stored(node.pattern))
+                self.visit_all([node.guard, *node.body])
+            case ast.Import() | ast.ImportFrom():
+                self._objects.make(map(imported_as, node.names))
+            case ast.Global():
+                self._objects.lose(node.names)
+                self._globals.update(node.names)
+            case ast.Delete():
+                for target in node.targets:
+                    self._delete(target)
+            # What has names of its own.
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self.visit_all([*node.decorator_list, *node.args.defaults, *node.args.kw_defaults])
+                self._objects.make([node.name])
+                self._apart(locals_of(node), node.body)
+                self._known[node.name] = Known(is_own=True)
+            case ast.ClassDef():
+                self.visit_all([*node.decorator_list, *node.bases])
+                self._objects.make([node.name])
+                self._apart(stored(ast.Module(node.body, [])), node.body)
+            case ast.Lambda():
+                self._apart(parameters(node.args), [node.body])
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
+                self._comprehension(node.generators, [node.elt])
+            case ast.DictComp():
+                self._comprehension(node.generators, [node.key, node.value])
             case _:
                 self.visit_all(children(node))
 
     def _comprehension(self, generators: Sequence[ast.comprehension], made: Sequence[ast.expr]) -> None:
         names = [name for part in generators for name in stored(part.target)]
         self.visit(generators[0].iter)
+        self._entered(generators[0].iter)
+        are_new = not any(self._objects.reaches(part.iter, False) for part in generators)
         rest = [*(part.iter for part in generators[1:]), *(test for part in generators for test in part.ifs)]
-        self._apart(names, [*rest, *made])
+        self._apart(names, [*rest, *made], are_new)
 
-    def _apart(self, names: Iterable[str], nodes: Iterable[ast.AST]) -> None:
+    def _apart(self, names: Iterable[str], nodes: Iterable[ast.AST], are_new: bool = True) -> None:
         """Where these names are others'; what happens to the other objects happens there, too."""
-        hidden = {name: self._known.pop(name) for name in {*names} if name in self._known}
+        names = {*names}
+        hidden = {name: self._known.pop(name) for name in names if name in self._known}
+        new = names & self._objects.new
+        self._objects.new.difference_update(names)
+        self._objects.new.update(names if are_new else ())
         self.visit_all(nodes)
-        self._known.update(hidden)
+        self._objects.lose(names)
+        self._objects.new.update(new)
+        self._known.update((name, known) for name, known in hidden.items() if name not in self._globals)
 
     def _judge(self, node: ast.AST) -> None:
         match node:
@@ -228,13 +207,13 @@ class _Reader:
                     self._hold(name, "attribute", [attribute], known.attributes, node)
             case ast.Subscript():
                 name, known = self._frame(node.value)
-                keys = _strings(node.slice) if known else ()
+                keys = strings(node.slice) if known else ()
                 if known and not known.is_frame and isinstance(node.slice, ast.List):
                     keys = ()
                 if not known and isinstance(node.value, ast.Attribute) and node.value.attr in ("loc", "at"):
                     name, known = self._frame(node.value.value)
                     columns = node.slice.elts[1:2] if isinstance(node.slice, ast.Tuple) else []
-                    keys = [key for column in columns for key in _strings(column)]
+                    keys = [key for column in columns for key in strings(column)]
                     known = known if known and known.is_frame else None
                 if known:
                     self._hold(name, "key", keys, known.keys, node)
@@ -255,11 +234,11 @@ class _Reader:
         if not (known and known.is_frame) and "data" in named:
             name, known = self._frame(named["data"])
             columns = [value for word, value in named.items() if word in DATA_KEYWORDS]
-        if known and known.is_frame and known.keys is not None:
-            keys = [key for column in columns for key in _strings(column) if key.isidentifier()]
+        if known and known.is_frame and known.keys is not None and known.levels is not None:
+            keys = [key for column in columns for key in strings(column) if key.isidentifier()]
             self._hold(name, "key", keys, known.keys | known.levels, call)
 
-    def _frame(self, node: ast.expr) -> tuple[str, _Known | None]:
+    def _frame(self, node: ast.expr) -> tuple[str, Known | None]:
         """The variable that has the columns or keys of this expression."""
         match node:
             case ast.Name(id=name):
@@ -279,55 +258,75 @@ class _Reader:
             line = getattr(node, "end_lineno", None) or node.lineno
             self.wrong += [Use(variable, kind, name, line) for name in names if name not in there]
 
-    def _store_all(self, targets: Iterable[ast.AST]) -> None:
+    def _runs(self, node: ast.expr) -> None:
+        """Code of its own runs: it may have new attributes."""
+        for known in self._objects.meant(node):
+            if not known.is_fixed:
+                known.attributes = None
+
+    def _entered(self, node: ast.expr) -> None:
+        """By ``for`` or ``with``."""
+        if isinstance(node, ast.Name):
+            self._runs(node)
+
+    def _store_all(self, targets: Iterable[ast.AST], is_new: bool) -> None:
         for target in targets:
-            self._store(target)
+            self._store(target, is_new)
 
     def _delete(self, target: ast.expr) -> None:
         if isinstance(target, ast.Name):
-            self._lose([target.id])
+            self._objects.lose([target.id])
         elif isinstance(target, ast.Subscript):
             self.visit(target)
-            self._without(target.value, _strings(target.slice))
+            self._without(target.value, strings(target.slice))
 
-    def _store(self, target: ast.AST) -> None:
+    def _store(self, target: ast.AST, is_new: bool) -> None:
         match target:
             case ast.Name(id=name):
-                self._lose([name])
+                (self._objects.make if is_new else self._objects.lose)([name])
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
-                self._store_all(parts)
+                self._store_all(parts, is_new)
             case ast.Starred(value=value):
-                self._store(value)
-            case ast.Attribute(value=ast.Name(id=name), attr=attribute):
-                if known := self._known.get(name):
-                    if known.is_frame and attribute == "columns":
-                        known.forget()
-                    elif known.attributes is not None:
-                        known.attributes.add(attribute)
+                self._store(value, is_new)
+            case ast.Attribute(value=base):
+                self.visit_all([] if isinstance(base, ast.Name) else [base])
+                self._with_attribute(base, target.attr)
+                self._relabelled(target)
             case ast.Subscript(value=ast.Attribute(value=base, attr="loc" | "at")):
                 at = target.slice
                 self.visit(at)
-                self._with(base, at.elts[1] if isinstance(at, ast.Tuple) and len(at.elts) == 2 else None)
+                if isinstance(at, ast.Tuple) and len(at.elts) == 2:
+                    self._with(base, at.elts[1])
             case ast.Subscript(value=base):
                 self.visit_all([target.slice, *([] if isinstance(base, ast.Name) else [base])])
+                self._relabelled(target)
                 self._with(base, target.slice)
             case _:
                 self.visit(target)
 
-    def _with(self, base: ast.expr, place: ast.expr | None) -> None:
-        """``base[place]`` is stored to; place None: some rows."""
-        known = self._known.get(base.id) if isinstance(base, ast.Name) else None
-        if known is None or place is None:
-            return
-        keys = _strings(place)
-        if known.keys is not None:
-            known.keys.update(keys)
-        if known.is_frame and known.attributes is not None:
-            known.attributes.update(keys)
-        is_plain = isinstance(place, (ast.Constant, ast.Slice)) or bool(keys)
-        if not is_plain:
-            known.keys = None
-            known.attributes = None if known.is_frame else known.attributes
+    def _with(self, base: ast.expr, place: ast.expr) -> None:
+        """``base[place]`` is stored to."""
+        self._runs(base)
+        for known in self._objects.meant(base):
+            known.add(place)
+
+    def _with_attribute(self, base: ast.expr, attribute: str) -> None:
+        """A class gives it to its objects, too."""
+        meant = self._objects.meant(base)
+        others = [known for known in self._known.values() if meant and not known.is_fixed]
+        for known in (*meant, *others):
+            if known.attributes is not None:
+                known.attributes.add(attribute)
+
+    def _relabelled(self, node: ast.AST) -> None:
+        """It changes: a frame's index or columns, or a part of these, or something else."""
+        while isinstance(node, (ast.Attribute, ast.Subscript)):
+            if isinstance(node, ast.Attribute) and node.attr in ("columns", "index"):
+                for known in self._objects.meant(node.value):
+                    known.levels = None
+                    if node.attr == "columns" and known.is_frame:
+                        known.forget()
+            node = node.value
 
     def _without(self, base: ast.expr, keys: Iterable[str]) -> None:
         known = self._known.get(base.id) if isinstance(base, ast.Name) else None
@@ -337,43 +336,66 @@ class _Reader:
             known.attributes.difference_update(keys)
 
     def _called(self, call: ast.Call) -> None:
-        match call.func:
-            case ast.Attribute(value=ast.Name(id=name) as base, attr=method) if name in self._known:
-                self._method(base, method, call)
-            case ast.Name(id=name) if name in CHANGES_ALL:
-                self._lose([*self._known])
-        is_builtin = isinstance(call.func, ast.Name) and call.func.id in BUILTINS
-        is_own = isinstance(call.func, ast.Name) and not is_builtin
-        for value in (*call.args, *(keyword.value for keyword in call.keywords)):
-            known = self._known.get(value.id) if isinstance(value, ast.Name) else None
-            if known and (is_own or not (known.is_fixed or is_builtin)):
+        function = call.func
+        name = function.id if isinstance(function, ast.Name) else ""
+        if name in CHANGES_ALL:
+            self._objects.lose([*self._known])
+        if isinstance(function, ast.Attribute):
+            self._method(function.value, function.attr, call)
+        elif name in self._known:
+            self._runs(function)
+        if name not in BUILTINS or name in CALLING:
+            is_own = name in CALLING or (name in self._known and self._known[name].is_own)
+            for value in (*call.args, *(keyword.value for keyword in call.keywords)):
+                for part in _parts(value):
+                    self._passed(part, bool(name), is_own)
+
+    def _acted(self, function: str) -> None:
+        """It was called with nothing and for nothing; if it is the user's own, it works on what is global."""
+        named = self._known.get(function)
+        # What this code defines was followed itself.
+        if named and named.is_own and function not in self._objects.new:
+            for known in self._known.values():
+                known.attributes = known.attributes if known.is_apart else None
+                known.forget_keys()
+
+    def _passed(self, node: ast.expr, is_named: bool, is_own: bool) -> None:
+        """It goes to a function or method. A named one may change it, the user's own all it may be."""
+        named = self._known.get(node.id) if isinstance(node, ast.Name) else None
+        meant = self._objects.meant(node) if named else []
+        if is_own and not (named and not named.is_fixed) and self._objects.reaches(node, False):
+            meant = [*self._known.values()]
+        for known in meant:
+            if is_named or not known.is_fixed:
                 known.attributes = None
-                known.keys = None if is_own else known.keys
+            if is_named:
+                known.forget_keys()
 
-    def _method(self, base: ast.Name, method: str, call: ast.Call) -> None:
-        known = self._known[base.id]
-        if any(
+    def _method(self, base: ast.expr, method: str, call: ast.Call) -> None:
+        is_inplace = method not in SAME_COLUMNS and any(
             keyword.arg in ("inplace", None) and not _is_false(keyword.value) for keyword in call.keywords
-        ):
-            known.forget()
-        elif method == "insert" and known.is_frame:
-            self._with(base, call.args[1] if len(call.args) > 1 else ast.Name(base.id))
-        elif method == "pop":
-            self._without(base, _strings(call.args[0]) if call.args else ())
-        elif method in CHANGES_KEYS and not known.is_frame:
-            known.keys = None
-        if not known.is_fixed:
-            known.attributes = None
+        )
+        if is_inplace:
+            self._relabelled(base)
+        for known in self._objects.meant(base):
+            if is_inplace and not known.is_apart:
+                known.forget()
+            elif method == "insert" and known.is_frame:
+                known.add(call.args[1] if len(call.args) > 1 else base)
+            elif method in CHANGES_KEYS and not known.is_frame:
+                known.keys = None
+        if method == "pop":
+            self._without(base, strings(call.args[0]) if call.args else ())
+        self._runs(base)
 
-    def _lose(self, names: Iterable[str]) -> None:
-        for name in [*names]:
-            self._known.pop(name, None)
 
-
-def _strings(node: ast.expr) -> Sequence[str]:
-    """A string, or a list's strings."""
-    parts: Iterator[ast.expr] = iter(node.elts if isinstance(node, ast.List) else [node])
-    return [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+def _parts(node: Any) -> Iterator[ast.expr]:
+    """It, or what stands in it, if it is a list or the like."""
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Starred)):
+        for inner in children(node):
+            yield from _parts(inner)
+    else:
+        yield node
 
 
 def _is_false(node: ast.expr) -> bool:

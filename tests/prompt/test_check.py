@@ -306,6 +306,119 @@ def test_what_objects_have_not(source: str, text: str, name: str) -> None:
     assert check(source, **KERNEL).sound(text, True) == ("", Problem("member", name, 0))
 
 
+MODEL = {"name": "model", "type": "Model", "module": "__main__", "members": ["n"], "complete": ["members"]}
+MORE: dict[str, Any] = {
+    "variables": [
+        *KERNEL["variables"],
+        MODEL,
+        {**MODEL, "name": "other"},
+        {"name": "Model", "type": "class", "module": "__main__", "members": ["fit"], "complete": ["members"]},
+        {**SHIPS, "name": "boats"},
+        {**SHIPS, "name": "ports", "shape": [3, 2]},
+        {"name": "frames", "type": "list", "module": "builtins"},
+        {"name": "plt", "type": "module", "members": ["plot"], "complete": ["members"]},
+        {"name": "score", "type": "function", "module": "sklearn.metrics"},
+    ],
+    "classes": {**KERNEL["classes"], "__main__.Model": ["fit"]},
+    "names": ["ax", "far", "go"],
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        # By another name.
+        ("tmp = ships\ntmp['new'] = 1", 'ships["new"]'),
+        ("tmp, rest = ships, 1\ntmp['new'] = 1", 'ships["new"]'),
+        ("boats['new'] = 1", 'ships["new"]'),
+        ("for each in [ships, ports]:\n    each['new'] = 1", 'ships["new"]'),
+        ("for each in [ships, ports]:\n    each.loc[:, 'new'] = 1", "ships.new"),
+        ("for each in frames:\n    each['new'] = 1", 'ships["new"]'),
+        ("for at, each in enumerate(frames):\n    each['new'] = 1", 'ships["new"]'),
+        ("frames[0]['new'] = 1", 'ships["new"]'),
+        ("for each in far.values():\n    each['new'] = 1", 'ships["new"]'),
+        ("first = far.get('a')\nfirst['new'] = 1", 'ships["new"]'),
+        ("for each in frames:\n    each.insert(0, 'new', 1)", 'ships["new"]'),
+        ("for each in frames:\n    each.rename(columns=dict(port='new'), inplace=True)", 'ships["new"]'),
+        ("for each in frames:\n    for c in 'ab':\n        each[c + '_new'] = 1", 'ships["a_new"]'),
+        ("both = [ships]\nfor each in both:\n    load(each)", 'ships["new"]'),
+        ("load([ships])", 'ships["new"]'),
+        ("load(*frames)", 'ships["new"]'),
+        ("list(map(load, frames))", 'ships["new"]'),
+        ("def add(frame):\n    frame['new'] = 1\nfor each in frames:\n    add(each)", 'ships["new"]'),
+        ("tmp = model\ntmp.new = 1", "model.new"),
+        ("other.new = 1", "model.new"),
+        ("for each in (model, other):\n    each.fit()", "model.new"),
+        ("[each.fit() for each in frames]", "model.new"),
+        ("frames[0].fit()", "model.new"),
+        ("go([model])", "model.new"),
+        ("go(a={1: model})", "model.new"),
+        ("list(map(Model.fit, [model]))", "model.new"),
+        # By its own code, its class's, or the user's.
+        ("model(3)", "model.new"),
+        ("for each in model:\n    pass", "model.new"),
+        ("[each for each in model]", "model.new"),
+        ("with model:\n    pass", "model.new"),
+        ("model[0] = 1", "model.new"),
+        ("Model.new = 1", "model.new"),
+        ("def put():\n    global ships\n    ships = ships.assign(new=1)\nput()", 'ships["new"]'),
+        ("def put():\n    ships['new'] = 1\nput()", 'ships["new"]'),
+        ("load()", 'ships["new"]'),
+        ("load()", "model.new"),
+        # By its labels.
+        ("ships.index.name = 'new'", 'ships.groupby("new")'),
+        ("ships.index.names = ['new']", 'ships.groupby("new")'),
+        ("ships.index = other", 'ships.groupby("new")'),
+        ("ships.index.rename('new', inplace=True)", 'ships.groupby("new")'),
+        ("ships.index.set_names('new', inplace=True)", 'ships.groupby("new")'),
+        ("ships.columns.name = 'new'", 'ships.groupby("new")'),
+        ("ships.columns.values[0] = 'new'", 'ships["new"]'),
+    ],
+)
+def test_objects_change_in_other_ways(code: str, text: str) -> None:
+    assert sound("║", text, **MORE) == ""
+    assert sound(code + "\n║", text, **MORE) == text
+    above = [{"source": line} for line in code.split("\n")] if "    " not in code else [{"source": code}]
+    body = {"cells": [*above, {"source": ""}], "active": len(above), "offset": 0, **MORE}
+    assert Check(completion_request(body)).sound(text, True)[0] == text
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("ax.set_title('x')", 'ships["flag"]'),
+        ("x = [1]\nx.append(2)", 'ships["flag"]'),
+        ("plt.plot(model)", 'ships["flag"]'),
+        ("plt.plot(ships)", "plt.flag"),
+        ("print(ships, model)", 'ships["flag"]'),
+        ("score(ax, [ax])", 'ships["flag"]'),
+        ("x = load(1)", 'ships["flag"]'),
+        ("load()", "load(1, flag=2)"),
+        ("load()", "plt.flag"),
+        ("ax.plot(1, inplace=True)", "plt.flag"),
+        ("x = {}\nfor c in 'ab':\n    x[c] = 1", 'ships["flag"]'),
+        ("x = ships.copy()\nx['flag'] = 1", 'ships["flag"]'),
+        ("x = ships[['port']]\nx['flag'] = 1", 'ships["flag"]'),
+        ("frames[0]['new'] = 1", 'ships["flag"]'),
+        ("for each in frames:\n    each['port'].fillna(0, inplace=True)", 'ships["flag"]'),
+        ("for c in ships.columns:\n    print(ships[c])", 'ships["flag"]'),
+        ("ports['flag'] = 1", 'ships["flag"]'),
+        ("ships.index.name = 'new'", 'ships["flag"]'),
+        ("ships.fillna(0, inplace=True)", 'ships["flag"]'),
+        ("def put(x):\n    global y\n    y = x\n    x['flag'] = 1", 'ships["flag"]'),
+        ("x = [1]\nx.append(2)", "model.flag"),
+        ("x = plt.plot()\nx.set_title('x')", "model.flag"),
+        ("plt.plot(frames)", "model.flag"),
+        ("print(model)", "model.flag"),
+        ("for each in ships:\n    print(each)", "model.flag"),
+        ("other.fit()", "model.flag"),
+        ("x = Model()\nx.fit()\nx.flag = 1", "model.flag"),
+    ],
+)
+def test_what_others_do_changes_nothing(code: str, text: str) -> None:
+    assert check(code + "\n║", **MORE).sound(text, True) == ("", Problem("member", "flag", 0))
+
+
 def test_what_did_not_run_counts_by_its_own_text() -> None:
     cells = [{"source": 'ships["new"] = 1'}, {"source": "ships[]"}]
     body = {"cells": cells, "active": 1, "offset": 6, **KERNEL}
