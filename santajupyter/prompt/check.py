@@ -41,7 +41,7 @@ NEXT = re.compile(r"\W*\w+")
 # The last word or sign.
 LAST = re.compile(r"(?<!\w)\w+\Z|\W\Z")
 REST = re.compile(r"\w+")
-MADE = re.compile(r"\s*([^\W\d]\w*)\s*(?::[^=\n]*)?=(?!=)")
+MADE = re.compile(r"\A\s*([^\W\d]\w*)\s*(?::[^=\n]*)?=(?!=)")
 CALLS = re.compile(r"(?<!\w)(\w+)\(\Z")
 # What wants something after it.
 ASKING = "-+*/%&|^=<>!"

@@ -18,10 +18,10 @@ from .expressions import PLAIN, Known, Statement, tokenized
 from .fitting import Spot, is_of_a_column, weights
 from .following import followed
 from .framecalls import BY_COLUMN, BY_DICT, BY_LEVEL, COLUMN_KEYWORDS, OTHER_KEYWORDS, PLAIN_COLUMN, SECOND
+from .known import FIXED
 from .languages import language_of
 from .names import READER, looped
 from .parameters import is_enough, missing
-from .uses import FIXED
 
 # Characters of code left of the cursor that are read, and right of it.
 LEFT, RIGHT = 4000, 300
