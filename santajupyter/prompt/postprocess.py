@@ -17,7 +17,7 @@ from .blocks import NO_CODE, Block, Statement, may_continue
 from .brackets import CLOSERS, OPENERS, QUOTES, brackets_of, opened_before, scan
 from .fim import ALL_TOKENS
 from .loops import without_loop
-from .place import Place
+from .place import Place, indent
 
 # Those that are HTML too may be meant.
 SPECIAL_TOKENS = ALL_TOKENS - {"<s>", "</s>", "<bos>", "<eos>"}
@@ -45,6 +45,7 @@ MAY_BE_LISTED = re.compile(
     rf"{LISTED.pattern}|(?<=\w) (?:{_BEGUN})(?:\[[^\]\n]*)?\Z"
     rf"|(?<=\w) {_DTYPE}(?:,(?: (?:\w+(?: (?:{_BEGUN})?)?)?)?)?\Z"
 )
+LEAVES = re.compile(r"\A\s*(?:break|continue|raise|return|throw)\b(?!.*\\\Z)")
 COMMENT = re.compile(r"(?:^|\s)#")
 WORD = re.compile(r"[^\W\d]\w")
 CALLED = re.compile(r"[\w)\]]\Z")
@@ -163,6 +164,14 @@ def _leaves_code(text: str, place: Place, ended: bool) -> str:
             return text[:start].rstrip("\n") if text[:start].strip() else text[: start + listed.start()]
         start += len(line) + 1
     return text
+
+
+def _never_runs(text: str, place: Place, ended: bool) -> str:
+    """Where Enter leaves the cursor below a ``return``, nothing can be done before it goes further left."""
+    above = place.above.rstrip().rpartition("\n")[2]
+    is_below = LEAVES.match(above) and indent(above) == place.indent and not place.before.opened
+    is_free = not (place.left.strip() or place.in_text)
+    return "" if is_below and is_free and place.is_code and place.indent else text
 
 
 def _closes_around(text: str, place: Place, ended: bool) -> str:
@@ -326,6 +335,7 @@ def _only_space(text: str, place: Place, ended: bool) -> str:
 RULES: tuple[Callable[[str, Place, bool], str], ...] = (
     _special_token,
     _leaves_code,
+    _never_runs,
     _closes_around,
     _end_of_line,
     _comment_after_code,

@@ -98,6 +98,15 @@ GOLDEN = [
     ("df║['a']", ".loc['b']", "df├.loc['b']┤['a']"),
     ("f║(x)", "(y)", "f├┤(x)"),
     ("for i║(1000):", " in range(", "for i├ in range┤(1000):"),
+    # what would never run
+    ("def f(n):\n    return n\n    ║", "print(n)", "├┤"),
+    ("for i in x:\n    if i:\n        break\n\n        ║", "y = 1", "├┤"),
+    ("for i in x:\n    if i:\n        break\n    ║", "y = 1", "├y = 1┤"),
+    ("def f(n):\n    return (\n    ║", "n", "├n┤"),
+    ("def f(n):\n    return \\\n    ║", "n", "├n┤"),
+    ("def f(n):\n    returned = n\n    ║", "g()", "├g()┤"),
+    ("def f(n):\n    if n: return n\n    ║", "g()", "├g()┤"),
+    ('def f(n):\n    """\n    return: a number\n    ║', "n: a number", "├n: a number┤"),
     # on a new line: a statement, and the block that it opens
     (
         "def f(n):\n    if n:\n        return 1\n    ║",
