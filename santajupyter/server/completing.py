@@ -187,8 +187,8 @@ class Completing:
         items = await self._items(asked, answer)
         # To look at others would take too long for many, and their pieces wouldn't be those of the text.
         may_ask = len(items) == 1 and not asked.sampling.logprobs and not asked.prefetch
-        if may_ask and (rest := _rest_of_text(asked, answer)):
-            asked, answer = rest, await self._answer(rest, None)
+        if may_ask and (again := _again(asked, answer)):
+            asked, answer = again, await self._answer(again, None)
             items = await self._items(asked, answer)
         if may_ask and (items[0].reason == BROKEN or (not asked.automatic and items[0].reason in DROPPED)):
             items = (await self._other(asked, answer) or items[0],)
@@ -279,15 +279,18 @@ class Completing:
         return max(own if chosen is None else chosen, asked.min_probability)
 
 
-def _rest_of_text(asked: _Asked, answer: _Answer) -> _Asked | None:
-    """What to ask where a text in three quotes, a docstring mostly, took all the tokens there were."""
-    item = answer.done.items[0]
-    place = asked.place
-    if (
-        place is None
-        or item.finish_reason != "length"
-        or not (place.block and place.leaves_text_open(item.text))
-    ):
+def _again(asked: _Asked, answer: _Answer) -> _Asked | None:
+    """What to ask where all tokens went into a text in three quotes, a docstring mostly: for what follows.
+
+    Where they went into blanks, and somebody asked: with those that stand there for granted.
+    """
+    item, place = answer.done.items[0], asked.place
+    if place is None or item.finish_reason != "length":
+        return None
+    if not item.text.strip():
+        is_worth = asked.sampling.heal and not asked.automatic
+        return replace(asked, sampling=replace(asked.sampling, heal=False)) if is_worth else None
+    if not (place.block and place.leaves_text_open(item.text)):
         return None
     document = replace(asked.document, prefix=asked.document.prefix + item.text)
     sampling = replace(asked.sampling, max_new_tokens=MORE_TOKENS)

@@ -37,6 +37,12 @@ def test_a_candidate_comes_with_what_has_to_be_imported(
     assert item.text == left
 
 
+def test_what_ran_out_of_tokens_asks_for_nothing_more() -> None:
+    check = Check(completion_request({"cells": [{"source": "x = "}], "active": 0, "offset": 4}))
+    candidate = Candidate(Place.at(Document("x = ", "")), check, call)
+    assert asyncio.run(candidate.end(Item("[1] *", "length"))).text == "[1]"
+
+
 @pytest.mark.parametrize(
     ("pieces", "shown", "left", "reason"),
     [
