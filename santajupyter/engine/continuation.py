@@ -21,6 +21,10 @@ from .work import Control
 
 # To accept one character costs as many keys as to type it.
 WORTH_A_KEY = 2
+# What only finishes what was begun, and is likely itself, makes no text too unlikely: the model may write it
+# in tokens of several lengths, of which those of one way count alone.
+FINISHES = re.compile(r"(?:\(\)|[)\]}\"':])+")
+LIKELY = math.log(0.5)
 # A quote that begins a string, as far as what stands before it tells, and a dot: nothing to end with.
 OPENING = re.compile(r"(?:\A|[(\[{=,:\s])[A-Za-z]{0,2}[\"']\Z|[\w)\]}\"']\.\Z")
 # What half of a character decodes to.
@@ -172,7 +176,8 @@ class Decoding:
         before = len(continuation.text.rstrip(HALF))
         if len(text[:before].strip()) >= WORTH_A_KEY and may_end(text, before):
             continuation.sure = max(continuation.sure, before)
-        unlikely = continuation.logprob - continuation.known < self._min_logprob
+        finishes = before > 0 and logprob >= LIKELY and FINISHES.fullmatch(text[before:])
+        unlikely = not finishes and continuation.logprob - continuation.known < self._min_logprob
         if unlikely and (text != continuation.text or continuation.pending):
             text, stop = text[: continuation.sure], continuation.sure
         continuation.text = text

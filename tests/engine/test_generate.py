@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from santajupyter.engine import transformers_causallm
-from santajupyter.engine.continuation import may_end
+from santajupyter.engine.continuation import Decoding, may_end
 from santajupyter.engine.work import Cancelled, Control
 from santajupyter.prompt.document import Document
 from santajupyter.prompt.fim import FAMILIES, end_ids, fit
@@ -154,6 +154,29 @@ def test_it_ends_before_the_word_that_makes_all_of_it_too_unlikely(engine: Engin
 )
 def test_no_suggestion_ends_with_a_dot_or_the_quote_that_begins_a_string(text: str, may: bool) -> None:
     assert may_end(text + " more", len(text)) is may
+
+
+@pytest.mark.parametrize(
+    ("certain", "rest", "probability", "text"),
+    [
+        ("x.fun", "())", 0.9, "x.fun())"),
+        ("x['ab", "']", 0.9, "x['ab']"),
+        ("x[fun", "()]", 0.4, "x[fun"),
+        ("xy", " + y", 0.9, "xy"),
+        ("xy", "(", 0.9, "xy"),
+    ],
+)
+def test_what_only_finishes_it_makes_nothing_too_unlikely(
+    engine: Engine, certain: str, rest: str, probability: float, text: str
+) -> None:
+    prompt = fit(Document("y = ", ""), engine[1], None, 200, 20, heal=False)
+    sampling = Sampling(min_probability=0.95)
+    decoding = Decoding(engine[1], frozenset(), prompt, sampling, Control(), lambda *_: None)
+    made = decoding.begin()
+    for part, each in ((certain, 1.0), (rest, probability), (" + 2", probability)):
+        for token in engine[1].encode(part) if not made.finish_reason else ():
+            decoding.extend(made, token, math.log(each))
+    assert made.text == text
 
 
 def test_stop_is_not_part_of_the_text(engine: Engine) -> None:
