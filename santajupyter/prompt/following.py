@@ -75,8 +75,9 @@ def _use(code: Statement, known: dict[str, Known]) -> None:
         named = known.get(token.text)
         if named and code.text(at + 1) == ":=":
             del known[token.text]
-        elif named and code.text(at + 1) == "." and not (named.is_frame or named.is_fixed):
-            known[token.text] = replace(named, attributes=None)
+        elif named and (code.text(at + 1), code.text(at + 3)) == (".", "("):
+            is_fixed = named.is_frame or named.is_fixed
+            known[token.text] = named if is_fixed else replace(named, attributes=None)
 
 
 def _bind(target: Sequence[str], value: Known | None, known: dict[str, Known]) -> None:

@@ -124,6 +124,7 @@ def test_columns(code: str) -> None:
         ('draw.merge(df, other, on="de║', ["pth"]),
         ('df.query("depth > 1 and not cr║', ["ew"]),
         ("line.║", ["fit", "slope"]),
+        ("print(line.slope)\nline.║", ["fit", "slope"]),
         ('pd.read_csv("║")', ["a.csv", "raw/b.csv"]),
         ('open("a║', [".csv"]),
     ],
