@@ -86,8 +86,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 def is_device_lost(error: BaseException) -> bool:
     """Whether an error of the device stays, whatever the process does next: only a new process helps.
 
-    OpenVINO keeps the kernel that it had no memory to make, and fails by it from then on.
+    OpenVINO keeps the kernel that it had no memory to make, and fails by it from then on, or says what are no
+    numbers.
     """
+    if isinstance(error, FloatingPointError):
+        return True
     if type(error).__name__ == "AcceleratorError" and not is_out_of_memory(error):
         return True
     said = str(error).lower()

@@ -55,6 +55,9 @@ SHAPES_KEPT = 64
 M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 2 * 2**20
 M_TRIM_THRESHOLD, TRIM_THRESHOLD = -1, 8 * 2**20
 
+# Where OpenVINO had no memory to make a step's kernels it may say nothing, and leave what the last one made.
+HALF_MADE = "Exception from src/: the step was not made, out of memory"
+
 Array = npt.NDArray[Any]
 
 
@@ -166,6 +169,8 @@ class CausalLM:
             *past.rows(),
         ]
         logits, added = self._infer(inputs)
+        if (logits.shape[1], added.shape[-len(of.row) - 1]) != (count, filled):
+            raise RuntimeError(HALF_MADE)
         past.append(added.reshape(-1, batch, *added.shape[1:])[:, :, :new])
         return np.array(logits[:, new - keep - first : new - first])
 

@@ -25,6 +25,7 @@ OutOfMemoryError = type("OutOfMemoryError", (RuntimeError,), {})
         RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
         RuntimeError("CUDA error: unspecified launch failure"),
         AcceleratorError("CUDA error: something new"),
+        FloatingPointError("what the model says are no numbers"),
     ],
 )
 def test_errors_that_stay(error: Exception) -> None:

@@ -18,6 +18,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from santajupyter.engine import openvino_causallm, quantised, rounding, transformers_causallm
+from santajupyter.engine.devices import is_device_lost
 from santajupyter.engine.model import Logits, Model, ModelUnavailable
 from santajupyter.engine.work import Control
 from santajupyter.prompt.fim import Prompt
@@ -147,6 +148,27 @@ def test_a_token_after_a_key_is_a_step_of_the_same_size(dtype: str, monkeypatch:
     batch = kv.picked([0, 0])
     model.step(batch, [[4], [5]])
     assert sizes[3] <= sizes[2]
+
+
+def test_a_step_that_was_not_made_is_told(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory OpenVINO may leave what the step before it made."""
+    model = openvino_causallm.load(tiny, "float32", 4)
+    before = model.step(model.empty(), [[*range(100)]], 5)
+    of = model._architecture
+    made = model._infer
+    stale = [
+        np.zeros((1, 2, before.shape[-1]), np.float32),
+        np.zeros((2 * of.layers, 2, *of.row), np.float32),
+    ]
+    monkeypatch.setattr(model, "_infer", lambda inputs: stale)
+    with pytest.raises(RuntimeError) as told:
+        model.step(model.empty(), [[*range(100)]], 5)
+    assert is_device_lost(told.value)
+    monkeypatch.setattr(model, "_infer", lambda inputs: [np.nan * array for array in made(inputs)])
+    with pytest.raises(FloatingPointError):
+        completer(model, CodeTokenizer.from_folder(tiny)).complete(
+            Prompt((1, 2, 3), 4), Sampling(), Control(), lambda *_: None
+        )
 
 
 def test_few_shapes_and_little_memory() -> None:
