@@ -15,7 +15,7 @@ CONTINUATIONS = ("elif", "else", "except", "finally", "case", "catch")
 CONTINUES_STATEMENT = re.compile(rf"({'|'.join(CONTINUATIONS)})\b|[)\]}}]")
 
 
-class Block:
+class BlockLines:
     """Which lines belong to the block, one line after the other.
 
     A line leaves the block when it is less indented than the cursor's line; as far indented
@@ -56,7 +56,7 @@ class Block:
         self._said = self._said or said
 
 
-class Statement:
+class StatementLines:
     """Which lines belong to the statement begun on the cursor's line, one line after the other.
 
     Where nothing is left to say of that, it is the next one. If it opens a block it ends with that, unless

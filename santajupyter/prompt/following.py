@@ -60,11 +60,17 @@ def _follow(statement: Sequence[Token], known: dict[str, Known]) -> None:
         known.pop(first, None)
         return
     _use(code, known)
+    _assign(code, known)
+
+
+def _assign(code: Statement, known: dict[str, Known]) -> None:
+    """``a = b = value``, or ``a, b = value``, of which nobody can tell what each one is."""
+    texts = [token.text for token in code.tokens]
     marks = [at for at, text in enumerate(texts) if text in ("=", ",") and code.inside[at] < 0]
     last = next((at for at in marks[::-1] if texts[at] == "="), -1)
     ends = [at for at in marks if at <= last]
     is_one = all(texts[at] == "=" for at in ends)
-    value = code.resolve(len(statement) - 1, last) if is_one else None
+    value = code.resolve(len(texts) - 1, last) if is_one else None
     for start, end in zip([0, *(at + 1 for at in ends)], ends, strict=False):
         _bind(texts[start:end], value, known)
 

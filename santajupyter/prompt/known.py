@@ -29,7 +29,7 @@ NO_KEYS = (ast.Constant, ast.Slice, ast.Compare, ast.UnaryOp, ast.Tuple)
 
 
 @dataclass
-class Known:
+class KernelObject:
     """All names that are there, None where that isn't known.
 
     ``is_apart``: a module, or another's function; ``is_own``: a function of the user's; ``is_fixed``: it
@@ -65,11 +65,11 @@ class Known:
         if not (keys or isinstance(place, NO_KEYS)):
             self.forget_keys()
 
-    def copy(self) -> Known:
+    def copy(self) -> KernelObject:
         attributes, keys = (None if names is None else {*names} for names in (self.attributes, self.keys))
         # One by one: copy.copy takes twice as long.
         kind = (self.is_frame, self.is_apart, self.is_fixed, self.is_own, self.holds, self.like)
-        return Known(attributes, keys, self.arguments, self.levels, *kind)
+        return KernelObject(attributes, keys, self.arguments, self.levels, *kind)
 
 
 class Objects:
@@ -93,7 +93,7 @@ class Objects:
         other.new = {*self.new}
         return other
 
-    def meant(self, node: ast.expr) -> list[Known]:
+    def meant(self, node: ast.expr) -> list[KernelObject]:
         """What it may be: a variable and those like it, or any of all; none where it is something new."""
         named = self.known.get(node.id) if isinstance(node, ast.Name) else None
         if named:
@@ -132,9 +132,9 @@ class Objects:
         self.new.update(names)
 
 
-def _described(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Known:
+def _described(variable: Variable, classes: Mapping[str, Sequence[str]]) -> KernelObject:
     """What the kernel tells of a variable; nothing of what isn't there in full."""
-    known = Known(is_frame=variable.type == "DataFrame")
+    known = KernelObject(is_frame=variable.type == "DataFrame")
     known.levels = frozenset(variable.levels)
     is_called = variable.type in ("class", "function")
     is_main = variable.module == "__main__"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from .blocks import NO_CODE, Block, Statement, may_continue
+from .blocks import NO_CODE, BlockLines, StatementLines, may_continue
 from .brackets import CLOSERS, OPENERS, QUOTES, brackets_of, opened_before, scan
 from .fim import ALL_TOKENS
 from .loops import without_loop
@@ -67,8 +67,8 @@ class Stream:
         self._raw: list[str] = []
         self._length = self._shown = self._due = 0
         self._line = ""
-        self._block = Block(place) if place and place.block else None
-        self._statement = Statement(place) if place and place.is_statement else None
+        self._block = BlockLines(place) if place and place.block else None
+        self._statement = StatementLines(place) if place and place.is_statement else None
         self.finished = False
 
     def add(self, delta: str) -> str:
@@ -202,7 +202,7 @@ def _end_of_block(text: str, place: Place, ended: bool) -> str:
     lines = text.split("\n")
     if not ended and len(lines) > 1 and may_continue(lines[-1]):
         lines.pop()
-    block = Block(place)
+    block = BlockLines(place)
     for line in lines:
         block.add(line)
     return "\n".join(lines[: block.kept])
@@ -212,7 +212,7 @@ def _end_of_statement(text: str, place: Place, ended: bool) -> str:
     """What goes on a line that was begun ends with its statement, unless that opens a block."""
     if not place.is_statement:
         return text
-    statement, lines = Statement(place), text.split("\n")
+    statement, lines = StatementLines(place), text.split("\n")
     for line in lines:
         statement.add(line)
     return "\n".join(lines[: statement.kept])

@@ -15,7 +15,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from ..protocol import Variable
-from .known import BUILTINS, CALLING, Known, Objects, strings
+from .known import BUILTINS, CALLING, KernelObject, Objects, strings
 from .pythoncode import children
 from .scopes import imported_as, locals_of, parameters, stored
 
@@ -164,7 +164,7 @@ class _Reader:
                 self.visit_all([*node.decorator_list, *node.args.defaults, *node.args.kw_defaults])
                 self._objects.make([node.name])
                 self._apart(locals_of(node), node.body)
-                self._known[node.name] = Known(is_own=True)
+                self._known[node.name] = KernelObject(is_own=True)
             case ast.ClassDef():
                 self.visit_all([*node.decorator_list, *node.bases])
                 self._objects.make([node.name])
@@ -238,7 +238,7 @@ class _Reader:
             keys = [key for column in columns for key in strings(column) if key.isidentifier()]
             self._hold(name, "key", keys, known.keys | known.levels, call)
 
-    def _frame(self, node: ast.expr) -> tuple[str, Known | None]:
+    def _frame(self, node: ast.expr) -> tuple[str, KernelObject | None]:
         """The variable that has the columns or keys of this expression."""
         match node:
             case ast.Name(id=name):
