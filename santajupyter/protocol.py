@@ -163,7 +163,8 @@ class Sampling:
 
     ``min_probability``: a candidate ends before the word that makes all of it less likely than this.
     ``search``: a line is asked for, of which a model with ``beams`` looks for the likeliest whole. ``heal``:
-    the prompt's last tokens are generated again, see prompt/fim.py.
+    the prompt's last tokens are generated again, see prompt/fim.py. ``avoid``: a character that isn't the
+    text's first one, blanks aside.
     """
 
     n: int = 1
@@ -176,6 +177,7 @@ class Sampling:
     min_probability: float = 0.0
     search: bool = False
     heal: bool = True
+    avoid: str = ""
 
 
 @dataclass(frozen=True)

@@ -147,12 +147,18 @@ class Decoding:
         row = self.following(logits, continuation.ids)
         if continuation.closing is not None:
             return _masked(row, continuation.closing)
+        if self.may_avoid(continuation):
+            row[self._tokenizer.writing(continuation.pending, self.sampling.avoid)] = -np.inf
         if not continuation.pending:
             return row
         healed, made = self.prompt.healed, len(continuation.ids)
         usual = healed[made] if tuple(continuation.ids) == healed[:made] else None
         allowed = self._tokenizer.tokens_along(continuation.pending, usual)
         return _masked(row, allowed)
+
+    def may_avoid(self, continuation: Continuation) -> bool:
+        """Whether what is to be avoided could come next."""
+        return bool(self.sampling.avoid) and not continuation.text.strip()
 
     def following(self, logits: Logits, made: Sequence[int]) -> Row:
         """``scores`` of anything that comes after the ids ``made``."""

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from .brackets import Scan, paragraph, scan
 from .document import Document
+from .languages import comment_mark
 
 # Characters above and below the cursor that are looked at, and of its line left and right.
 REACH = 2000
@@ -24,7 +25,8 @@ class Place:
 
     ``below``, and whether it may run over more than one line (``block``), of one ``statement`` alone. Each
     text has at most REACH characters. ``indent``: columns before the cursor's line. ``is_code``: no prose.
-    Without ``rules`` all of the model's text may stay.
+    ``comment``: the line is one of some words, and nothing follows it. Without ``rules`` all of the model's
+    text may stay.
     """
 
     left: str
@@ -35,6 +37,7 @@ class Place:
     indent: int = 0
     statement: bool = False
     is_code: bool = True
+    comment: bool = False
     rules: bool = True
 
     @classmethod
@@ -44,7 +47,8 @@ class Place:
         """Resolve the mode: in mid-line a line; at a line's end a block where the context opens one.
 
         An empty line that only continues a block is offered one statement, within brackets or a text a line;
-        an explicit ``invoke`` a block, or on a line that was begun its statement alone.
+        a comment what it is about; an explicit ``invoke`` a block, or on a line that was begun its statement
+        alone.
         """
         prefix, suffix = document.prefix, document.suffix
         start, end = prefix.rfind("\n") + 1, suffix.find("\n") % (len(suffix) + 1)
@@ -54,12 +58,16 @@ class Place:
             suffix[end + 1 : end + 1 + REACH],
         )
         block = mode == "block"
+        begun = left.strip().removeprefix(comment_mark(document.language))
+        is_comment = is_code and begun != left.strip() and len(begun.split()) > 1
+        comment = is_comment and not (right.strip() or below.partition("\n")[0].strip())
         if mode == "auto":
             opener = left if left.strip() else above.rstrip().rpartition("\n")[2]
-            block = not right.strip() and (trigger == "invoke" or bool(OPENS_BLOCK.search(opener)))
+            opens = trigger == "invoke" or comment or bool(OPENS_BLOCK.search(opener))
+            block = opens and not right.strip()
         statement = block and mode == "auto" and bool(left.strip())
         columns = indent(prefix[start : start + REACH])
-        place = cls(left, right, above, below, block, columns, statement, is_code)
+        place = cls(left, right, above, below, block, columns, statement, is_code, comment)
         is_begun = left.strip() or right.strip() or place.before.opened or place.in_text
         if mode == "auto" and is_code and not (block or is_begun):
             return replace(place, block=True, statement=True)
@@ -95,9 +103,14 @@ class Place:
         return not self.in_text and len(TRIPLE_QUOTE.findall(text)) % 2 == 1
 
     @property
+    def next_line(self) -> str:
+        """What leads from the line's end to a line below that is as far indented."""
+        return "\n" + self.left[: len(self.left) - len(self.left.lstrip())]
+
+    @property
     def is_line(self) -> bool:
         """Whether it is about a line, even if that may open a block."""
-        return not self.block or (self.statement and not self.left.strip())
+        return not self.block or (self.statement and (self.comment or not self.left.strip()))
 
     @property
     def is_statement(self) -> bool:

@@ -25,6 +25,8 @@ LONG = 500
 BORDER = re.compile(r"\A.*\S\n(?=[!-~])", re.DOTALL)
 # Tokens that would reach across, as byte-level vocabularies and SentencePiece's spell them.
 ACROSS = re.compile(r"Ċ[^ĊčĠĉ]|\n[^\s▁]")
+# A space, as they spell it.
+SPACES = " Ġ▁"
 
 
 class CodeTokenizer:
@@ -116,6 +118,10 @@ class CodeTokenizer:
         """Ids of the tokens that begin with the raw ``text``."""
         first = bisect_left(self._sorted, text)
         return self._numbers[first : bisect_left(self._sorted, text + chr(0x10FFFF))]
+
+    def writing(self, text: str, character: str) -> npt.NDArray[np.intp]:
+        """Ids of the tokens that begin with the raw ``text`` and the character, or a space between them."""
+        return np.concatenate([self.beginning_with(text + space + character) for space in ("", *SPACES)])
 
     def ending(self, quote: str) -> npt.NDArray[np.intp]:
         """Ids of the tokens that end a name: those that begin with the ``quote``, or with no ASCII word."""

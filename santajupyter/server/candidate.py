@@ -34,7 +34,8 @@ class Candidate:
         self._place, self._check, self._run, self._limit = place, check, run, limit
         self._stream = postprocess.Stream(place)
         self._certain = self._stream.add(begun)
-        self.begun = self.shown = begun
+        self.begun = begun
+        self.shown = begun if begun.strip() else ""
 
     @property
     def finished(self) -> bool:
@@ -80,7 +81,7 @@ class Candidate:
             reason = BROKEN
         elif not item.text or (self._certain and not sound):
             reason = "unlikely" if limit else "nothing"
-        item = item.cut(max(sound, self.shown, key=len))
+        item = item.cut(max(sound if sound.strip() else "", self.shown, key=len))
         imports = await self._run(self._check.imports, item.text) if self._check and item.text else ()
         reason = reason if reason == BROKEN or not item.text else None
         return replace(item, reason=reason, imports=imports or None)

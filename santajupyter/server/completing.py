@@ -17,7 +17,7 @@ from ..prompt.check import Check
 from ..prompt.choices import Choice
 from ..prompt.doccomments import Slot, addition, slot_around
 from ..prompt.document import Document
-from ..prompt.languages import language_of
+from ..prompt.languages import comment_mark, language_of
 from ..prompt.place import Place
 from ..prompt.repairs import infilled, infilling
 from ..protocol import (
@@ -107,13 +107,18 @@ class Completing:
         with metrics.STAGE_SECONDS.labels("prompt").time(), spans.span("prompt"):
             document, place, choice, check = await self._prompts.make(request)
         automatic = request.trigger == "automatic"
+        stop = (*place.stop, *request.sampling.stop)
+        sampling = replace(request.sampling, stop=stop, search=not place.block, avoid=_avoided(document, place))
+        # Who asks behind a comment wants what it says, not more words.
+        begun = place.next_line if place.comment and place.block and not automatic else ""
         asked = _Asked(
-            document,
-            replace(request.sampling, stop=(*place.stop, *request.sampling.stop), search=not place.block),
+            replace(document, prefix=document.prefix + begun),
+            sampling,
             since,
             place,
             choice,
             check,
+            begun,
             automatic=automatic,
             # A model that has a limit writes little of use behind a name that it doesn't know, either.
             limited=automatic or (choice is not None and choice.always),
@@ -252,7 +257,8 @@ class Completing:
         Where somebody asked, a sound beginning of one of them is better than nothing, and a name always is.
         """
         begun, names = await answer.candidates[0].beginning()
-        document = replace(asked.document, prefix=asked.document.prefix + begun)
+        begun = max(asked.begun, begun, key=len)
+        document = replace(asked.document, prefix=asked.document.prefix + begun[len(asked.begun) :])
         sampling = replace(
             asked.sampling, n=OTHERS, temperature=OTHERS_TEMPERATURE, top_p=1.0, seed=0, search=False
         )
@@ -279,14 +285,27 @@ class Completing:
         return max(own if chosen is None else chosen, asked.min_probability)
 
 
+def _avoided(document: Document, place: Place) -> str:
+    """Where code may come, no comment does: a model likes to say again what it was told of names."""
+    in_text = place.in_text or place.before.quote
+    return comment_mark(document.language)[0] if place.is_code and not in_text else ""
+
+
 def _again(asked: _Asked, answer: _Answer) -> _Asked | None:
     """What to ask where all tokens went into a text in three quotes, a docstring mostly: for what follows.
 
-    Where they went into blanks, and somebody asked: with those that stand there for granted.
+    Where somebody asked, and they went into blanks: with those that stand there for granted; and where the
+    line has nothing left to say: for the next one.
     """
     item, place = answer.done.items[0], asked.place
-    if place is None or item.finish_reason != "length":
+    if place is None:
         return None
+    if item.finish_reason != "length":
+        is_over = place.statement and not (item.text.strip() or asked.begun or asked.automatic)
+        if not is_over:
+            return None
+        document = replace(asked.document, prefix=asked.document.prefix + place.next_line)
+        return replace(asked, document=document, begun=place.next_line)
     if not item.text.strip():
         is_worth = asked.sampling.heal and not asked.automatic
         return replace(asked, sampling=replace(asked.sampling, heal=False)) if is_worth else None
