@@ -163,8 +163,8 @@ class Sampling:
 
     ``min_probability``: a candidate ends before the word that makes all of it less likely than this.
     ``search``: a line is asked for, of which a model with ``beams`` looks for the likeliest whole. ``heal``:
-    the prompt's last tokens are generated again, see prompt/fim.py. ``avoid``: a character that isn't the
-    text's first one, blanks aside.
+    the prompt's last tokens are generated again, see prompt/fim.py. ``avoid``: characters of which
+    none is the text's first one, blanks aside. ``says_more``: it doesn't end before that.
     """
 
     n: int = 1
@@ -178,6 +178,7 @@ class Sampling:
     search: bool = False
     heal: bool = True
     avoid: str = ""
+    says_more: bool = False
 
 
 @dataclass(frozen=True)

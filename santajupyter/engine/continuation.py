@@ -147,8 +147,10 @@ class Decoding:
         row = self.following(logits, continuation.ids)
         if continuation.closing is not None:
             return _masked(row, continuation.closing)
-        if self.may_avoid(continuation):
-            row[self._tokenizer.writing(continuation.pending, self.sampling.avoid)] = -np.inf
+        if self.is_bound(continuation):
+            for character in self.sampling.avoid:
+                row[self._tokenizer.writing(continuation.pending, character)] = -np.inf
+            row[[*self._ends] if self.sampling.says_more else []] = -np.inf
         if not continuation.pending:
             return row
         healed, made = self.prompt.healed, len(continuation.ids)
@@ -156,9 +158,9 @@ class Decoding:
         allowed = self._tokenizer.tokens_along(continuation.pending, usual)
         return _masked(row, allowed)
 
-    def may_avoid(self, continuation: Continuation) -> bool:
-        """Whether what is to be avoided could come next."""
-        return bool(self.sampling.avoid) and not continuation.text.strip()
+    def is_bound(self, continuation: Continuation) -> bool:
+        """Whether not every token may come next, for the text has said nothing yet."""
+        return bool(self.sampling.avoid or self.sampling.says_more) and not continuation.text.strip()
 
     def following(self, logits: Logits, made: Sequence[int]) -> Row:
         """``scores`` of anything that comes after the ids ``made``."""

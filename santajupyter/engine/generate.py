@@ -233,7 +233,7 @@ class Completer:
             if decoding.is_over(continuations):
                 break
             # 3. Where the model itself can pick the rest, it does.
-            if runs_ahead and not (continuations[0].pending or decoding.may_avoid(continuations[0])):
+            if runs_ahead and not (continuations[0].pending or decoding.is_bound(continuations[0])):
                 yield from self._follow(entry, tokens[0], continuations[0], decoding, index)
                 break
             # 4. Read the new tokens, and a draft of what may follow.

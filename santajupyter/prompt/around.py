@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
@@ -38,6 +39,9 @@ DECORATED = ("", "\ndef _(): pass")
 # Of what follows a statement by itself the last one counts; where it stands in others each is tried.
 BODIES = (("",), ("", " pass"), ("", ":", ": pass"))
 CASES = (("",), ("", "\n case _: pass"), ("", ":", ":\n case _: pass"))
+JOINED = re.compile(r"\A[ \t]*[\w\"'({\[]")
+WORD = re.compile(r"\w+")
+WORDS = re.compile(r"\A\w\w")
 # What may come on the line after one that goes on there.
 CONTINUED = ("\n_", "\n+_")
 COMPOUND = frozenset(["async", "class", "def", "for", "if", "match", "try", "while", "with", *BEFORE])
@@ -88,13 +92,18 @@ class Around:
         return len(self.left) + len(text) + len(self.right) <= MAX_JUDGED
 
     def tree(self, text: str, ended: bool) -> ast.Module | int:
-        """The statement with the text in it, finished somehow; or the text's line that is wrong."""
+        """The statement with the text in it, finished somehow; or the text's line that is wrong.
+
+        Where it goes on right of the cursor, and needs nothing there, nothing finishes it but the text.
+        """
         left = self._with(text)
+        if self.is_joined and self._is_one_word(text):
+            return text.count("\n")
         try:
             return compiled(left + self.right)
         except UNPARSED as error:
             wrong = min(max(0, (getattr(error, "lineno", 0) or 0) - self.lines), text.count("\n"))
-        for code in self._finished(left, ended):
+        for code in () if self.is_joined else self._finished(left, ended):
             try:
                 return compiled(code)
             except UNPARSED:
@@ -109,7 +118,17 @@ class Around:
         left = TAKES_VALUE.sub(r"\g<0>_", self._with(text))
         with suppress(*UNPARSED):
             return bool(compiled(left + self.right))  # mostly known from the text's own check
-        return any(map(_parses, self._finished(left, False, bare=True)))
+        return not self.is_joined and any(map(_parses, self._finished(left, False, bare=True)))
+
+    @cached_property
+    def is_joined(self) -> bool:
+        """Whether what stands right of the cursor is no bracket's end, and needs nothing before it."""
+        return bool(JOINED.match(self.right)) and _parses(self.left + self.right)
+
+    def _is_one_word(self, text: str) -> bool:
+        """Whether the text's last word goes on to the right, though the cursor isn't within one."""
+        is_within = WORDS.match(self.left[-1:] + self.right[:1]) and WORD.fullmatch(text)
+        return bool(WORDS.match(text[-1:] + self.right[:1])) and not is_within
 
     def _with(self, text: str) -> str:
         line = self.left.rpartition("\n")[2]

@@ -90,8 +90,18 @@ class Check:
                 return text, first
             first, ended = first or problem, True
             assert self._place
+            if self._place.is_joined and problem.kind == "syntax":
+                return self._leading(text), first
             text = self._place.before_line(text, problem.line)
         return "", first
+
+    def _leading(self, text: str) -> str:
+        """The longest beginning that what stands right of the cursor goes on from; "" for none."""
+        for _ in range(2 * MAX_PART):
+            text = LAST.sub("", text)
+            if not text.strip() or self._problem(text, True) is None:
+                break
+        return text if text.strip() else ""
 
     def sure(self, text: str, least: int = 0) -> str:
         """The longest beginning of a text that goes on, up to a word's end, that is sound by now.

@@ -14,9 +14,9 @@ from .languages import comment_mark
 REACH = 2000
 TRIPLE_QUOTE = re.compile("\"{3}|'{3}")
 # A compound statement's colon or a brace; not a bracket, whose call mostly ends on its own line.
-OPENS_BLOCK = re.compile(
-    r"(^\s*(async|case|class|def|elif|else|except|finally|for|if|match|try|while|with)\b.*:|\{)\s*(#.*|//.*)?$"
-)
+COMPOUND = r"^\s*(async|case|class|def|elif|else|except|finally|for|if|match|try|while|with)\b"
+OPENS_BLOCK = re.compile(rf"({COMPOUND}.*:|\{{)\s*(#.*|//.*)?$")
+BEGINS_BLOCK = re.compile(COMPOUND)
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Place:
     ) -> Place:
         """Resolve the mode: in mid-line a line; at a line's end a block where the context opens one.
 
-        An empty line that only continues a block is offered one statement, within brackets or a text a line;
-        a comment what it is about; an explicit ``invoke`` a block, or on a line that was begun its statement
-        alone.
+        An empty line that only continues a block, and one that begins to open one, are offered one statement,
+        within brackets or a text a line; a comment what it is about; an explicit ``invoke`` a block, or on a
+        line that was begun its statement alone.
         """
         prefix, suffix = document.prefix, document.suffix
         start, end = prefix.rfind("\n") + 1, suffix.find("\n") % (len(suffix) + 1)
@@ -68,8 +68,9 @@ class Place:
         statement = block and mode == "auto" and bool(left.strip())
         columns = indent(prefix[start : start + REACH])
         place = cls(left, right, above, below, block, columns, statement, is_code, comment)
-        is_begun = left.strip() or right.strip() or place.before.opened or place.in_text
-        if mode == "auto" and is_code and not (block or is_begun):
+        may_open = not left.strip() or BEGINS_BLOCK.search(left)
+        is_within = right.strip() or place.before.opened or place.in_text
+        if mode == "auto" and is_code and may_open and not (block or is_within):
             return replace(place, block=True, statement=True)
         return place
 
@@ -110,7 +111,7 @@ class Place:
     @property
     def is_line(self) -> bool:
         """Whether it is about a line, even if that may open a block."""
-        return not self.block or (self.statement and (self.comment or not self.left.strip()))
+        return not self.block or (self.statement and not self.opened)
 
     @property
     def is_statement(self) -> bool:

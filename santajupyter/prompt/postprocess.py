@@ -21,7 +21,7 @@ from .place import Place, indent
 
 # Those that are HTML too may be meant.
 SPECIAL_TOKENS = ALL_TOKENS - {"<s>", "</s>", "<bos>", "<eos>"}
-SPECIAL_TOKEN = re.compile("|".join(map(re.escape, sorted(SPECIAL_TOKENS))))
+SPECIAL_TOKEN = re.compile("|".join(["\r", *map(re.escape, sorted(SPECIAL_TOKENS))]))
 TOKEN_BEGINNINGS = frozenset(token[:end] for token in SPECIAL_TOKENS for end in range(1, len(token)))
 LONGEST_BEGINNING = max(map(len, TOKEN_BEGINNINGS))
 # What may still become what blocks.NO_CODE finds.
@@ -142,7 +142,7 @@ def _whole_lines(text: str, place: Place) -> str:
 
 
 def _special_token(text: str, place: Place, ended: bool) -> str:
-    """Where a model spells one of its own tokens, what it had to say is over."""
+    """Where a model spells one of its own tokens, or a carriage return, what it had to say is over."""
     found = SPECIAL_TOKEN.search(text)
     if found:
         return text[: found.start()]

@@ -53,6 +53,9 @@ OTHERS_TEMPERATURE = 0.8
 # How likely a line that nobody asked for has to be, where model and configuration say nothing: of a 0.5 B
 # model's less likely ones hardly any was right. A block would end after a line or two.
 LINE_LIMIT = 0.1
+# At the cursor.
+NUMBER = re.compile(r"(?<![\w.])[1-9]\d*\Z")
+MORE_DIGITS = "0123456789."
 # What is worth showing alone.
 WORD = re.compile(r"\w\w")
 
@@ -108,7 +111,9 @@ class Completing:
             document, place, choice, check = await self._prompts.make(request)
         automatic = request.trigger == "automatic"
         stop = (*place.stop, *request.sampling.stop)
-        sampling = replace(request.sampling, stop=stop, search=not place.block, avoid=_avoided(document, place))
+        sampling = replace(
+            request.sampling, stop=stop, search=not place.block, avoid=_avoided(document, place)
+        )
         # Who asks behind a comment wants what it says, not more words.
         begun = place.next_line if place.comment and place.block and not automatic else ""
         asked = _Asked(
@@ -286,26 +291,30 @@ class Completing:
 
 
 def _avoided(document: Document, place: Place) -> str:
-    """Where code may come, no comment does: a model likes to say again what it was told of names."""
-    in_text = place.in_text or place.before.quote
-    return comment_mark(document.language)[0] if place.is_code and not in_text else ""
+    """Where code may come, no comment does: a model likes to say again what it was told of names.
+
+    And a number isn't gone on with to one that stands nowhere.
+    """
+    if not place.is_code or place.in_text or place.before.quote:
+        return ""
+    number = NUMBER.search(place.left)
+    longer = number and re.compile(rf"(?<![\w.]){number[0]}[\d.]")
+    is_new = longer and not (longer.search(document.prefix) or longer.search(document.suffix))
+    return comment_mark(document.language)[0] + (MORE_DIGITS if is_new else "")
 
 
 def _again(asked: _Asked, answer: _Answer) -> _Asked | None:
     """What to ask where all tokens went into a text in three quotes, a docstring mostly: for what follows.
 
     Where somebody asked, and they went into blanks: with those that stand there for granted; and where the
-    line has nothing left to say: for the next one.
+    model has nothing to say: for what it would say if it had to.
     """
     item, place = answer.done.items[0], asked.place
     if place is None:
         return None
     if item.finish_reason != "length":
-        is_over = place.statement and not (item.text.strip() or asked.begun or asked.automatic)
-        if not is_over:
-            return None
-        document = replace(asked.document, prefix=asked.document.prefix + place.next_line)
-        return replace(asked, document=document, begun=place.next_line)
+        says_nothing = not (item.text.strip() or asked.automatic or asked.sampling.says_more)
+        return replace(asked, sampling=replace(asked.sampling, says_more=True)) if says_nothing else None
     if not item.text.strip():
         is_worth = asked.sampling.heal and not asked.automatic
         return replace(asked, sampling=replace(asked.sampling, heal=False)) if is_worth else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -195,6 +196,31 @@ def test_the_models_end_tokens_end_the_text(engine: Engine) -> None:
     at_once = completer(engine[0]._model, tokenizer, ends=frozenset(range(tokenizer.size)))
     result = run((at_once, tokenizer), prompt_of(engine, "x = 1"), Sampling())
     assert (result.items[0].text, result.items[0].finish_reason) == ("", "stop")
+
+
+@pytest.mark.parametrize("text", ["x = 1", "def f(", "import num"])
+def test_what_is_avoided_isnt_the_first_character(engine: Engine, text: str) -> None:
+    """Blanks aside, and behind the tokens that are made again."""
+    prompt = fit(Document(text, ""), engine[1], None, 200, 12)
+    avoided = string.digits + string.punctuation + "p"
+
+    def first(avoid: str) -> set[str]:
+        drawn = Sampling(n=40, temperature=1.0, seed=0, avoid=avoid)
+        return {item.text.strip()[:1] for item in run(engine, prompt, drawn).items}
+
+    assert first("") & {*avoided} and not first(avoided) & {*avoided}
+
+
+@pytest.mark.parametrize("text", ["x = 1", "def f(", "print(x"])
+def test_a_text_that_has_to_say_something_doesnt_end_before(engine: Engine, text: str) -> None:
+    completer_, tokenizer = engine
+    prompt = prompt_of(engine, text)
+    usual = run(engine, prompt, Sampling()).items[0].text
+    # Ends whatever comes first.
+    ends = [number for number in range(tokenizer.size) if usual.startswith(tokenizer.decode([number]) or "?")]
+    ending = completer(completer_._model, tokenizer, ends=frozenset(ends))
+    assert ends and run((ending, tokenizer), prompt, Sampling()).items[0].text == ""
+    assert run((ending, tokenizer), prompt, Sampling(says_more=True)).items[0].text.strip()
 
 
 def test_healing_regenerates_the_cut_token(engine: Engine) -> None:

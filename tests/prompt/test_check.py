@@ -107,6 +107,32 @@ def test_what_does_not_parse_is_broken(source: str, text: str) -> None:
     assert sound(source, text) == ""
 
 
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize(
+    ("source", "text", "left"),
+    [
+        ("║abs(n)", "y = max(n)", "y = "),
+        ("║abs(n)", "y = ", "y = "),
+        ("║abs(n)", "print(n)", ""),
+        ("║abs(n)", "y", ""),
+        ("║n", "y", ""),
+        ("print(║n)", "1", ""),
+        ("print(║n)", "1, ", "1, "),
+        ("x = ║abs(n) + 1", "2 * max(n)", "2 * "),
+        ("x = ║'a'", "f", "f"),
+        # within a word
+        ("n║n = 1", "n", "n"),
+        ("ma║abs(n)", "th.floor(1)", "th."),
+        # what stands there needs something before it, or closes what the text may open
+        ("x = n ║ n", "+", "+"),
+        ("print(n, ║)", "max(n", "max(n"),
+    ],
+)
+def test_what_stands_on_the_right_parses_with_it(source: str, text: str, left: str, ended: bool) -> None:
+    cell = "n = nn = 1\nimport math\nma = math"
+    assert sound(source, text, cell, ended=ended and text != "max(n") == left
+
+
 def test_a_line_that_may_go_on_is_sound_as_a_beginning() -> None:
     assert sound("x = ║", "1 +", ended=False) == "1 +"
     assert sound("for i in ║", "range(", ended=False) == "range("

@@ -167,6 +167,21 @@ GOLDEN = [
     ("x = ║", "1 <｜fim▁hole｜>", "x = ├1 ┤"),
     ("║", "<s>1</s>", "├<s>1</s>┤"),
     ("x = 1║", "\ny = 2", "x = 1├┤"),
+    ("x = ║", "1\r", "x = ├1┤"),
+    ("║f(x)", "print(y)\ry = ", "├print(y)┤f(x)"),
+    # a comment's end is a place for what it asks for
+    ("# add two numbers║", " a and b\ns = a + b\nt = 1", "# add two numbers├ a and b\ns = a + b┤"),
+    ("# add two numbers║", "\ns = a + b\nt = 1", "# add two numbers├\ns = a + b┤"),
+    ("# add two numbers║\ns = a + b", "\nt = a + b", "# add two numbers├┤"),
+    ("#║", "\ns = a + b", "#├┤"),
+    ("#!║", "\ns = a + b", "#!├┤"),
+    # a line that opens a block comes with it
+    ("if x:\n    y()\nelif z║", " == 1:\n    f()\ng()", "elif z├ == 1:\n    f()┤"),
+    ("for x in ║", "y:\n    print(x)\nz", "for x in ├y:\n    print(x)┤"),
+    ("for year in ║\n    f(year)", "years:\n    print(year)", "for year in ├years:┤"),
+    ("while f(║", "x):\n    g()\nh()", "while f(├x):┤"),
+    ("match ║", "= 1\ny = 2", "match ├= 1┤"),
+    ("x = [a for a in ║", "b]\ny", "x = [a for a in ├b]┤"),
     # whitespace is kept exactly
     ("x =║", " 1", "x =├ 1┤"),
     ("if x:\n  ║", "\ty", "├\ty┤"),

@@ -64,3 +64,16 @@ def test_what_a_limit_ends_is_shown_as_far_as_it_could_end(
         seen.append(candidate.shown)
     item = asyncio.run(candidate.end(Item("".join(pieces))))
     assert (seen, item.text, item.reason) == (shown, left, reason)
+
+
+@pytest.mark.parametrize(("text", "left"), [("", ""), ("nowhere(1)", ""), ("a = 1", "\n    a = 1")])
+def test_a_line_that_was_given_for_nothing_is_nothing(text: str, left: str) -> None:
+    """The newline behind a comment was shown to nobody."""
+    where = "if x:\n    # set a to one"
+    check = Check(completion_request({"cells": [{"source": where}], "active": 0, "offset": len(where)}))
+    candidate = Candidate(Place.at(Document(where, ""), trigger="invoke"), check, call, "\n    ")
+    seen = ""
+    if candidate.add(text):
+        seen = asyncio.run(candidate.show())
+    item = asyncio.run(candidate.end(Item(text)))
+    assert item.text == left and left.startswith(seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -10,27 +11,81 @@ from santajupyter.engine.wire import Done
 from santajupyter.prompt.document import Document
 from santajupyter.prompt.place import Place
 from santajupyter.protocol import Item, Sampling, Usage
-from santajupyter.server.completing import MORE_TOKENS, _again, _Answer, _Asked
+from santajupyter.server.completing import MORE_DIGITS, MORE_TOKENS, _again, _Answer, _Asked, _avoided
 from santajupyter.server.engines import Engine
 
 
 @pytest.mark.parametrize(
     ("text", "finish_reason", "automatic", "again"),
     [
-        ('"""What it\n    does,', "length", True, ('def f():\n    """What it\n    does,', True, MORE_TOKENS)),
+        (
+            *('"""What it\n    does,', "length", True),
+            ('def f():\n    """What it\n    does,', True, MORE_TOKENS, False),
+        ),
         ('"""What it does."""\n    x', "length", True, None),
         ('"""What it\n    does,', "stop", True, None),
-        ("          ", "length", False, ("def f():\n    ", False, 8)),
+        ("          ", "length", False, ("def f():\n    ", False, 8, False)),
         ("          ", "length", True, None),
-        ("          ", "stop", False, None),
+        # who asks hears what the model would say if it had to
+        ("          ", "stop", False, ("def f():\n    ", True, 8, True)),
+        ("", "stop", False, ("def f():\n    ", True, 8, True)),
+        ("          ", "stop", True, None),
+        ("return 1", "stop", False, None),
         ("return 1", "length", False, None),
     ],
 )
 def test_where_all_tokens_went_into_words_or_blanks(
-    text: str, finish_reason: str, automatic: bool, again: tuple[str, bool, int] | None
+    text: str, finish_reason: str, automatic: bool, again: tuple[str, bool, int, bool] | None
 ) -> None:
     document = Document("def f():\n    ", "")
     asked = _Asked(document, Sampling(1, 8), 0, Place.at(document), automatic=automatic)
     done = Done(1, (Item(text, finish_reason),), Usage())
-    made = _again(asked, _Answer(cast(Engine, None), 0.0, [], 0.0, done))
-    assert (made and (made.document.prefix, made.sampling.heal, made.sampling.max_new_tokens)) == again
+    made = _again(asked, _answer(done))
+    sampling = made and made.sampling
+    assert (
+        made
+        and sampling
+        and (made.document.prefix, sampling.heal, sampling.max_new_tokens, sampling.says_more)
+    ) == again
+    if made:
+        nothing = Done(1, (Item("", "stop"),), Usage())
+        assert (
+            _again(replace(made, sampling=replace(made.sampling, says_more=True)), _answer(nothing)) is None
+        )
+
+
+def _answer(done: Done) -> _Answer:
+    return _Answer(cast(Engine, None), 0.0, [], 0.0, done)
+
+
+@pytest.mark.parametrize(
+    ("where", "avoided"),
+    [
+        ("x = ║", "#"),
+        ("f(║)", "#"),
+        ("# see ║", "#"),
+        # a string may have any
+        ('plot(x, color="║")', ""),
+        ('"""Text\n║\n"""', ""),
+        # a number that stands nowhere is no guess
+        ("x = 1║", "#" + MORE_DIGITS),
+        ("# from 1 to 10║", "#" + MORE_DIGITS),
+        ("x = f(100║)", "#" + MORE_DIGITS),
+        ("n = 1000\nx = f(100║)", "#"),
+        ("x = f(100║)\nn = 1000", "#"),
+        ("y = 1.5\nx = 1║", "#"),
+        ("n = 21000\nx = f(100║)", "#" + MORE_DIGITS),
+        ("x1║", "#"),
+        ("x = 0║", "#"),
+        ("x = 1.2║", "#"),
+        ('x = "1║"', ""),
+    ],
+)
+def test_what_a_text_may_not_begin_with(where: str, avoided: str) -> None:
+    document = Document(*where.split("║"))
+    assert _avoided(document, Place.at(document)) == avoided
+
+
+def test_a_comment_begins_as_its_language_has_it() -> None:
+    document = Document("let x = ", "", "javascript")
+    assert _avoided(document, Place.at(document)) == "/"
