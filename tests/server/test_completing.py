@@ -82,7 +82,8 @@ def _answer(done: Done) -> _Answer:
     ],
 )
 def test_what_a_text_may_not_begin_with(where: str, avoided: str) -> None:
-    document = Document(*where.split("║"))
+    prefix, suffix = where.split("║")
+    document = Document(prefix, suffix)
     assert _avoided(document, Place.at(document)) == avoided
 
 
