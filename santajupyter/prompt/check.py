@@ -146,9 +146,15 @@ class Check:
         text = "\n".join(text.split("\n")[: problem.line + 1]) if problem else ""
         for _ in range(MAX_PART):
             text = LAST.sub("", text.rstrip())
-            if not text.strip() or self._problem(text, False) is None:
-                return text.rstrip(ASKING + ". ")
+            if not text.strip() or (self._could_end(text) and self._problem(text, False) is None):
+                return text.rstrip()
         return ""
+
+    def _could_end(self, text: str) -> bool:
+        """Whether nothing has to come behind it but what closes something, as far as that can be told."""
+        if self._place and self._before and self._before.is_whole:
+            return self._place.could_end(text)
+        return text.rstrip()[-1:] not in ASKING + "."
 
     def instead(self, text: str) -> tuple[str, Choice] | None:
         """Where a text's first fault is a name that nobody has: what goes before it, and the names there are.

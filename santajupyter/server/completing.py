@@ -300,7 +300,9 @@ def _avoided(document: Document, place: Place) -> str:
     number = NUMBER.search(place.left)
     longer = number and re.compile(rf"(?<![\w.]){number[0]}[\d.]")
     is_new = longer and not (longer.search(document.prefix) or longer.search(document.suffix))
-    return comment_mark(document.language)[0] + (MORE_DIGITS if is_new else "")
+    mark = comment_mark(document.language)
+    # Of a longer one the first character may begin something else.
+    return (mark if len(mark) == 1 else "") + (MORE_DIGITS if is_new else "")
 
 
 def _again(asked: _Asked, answer: _Answer) -> _Asked | None:
