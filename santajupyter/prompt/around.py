@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from .cellnames import MAGIC, masked
@@ -39,7 +39,7 @@ DECORATED = ("", "\ndef _(): pass")
 # Of what follows a statement by itself the last one counts; where it stands in others each is tried.
 BODIES = (("",), ("", " pass"), ("", ":", ": pass"))
 CASES = (("",), ("", "\n case _: pass"), ("", ":", ":\n case _: pass"))
-JOINED = re.compile(r"\A[ \t]*[\w\"'({\[]")
+JOINED = re.compile(r"\A[^\w#\n]*\w")
 WORD = re.compile(r"\w+")
 WORDS = re.compile(r"\A\w\w")
 # What may come on the line after one that goes on there.
@@ -48,6 +48,9 @@ COMPOUND = frozenset(["async", "class", "def", "for", "if", "match", "try", "whi
 FIRST_WORD = re.compile(r"\s*(@|\w+)")
 TAKES_VALUE = re.compile(r"(?<=[(,\s])\w+=\Z|[\"']:[ \t]*\Z")
 OPENERS = {"(": ")", "[": "]", "{": "}"}
+OPENS = {closer: opener for opener, closer in OPENERS.items()}
+# What may stand between an opened bracket and what follows it, by examples.
+TAILS = ("", "_", "_,", "_+", "'", '"')
 # A string that isn't closed ends with its line, or in three quotes with the code.
 TOKEN = re.compile(
     r"#[^\n]*|(?P<newline>\n)|\\\n|(?P<bracket>[()\[\]{}])"
@@ -94,7 +97,7 @@ class Around:
     def tree(self, text: str, ended: bool) -> ast.Module | int:
         """The statement with the text in it, finished somehow; or the text's line that is wrong.
 
-        Where it goes on right of the cursor, and needs nothing there, nothing finishes it but the text.
+        Where code stands right of the cursor, nothing else comes between the text and that.
         """
         left = self._with(text)
         if self.is_joined and self._is_one_word(text):
@@ -103,7 +106,7 @@ class Around:
             return compiled(left + self.right)
         except UNPARSED as error:
             wrong = min(max(0, (getattr(error, "lineno", 0) or 0) - self.lines), text.count("\n"))
-        for code in () if self.is_joined else self._finished(left, ended):
+        for code in self._finished(left, ended):
             try:
                 return compiled(code)
             except UNPARSED:
@@ -118,12 +121,22 @@ class Around:
         left = TAKES_VALUE.sub(r"\g<0>_", self._with(text))
         with suppress(*UNPARSED):
             return bool(compiled(left + self.right))  # mostly known from the text's own check
-        return not self.is_joined and any(map(_parses, self._finished(left, False, bare=True)))
+        return any(map(_parses, self._finished(left, False, bare=True)))
 
     @cached_property
     def is_joined(self) -> bool:
-        """Whether what stands right of the cursor is no bracket's end, and needs nothing before it."""
-        return bool(JOINED.match(self.right)) and _parses(self.left + self.right)
+        """Whether code stands right of the cursor in its line that some text makes a statement with.
+
+        Or what closes something that only the text can open.
+        """
+        line = self.right.partition("\n")[0]
+        unopened = _unopened(self.left.rpartition("\n")[2] + line)
+        if not (JOINED.match(line) or unopened):
+            return False
+        openers = "".join(OPENS[closer] for closer in unopened[::-1])
+        gaps = (head + openers + tail for head in ("", "=") for tail in TAILS)
+        whole = chain([self.left + self.right], self._finished(self.left, False, joined=False))
+        return any(map(_parses, chain(whole, (self.left + gap + self.right for gap in gaps))))
 
     def _is_one_word(self, text: str) -> bool:
         """Whether the text's last word goes on to the right, though the cursor isn't within one."""
@@ -164,21 +177,32 @@ class Around:
                 return compiled(self.left[: len(self.left) - len(head)] + blanks + line + newline + below)
         return None
 
-    def _finished(self, left: str, ended: bool, bare: bool = False) -> Iterator[str]:
+    def _finished(
+        self, left: str, ended: bool, bare: bool = False, joined: bool | None = None
+    ) -> Iterator[str]:
         """Ways to finish it: what is open at the cursor may be closed there, or further on.
 
-        ``bare``: nothing else comes at the cursor but a comma before a next line.
+        ``bare``: nothing else comes at the cursor but a comma before a next line. ``joined``: nothing at all.
         """
         handler = _handler(left)
         if not self.right.partition("\n")[0].strip():
             left = _without_comment(left)
-        for start, ending, rest, below in islice(self._endings(left, ended, bare), MAX_TRIED):
+        joined = self.is_joined if joined is None else joined
+        endings = self._as_it_stands(left) if joined else self._endings(left, ended, bare)
+        for start, ending, rest, below in islice(endings, MAX_TRIED):
             head = left[start:].lstrip()
             line = f"\n{left[start : len(left) - len(head)]}"
             for body in _bodies(head, ending + rest):
                 yield (whole := left + ending + rest + body.replace("\n", line) + below)
                 if handler:
                     yield whole + handler
+
+    def _as_it_stands(self, left: str) -> Iterator[tuple[int, str, str, str]]:
+        """The same with nothing at the cursor, where it leaves no more open than there was."""
+        before, around = (_bounds(code + self.right, len(code)) for code in (self.left, left))
+        if len(around.closers) <= len(before.closers):
+            code = left + self.right
+            yield around.start, "", code[len(left) : around.end] + around.closers, code[around.end :]
 
     def _endings(self, left: str, ended: bool, bare: bool) -> Iterator[tuple[int, str, str, str]]:
         """Where the statement starts, what may come at the cursor, its rest, and what is below."""
@@ -247,6 +271,18 @@ def _bounds(code: str, at: int) -> _Bounds:
     if not stack:
         return _Bounds(start, len(code), opened, "")
     return _Bounds(start, line_end, opened, "".join(stack[::-1]) if closers is None else closers)
+
+
+def _unopened(line: str) -> str:
+    """The brackets that close none of the line's own, those of strings aside."""
+    found, depth = [], 0
+    for match in TOKEN.finditer(line):
+        if match["bracket"]:
+            is_opener = match[0] in OPENERS
+            if not (is_opener or depth):
+                found.append(match[0])
+            depth = max(0, depth + (1 if is_opener else -1))
+    return "".join(found)
 
 
 def _string_end(match: re.Match[str], at: int) -> str:

@@ -242,11 +242,11 @@ class Check:
             return None
         found = self._place.tree("", False)
         # A line that nothing can finish yet may have what is wrong on its right.
-        is_whole = not isinstance(found, int)
+        is_whole = self._place.is_joined or not isinstance(found, int)
         tree = self._place.without_line() if isinstance(found, int) else found
         if tree is None:
             return None
-        written = [] if is_whole else WORD.findall(self._place.line)
+        written = WORD.findall(self._place.line) if isinstance(found, int) else []
         wrong = frozenset(use.what for use in self._facts.copy().ran(tree))
         return _Before(frozenset(read(tree).missing).union(written), wrong, is_whole)
 
