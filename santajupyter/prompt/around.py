@@ -50,6 +50,7 @@ TAKES_VALUE = re.compile(r"(?<=[(,\s])\w+=\Z|[\"']:[ \t]*\Z")
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 OPENS = {closer: opener for opener, closer in OPENERS.items()}
 # What may stand between an opened bracket and what follows it, by examples.
+HEADS = ("", "_", "=")
 TAILS = ("", "_", "_,", "_+", "'", '"')
 # A string that isn't closed ends with its line, or in three quotes with the code.
 TOKEN = re.compile(
@@ -123,20 +124,28 @@ class Around:
             return bool(compiled(left + self.right))  # mostly known from the text's own check
         return any(map(_parses, self._finished(left, False, bare=True)))
 
-    @cached_property
+    @property
     def is_joined(self) -> bool:
-        """Whether code stands right of the cursor in its line that some text makes a statement with.
+        """Whether nothing comes between a text and what stands right of the cursor."""
+        return self.joined is not None
 
-        Or what closes something that only the text can open.
+    @cached_property
+    def joined(self) -> ast.Module | None:
+        """The statement with some text, where code stands right of the cursor in its line.
+
+        Or what closes something that only the text can open. None elsewhere, and where none is found.
         """
         line = self.right.partition("\n")[0]
-        unopened = _unopened(self.left.rpartition("\n")[2] + line)
+        unopened = _unopened(self.left + self.right)
         if not (JOINED.match(line) or unopened):
-            return False
+            return None
         openers = "".join(OPENS[closer] for closer in unopened[::-1])
-        gaps = (head + openers + tail for head in ("", "=") for tail in TAILS)
+        gaps = (head + openers + tail for head in HEADS for tail in TAILS)
         whole = chain([self.left + self.right], self._finished(self.left, False, joined=False))
-        return any(map(_parses, chain(whole, (self.left + gap + self.right for gap in gaps))))
+        for code in chain(whole, (self.left + gap + self.right for gap in gaps)):
+            with suppress(*UNPARSED):
+                return compiled(code)
+        return None
 
     def _is_one_word(self, text: str) -> bool:
         """Whether the text's last word goes on to the right, though the cursor isn't within one."""
@@ -273,16 +282,17 @@ def _bounds(code: str, at: int) -> _Bounds:
     return _Bounds(start, line_end, opened, "".join(stack[::-1]) if closers is None else closers)
 
 
-def _unopened(line: str) -> str:
-    """The brackets that close none of the line's own, those of strings aside."""
-    found, depth = [], 0
-    for match in TOKEN.finditer(line):
-        if match["bracket"]:
-            is_opener = match[0] in OPENERS
-            if not (is_opener or depth):
-                found.append(match[0])
-            depth = max(0, depth + (1 if is_opener else -1))
-    return "".join(found)
+def _unopened(code: str) -> str:
+    """The brackets that close none of the code's own, those of strings aside."""
+    unopened, stack = "", [""]
+    for mark in filter(None, (match["bracket"] for match in TOKEN.finditer(code))):
+        if mark in OPENERS:
+            stack.append(OPENERS[mark])
+        elif mark == stack[-1]:
+            stack.pop()
+        else:
+            unopened += mark
+    return unopened
 
 
 def _string_end(match: re.Match[str], at: int) -> str:

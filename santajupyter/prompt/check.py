@@ -243,7 +243,7 @@ class Check:
         found = self._place.tree("", False)
         # A line that nothing can finish yet may have what is wrong on its right.
         is_whole = self._place.is_joined or not isinstance(found, int)
-        tree = self._place.without_line() if isinstance(found, int) else found
+        tree = found if isinstance(found, ast.Module) else self._place.joined or self._place.without_line()
         if tree is None:
             return None
         written = WORD.findall(self._place.line) if isinstance(found, int) else []

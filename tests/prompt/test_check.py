@@ -123,8 +123,18 @@ def test_what_does_not_parse_is_broken(source: str, text: str) -> None:
         # within a word
         ("n║n = 1", "n", "n"),
         ("ma║abs(n)", "th.floor(1)", "th."),
-        # what stands there needs something before it, or closes what the text may open
+        # what stands there needs something before it
         ("x = n ║ n", "+", "+"),
+        ("x = ║.max()", "ma.sqrt(n)", "ma.sqrt(n)"),
+        # or closes what only the text can open
+        ("x = ma.║)", "floor(n)", "floor(n"),
+        ("x = ma.║n)", "floor(n)", "floor("),
+        ("x = ║n]", "[nn, n]", "[nn, "),
+        ("x = [\n    ma.sqrt(n),\n    ma.floor║, n),\n]", "(nn)", "(nn"),
+        ("def g║):\n    return 1", "(y)", "(y"),
+        ("x = ma.floor(║\n    n)", "nn * ", "nn * "),
+        # no more is left open than there was
+        ("x = ║ + n", "max(nn", "max"),
         ("print(n, ║)", "max(n", "max(n"),
     ],
 )
