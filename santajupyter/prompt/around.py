@@ -283,13 +283,13 @@ def _bounds(code: str, at: int) -> _Bounds:
 
 
 def _unopened(code: str) -> str:
-    """The brackets that close none of the code's own, those of strings aside."""
-    unopened, stack = "", [""]
+    """The brackets that close none of the code's own, whatever those within it lack; not those of strings."""
+    unopened = stack = ""
     for mark in filter(None, (match["bracket"] for match in TOKEN.finditer(code))):
         if mark in OPENERS:
-            stack.append(OPENERS[mark])
-        elif mark == stack[-1]:
-            stack.pop()
+            stack += OPENERS[mark]
+        elif mark in stack:
+            stack = stack[: stack.rindex(mark)]
         else:
             unopened += mark
     return unopened
