@@ -49,9 +49,9 @@ FIRST_WORD = re.compile(r"\s*(@|\w+)")
 TAKES_VALUE = re.compile(r"(?<=[(,\s])\w+=\Z|[\"']:[ \t]*\Z")
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 OPENS = {closer: opener for opener, closer in OPENERS.items()}
-# What may stand between an opened bracket and what follows it, by examples.
-HEADS = ("", "_", "=")
-TAILS = ("", "_", "_,", "_+", "'", '"')
+# What may stand before what is right of the cursor, by examples; and if that closes something.
+GAPS = ("_,", "=", "_:", "='", '="', "'", '"')
+OPENED = ("(", "(_", "_(", "_(_", "('", '("')
 # A string that isn't closed ends with its line, or in three quotes with the code.
 TOKEN = re.compile(
     r"#[^\n]*|(?P<newline>\n)|\\\n|(?P<bracket>[()\[\]{}])"
@@ -140,9 +140,9 @@ class Around:
         if not (JOINED.match(line) or unopened):
             return None
         openers = "".join(OPENS[closer] for closer in unopened[::-1])
-        gaps = (head + openers + tail for head in HEADS for tail in TAILS)
-        whole = chain([self.left + self.right], self._finished(self.left, False, joined=False))
-        for code in chain(whole, (self.left + gap + self.right for gap in gaps)):
+        gaps = (self.left + gap.replace("(", openers) + self.right for gap in (OPENED if unopened else GAPS))
+        finished = self._finished(self.left, False, joined=False)
+        for code in gaps if unopened else chain([self.left + self.right], gaps, finished):
             with suppress(*UNPARSED):
                 return compiled(code)
         return None
