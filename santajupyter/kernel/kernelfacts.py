@@ -61,6 +61,9 @@ KNOWN_MODULES = ("numpy", "pandas", "polars", "torch")
 # Their __getattr__ serves columns, or what is deprecated, as well.
 KNOWN_CLASSES = (("pandas", "DataFrame"), ("pandas", "Series"), ("polars", "DataFrame"), ("polars", "Series"))
 
+# How a class of Python's own make gives its objects' dictionary, a SimpleNamespace's among them.
+DICTIONARIES = (types.GetSetDescriptorType, types.MemberDescriptorType)
+
 _name_of = type.__dict__["__name__"].__get__
 _module_of = type.__dict__["__module__"].__get__
 _dict_of = type.__dict__["__dict__"].__get__
@@ -283,7 +286,7 @@ def _own(value: Any, kind: Any) -> list[str]:
     for base in _mro_of(kind):
         found = _dict_of(base).get("__dict__")
         if found is not None:
-            inside = found.__get__(value) if type(found) is types.GetSetDescriptorType else None
+            inside = found.__get__(value) if type(found) in DICTIONARIES else None
             return _public(list(inside)) if type(inside) is dict else []
     return []
 
@@ -332,6 +335,9 @@ def _relation(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]
 
 def _pandas(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:
     """``df.dtypes`` would ask a column of a user's own array type: the arrays are looked at one by one."""
+    if _is(kind, "pandas.core.groupby", "DataFrameGroupBy"):
+        value = object.__getattribute__(value, "obj")
+        kind = type(value)
     frame = _is(kind, "pandas", "DataFrame")
     if not frame and not _is(kind, "pandas", "Series"):
         return

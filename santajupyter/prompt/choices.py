@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..protocol import Cell, Variable
 from .cursor import Excerpt
-from .expressions import PLAIN, Known, Statement, tokenized
+from .expressions import PLAIN, TOKEN, Known, Statement, tokenized
 from .fitting import Spot, is_of_a_column, weights
 from .following import followed
 from .framecalls import BY_COLUMN, BY_DICT, BY_LEVEL, COLUMN_KEYWORDS, OTHER_KEYWORDS, PLAIN_COLUMN, SECOND
@@ -31,6 +31,8 @@ OPEN = re.compile(r"""(["'])(?!\1\1)((?:\\.|[^\\"'])*)\Z""", re.DOTALL)
 CONDITION = re.compile(r"(?:\A\s*|\b(?:and|or|not)\s+|[&|~(]\s*)(`?)(\w*)\Z")
 # What stands left of it may be new.
 ASSIGNED = re.compile(r"[\"']?\]?\s*=(?!=)")
+FORMATTED = re.compile(r"(?i:f|fr|rf)([\"'])(?!\1\1)(?P<text>(?:\\.|(?!\1)[^\\])*)\Z", re.DOTALL)
+FIELD = re.compile(r"\{\{|\}\}|[{}]")
 DATA = re.compile(r"\bdata(?:_frame)?\s*=\s*([^\W\d]\w*)")
 
 
@@ -64,7 +66,7 @@ def choice(
         return None
     known = {variable.name: _known(variable, classes) for variable in variables}
     new = [c.source for c in cells[: where.active] if c.type == "code" and c.execution_count is None]
-    code = "\n\n".join([*new, cursor.left])[-LEFT:]
+    code = _within_field("\n\n".join([*new, cursor.left])[-LEFT:])
     statement = Statement(followed(tokenized(code), known), known, cursor.right[:RIGHT], _loops(cells))
     found = _Reader(statement, files, _quote(cells)).at_end()
     if found is None:
@@ -147,6 +149,19 @@ def _quote(cells: Sequence[Cell]) -> str:
     """That of most strings in the notebook."""
     double, single = (sum(c.source.count(mark) for c in cells if c.type == "code") for mark in "\"'")
     return "'" if single > double else '"'
+
+
+def _within_field(code: str) -> str:
+    """With the expression that is being written in an f-string in place of that."""
+    last = [*TOKEN.finditer(code)][-1:]
+    opened = FORMATTED.match(last[0][0]) if last else None
+    fields: list[int] = []
+    for mark in FIELD.finditer(opened["text"]) if opened else ():
+        if mark[0] == "{":
+            fields.append(mark.end())
+        elif mark[0] == "}" and fields:
+            fields.pop()
+    return code[: last[0].start()] + opened["text"][fields[-1] :] if opened and fields else code
 
 
 def _line_left(code: str) -> str:
@@ -320,6 +335,8 @@ class _Reader:
             return None
         quote, begun = found[1], found[2]
         keys = {name: dtype for name, dtype in frame.keys.items() if name.isidentifier() or quote}
+        if not (quote or begun):
+            keys |= {f"`{name}`": dtype for name, dtype in frame.keys.items() if not name.isidentifier()}
         named = tuple(re.findall(r"\w+", text))
         return [*keys, *frame.levels], Spot("query", begun, quote, dtypes=keys, named=named)
 
@@ -382,6 +399,8 @@ class _Reader:
             return _Taken(frame, "key") if frame else None
         if keyword and (keyword not in COLUMN_KEYWORDS or (method, keyword) in OTHER_KEYWORDS):
             return None
+        if keyword == "right_on":  # of the other table
+            owner = self._data(call)
         if owner and owner.is_frame:
             fits = bool(keyword) or (not place and method in BY_COLUMN) or (place == 1 and method in SECOND)
             kind = "key" if method in ("drop", "dropna", "drop_duplicates") and keyword else keyword or method

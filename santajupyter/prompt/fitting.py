@@ -97,6 +97,8 @@ CONVERTS = re.compile(
     r"\b(to_datetime|to_numeric|to_timedelta)\(|\.(astype|fillna|str|map|replace|apply)\b|\blog"
 )
 STRINGS = re.compile(r"[\"']([^\"'\n]{3,})[\"']")
+# Further on in the same list.
+LISTED = re.compile(r"\A[\"'](?:\s*,\s*[\"'][^\"'\n]*[\"'])+")
 STRING = re.compile(r"[\[({= ][\"']([^\"'\n]+)[\"']")
 # What the line makes, and what a plot says of it.
 TARGET = re.compile(r"\s*([\w.]+)(?:\[[\"']([^\"'\n]*)[\"']\])?\s*=(?!=)")
@@ -174,7 +176,7 @@ NAMES_ONE = frozenset(
         "user",
     ]
 )
-IDS = frozenset(["id", "year", "code", "zip", "no", "number", "index", "lat", "lon", "month", "day"])
+IDS = frozenset(["id", "year", "code", "zip", "no", "nr", "number", "index", "lat", "lon", "month", "day"])
 # Made of a time, where nothing says of what.
 TIME_PARTS = frozenset(["hour", "day", "weekday", "week", "month", "quarter", "year", "date"])
 GROUPING = re.compile(r"\.(?:value_counts|unique|nunique|mode)\b")
@@ -208,6 +210,7 @@ def weights(names: Sequence[str], spot: Spot) -> list[float]:
     fits = [*_fits(spot)]
     right = spot.right.partition("\n")[0]
     used = {*spot.named, *STRING.findall(right)}
+    listed = STRINGS.findall(found[0]) if (found := LISTED.match(right)) else ()
     target = TARGET.match(spot.left)
     strings = [text for text in STRINGS.findall(f"{spot.left}\n{right}") if text not in spot.dtypes]
     labels = LABEL.findall(spot.right)
@@ -225,8 +228,10 @@ def weights(names: Sequence[str], spot: Spot) -> list[float]:
             weight += -MADE / 2 if CONVERTS.search(spot.left + spot.right) else MADE
         if groups:
             weight += _grouping(name, spot)
-        if totals and not IDS.isdisjoint(_words(name)):
-            weight += SOME
+        if totals and not IDS.isdisjoint(_words(name, 2)):
+            weight += RARE
+        if name in listed:
+            weight += NO
         found.append(weight + _said(name, said))
     return found
 
@@ -236,7 +241,7 @@ def _grouping(name: str, spot: Spot) -> float:
     kind = kind_of(spot.dtypes.get(name, ""))
     if spot.repeating is not None and kind in (TEXT, NUMBER):
         return -SOME * (kind == NUMBER) if name in spot.repeating else RARE * (kind == TEXT)
-    return SOME * (not NAMES_ONE.isdisjoint(_words(name)))
+    return SOME * (not NAMES_ONE.isdisjoint(_words(name, 2)))
 
 
 def _made_of(target: re.Match[str] | None) -> str:
@@ -310,10 +315,10 @@ def _alike(word: str, other: str) -> float:
     return MEANT if any(word in concept and other in concept for concept in CONCEPTS) else 0.0
 
 
-def _words(text: str) -> frozenset[str]:
-    """Of three letters and more, in small letters and the singular."""
+def _words(text: str, least: int = 3) -> frozenset[str]:
+    """Of so many letters and more, in small letters and the singular."""
     words = (word.lower() for word in WORD.findall(CAMEL.sub(" ", text)))
-    return frozenset(PLURAL.sub(_singular, word) for word in words if len(word) > 2)
+    return frozenset(PLURAL.sub(_singular, word) for word in words if len(word) >= least)
 
 
 def _singular(ending: re.Match[str]) -> str:

@@ -67,6 +67,7 @@ COLUMN_KEYWORDS = frozenset(
         "left_on",
         "names",
         "on",
+        "right_on",
         "size",
         "style",
         "subset",
@@ -81,7 +82,7 @@ COLUMN_KEYWORDS = frozenset(
 PLAIN_COLUMN = frozenset(
     [
         *("by", "group_by", "groupby", "hue", "left_on", "nlargest", "nsmallest", "on", "set_index"),
-        *("sort_values", "subset", "value_vars", "values", "x", "y"),
+        *("right_on", "sort_values", "subset", "value_vars", "values", "x", "y"),
     ]
 )
 # Functions that take no columns by those names, or others than those that there are.

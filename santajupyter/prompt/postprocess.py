@@ -175,9 +175,10 @@ def _never_runs(text: str, place: Place, ended: bool) -> str:
 
 
 def _closes_around(text: str, place: Place, ended: bool) -> str:
-    """A string that has just begun isn't the place to close the bracket around it."""
+    """A string that has just begun isn't the place to close the bracket around it, or itself once more."""
     is_empty = place.left[-1:] in QUOTES and place.left[-2:-1] in ("(", "[") and place.before.quote
-    return "" if is_empty and text.lstrip()[:1] in CLOSERS else text
+    ends_twice = text[:1] == place.left[-1:] == place.right[:1]
+    return "" if is_empty and (ends_twice or text.lstrip()[:1] in CLOSERS) else text
 
 
 def _comment_after_code(text: str, place: Place, ended: bool) -> str:

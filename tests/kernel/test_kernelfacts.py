@@ -277,6 +277,18 @@ def test_polars_and_torch(kernel: Kernel) -> None:
     assert "secret" not in json.dumps(facts)
 
 
+def test_groups_have_the_columns_of_their_frame(kernel: Kernel) -> None:
+    kernel.define("import pandas as pd\nby = pd.DataFrame({'port': ['Oslo'], 'tons': [1.5]}).groupby('port')")
+    fact = kernel.facts()["by"]
+    assert fact["columns"] == [["port", "str"], ["tons", "float64"]] and "columns" in fact["complete"]
+
+
+def test_a_namespace_has_what_was_put_into_it(kernel: Kernel) -> None:
+    kernel.define("from types import SimpleNamespace\nconfig = SimpleNamespace(gauge_mm=1435)")
+    fact = kernel.facts()["config"]
+    assert fact["members"] == ["gauge_mm"] and "members" in fact["complete"]
+
+
 def test_builtins_functions_and_classes(kernel: Kernel) -> None:
     kernel.define(
         "import functools\n"

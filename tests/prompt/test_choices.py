@@ -73,6 +73,10 @@ def best(code: str, above: tuple[Cell, ...] = ()) -> list[str]:
         'df.groupby("flag").agg(n=("║", "sum"))',
         'df.rename(columns={"║": "x"})',
         'df.head().dropna()["║',
+        'other.merge(df, left_on="ship", right_on="║")',
+        "print(f'mean: {df[\"║\"].mean():.1f}')",
+        "print(f'{{not}} {1}: {df[\"║",
+        "print(f\"{len(df)} {df['║",
         'df[df["depth"] > 1]["║"]',
         'sns.boxplot(data=df, x="║")',
         'sns.boxplot(x="║", data=df)',
@@ -96,7 +100,7 @@ def test_columns(code: str) -> None:
     ("code", "names"),
     [
         ('x = df["de║', ["pth"]),
-        ('df.query("║ > 1")', ["left_at", "flag", "depth", "crew", "late"]),
+        ('df.query("║ > 1")', ["left_at", "flag", "depth", "crew", "late", "`fare paid`"]),
         ('df.query("depth > 1 and cr║', ["ew"]),
         ('df.query("`fare║', [" paid"]),
         ('config["║"]', ["lr", "it's"]),
@@ -294,6 +298,21 @@ def test_a_cell_that_was_not_run_may_have_changed_it() -> None:
 )
 def test_what_fits_best(code: str, fits: list[str]) -> None:
     assert best(code) == fits
+
+
+def test_no_name_comes_twice_in_a_list() -> None:
+    found = at('df[["║", "depth", \'crew\']]')
+    assert found is not None
+    weights = dict(zip(found.rests, found.weights, strict=True))
+    assert max(weights["depth"], weights["crew"]) <= min(weights["late"], weights["flag"]) - 5
+
+
+def test_nobody_adds_up_what_tells_rows_apart() -> None:
+    told = Variable("df", "DataFrame", "pandas", columns=tuple((n, "int64") for n in ("loom_nr", "ends")))
+    code = 'total = df["║"].sum()'
+    cells = [Cell(code.replace("║", ""))]
+    found = choice([told], {}, excerpt(cells, 0, code.index("║")))
+    assert found is not None and found.weights[0] < found.weights[1]
 
 
 @pytest.mark.parametrize(

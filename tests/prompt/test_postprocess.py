@@ -70,6 +70,7 @@ GOLDEN = [
     ('x = ships["║', "] = 1", 'x = ships["├┤'),
     ("f('║')", ") + 1", "f('├┤')"),
     ('f("a" + "║', ")", 'f("a" + "├)┤'),
+    ('read_csv("║")', '""', 'read_csv("├┤")'),
     # what is closed already isn't closed twice
     ("print(║)", "x) + 1", "print(├x┤)"),
     ("f(g(║)", "x))", "f(g(├x)┤)"),
