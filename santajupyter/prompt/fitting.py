@@ -86,7 +86,7 @@ _TAKERS: tuple[tuple[str, Fit], ...] = (
     ("index columns facet_col facet_row names id_vars", {**GROUPS, TIME: 0.0}),
     ("sort_values sort", {FLAG: RARE, TEXT: SOME}),
     ("nlargest nsmallest y values column size weights agg value_vars", NUMBERS),
-    ("set_index on", {FLAG: RARE, NUMBER: -2.0, TIME: -SOME}),
+    ("set_index on left_on right_on", {FLAG: RARE, NUMBER: -2.0, TIME: -SOME}),
     ("drop_duplicates", {NUMBER: -2.0, FLAG: RARE}),
     ("x", {FLAG: RARE, TEXT: SOME, TIME: -SOME / 2}),
 )
@@ -177,6 +177,8 @@ NAMES_ONE = frozenset(
     ]
 )
 IDS = frozenset(["id", "year", "code", "zip", "no", "nr", "number", "index", "lat", "lon", "month", "day"])
+# Takers of what tells rows apart.
+KEYS = frozenset(["on", "left_on", "right_on", "set_index", "drop", "drop_duplicates"])
 # Made of a time, where nothing says of what.
 TIME_PARTS = frozenset(["hour", "day", "weekday", "week", "month", "quarter", "year", "date"])
 GROUPING = re.compile(r"\.(?:value_counts|unique|nunique|mode)\b")
@@ -210,7 +212,8 @@ def weights(names: Sequence[str], spot: Spot) -> list[float]:
     fits = [*_fits(spot)]
     right = spot.right.partition("\n")[0]
     used = {*spot.named, *STRING.findall(right)}
-    listed = STRINGS.findall(found[0]) if (found := LISTED.match(right)) else ()
+    more = LISTED.match(right)
+    listed = STRINGS.findall(more[0]) if more else ()
     target = TARGET.match(spot.left)
     strings = [text for text in STRINGS.findall(f"{spot.left}\n{right}") if text not in spot.dtypes]
     labels = LABEL.findall(spot.right)
@@ -228,8 +231,8 @@ def weights(names: Sequence[str], spot: Spot) -> list[float]:
             weight += -MADE / 2 if CONVERTS.search(spot.left + spot.right) else MADE
         if groups:
             weight += _grouping(name, spot)
-        if totals and not IDS.isdisjoint(_words(name, 2)):
-            weight += RARE
+        if not IDS.isdisjoint(_words(name, 2)):
+            weight += -SOME if spot.kind in KEYS else RARE if totals else 0.0
         if name in listed:
             weight += NO
         found.append(weight + _said(name, said))
