@@ -64,8 +64,9 @@ class Variable(Struct, frozen=True, gc=False):
     """What a name of the kernel's stands for, as kernel/kernelfacts.py reads it; see docs/rest.md.
 
     ``columns`` are pairs of name and dtype, ``repeating`` those with few values that come again and again,
-    ``values`` pairs of a column or key and some values, as Python writes them. A list is all there is where
-    ``complete`` names it. Longer lists are cut, and then are complete no more.
+    ``values`` pairs of a column or key and some values, as Python writes them. ``inside``: pairs of a key and
+    all keys of the dict there; with ``[]`` behind it, or alone, of the dicts in the list there, or in this.
+    A list is all there is where ``complete`` names it. Longer lists are cut, and then are complete no more.
     """
 
     name: Annotated[ListedName, Meta(extra_json_schema={"pattern": r"^[A-Za-z_][\w.]*$"})]
@@ -80,13 +81,14 @@ class Variable(Struct, frozen=True, gc=False):
     members: tuple[ListedName, ...] = ()
     values: tuple[tuple[ListedName, tuple[ListedName, ...]], ...] = ()
     repeating: tuple[ListedName, ...] = ()
+    inside: tuple[tuple[ListedName, tuple[ListedName, ...]], ...] = ()
     complete: frozenset[ListedName] = frozenset()
 
     def __post_init__(self) -> None:
         # R's names may have dots.
         if not self.name.replace(".", "_").isidentifier():
             raise ValueError("name: must be a name of Python's or R's")
-        for member in ("columns", "keys", "levels", "members", "repeating", "values"):
+        for member in ("columns", "inside", "keys", "levels", "members", "repeating", "values"):
             if len(getattr(self, member)) > MAX_LISTED:
                 force_setattr(self, member, getattr(self, member)[:MAX_LISTED])
                 force_setattr(self, "complete", self.complete - {member})

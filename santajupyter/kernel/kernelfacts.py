@@ -32,6 +32,7 @@ MAX_VARIABLES = 200
 MAX_COLUMNS = 100
 MAX_SEARCHED = 100_000
 MAX_KEYS = 50
+MAX_INSIDE = 100
 MAX_MEMBERS = 2000
 MAX_OWN = 200
 MAX_NAME = 200
@@ -301,6 +302,21 @@ def _builtin(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str])
         fact["keys"] = [key for key in islice(value, MAX_KEYS) if _shown(key)]
         if len(value) <= MAX_KEYS and len(fact["keys"]) == sum(type(key) is str for key in value):
             fact["complete"].append("keys")
+    if kind in (list, tuple, dict) and (inside := _inside(value, kind)):
+        fact["inside"] = inside
+
+
+def _inside(value: Any, kind: Any) -> list[list[Any]]:
+    """The keys of the dicts in a dict or list, as far as there is room for all of one."""
+    found, left = [], MAX_INSIDE
+    there = [pair for pair in islice(value.items(), MAX_KEYS) if _shown(pair[0])] if kind is dict else []
+    for name, item in there or [("", value)]:
+        if type(item) in (list, tuple) and item and type(item[0]) is dict:
+            name, item = name + "[]", item[0]
+        if name and type(item) is dict and 0 < len(item) <= left and all(map(_shown, item)):
+            found.append([name, list(item)])
+            left -= len(item)
+    return found
 
 
 def _numpy(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:

@@ -116,6 +116,7 @@ def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Known:
         is_module=variable.type == "module",
         is_fixed=variable.type == "module" or variable.module.partition(".")[0] in FIXED,
         repeating=repeating,
+        inside=dict(variable.inside),
     )
 
 

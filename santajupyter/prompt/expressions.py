@@ -36,7 +36,8 @@ class Known:
     """All there are: ``keys`` with their dtypes, ``attributes``, a ``signature``; None: that isn't known.
 
     ``levels``: the names in a frame's index; ``values``: texts that some columns hold; ``repeating``: the
-    columns with few values, None where nobody has looked. ``is_fixed``: no method gives it attributes.
+    columns with few values, None where nobody has looked. ``inside``: as in :class:`..protocol.Variable`.
+    ``is_fixed``: no method gives it attributes.
     """
 
     keys: Mapping[str, str] | None = None
@@ -49,6 +50,13 @@ class Known:
     is_fixed: bool = False
     grouped: bool = False
     repeating: frozenset[str] | None = None
+    inside: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def at(self, key: str) -> Known | None:
+        """What is there in a dict; ``[]``: in a list, anywhere."""
+        if key in self.inside:
+            return Known(dict.fromkeys(self.inside[key], ""))
+        return Known(inside={"[]": self.inside[f"{key}[]"]}) if f"{key}[]" in self.inside else None
 
 
 def tokenized(code: str) -> list[Token]:
@@ -134,10 +142,13 @@ class Statement:
         return self._called(opener, at, start) if token.text == ")" else None
 
     def _item(self, opener: int, at: int, start: int) -> Known | None:
-        """Some rows or columns of a frame."""
+        """Some rows or columns of a frame, or what a dict or list has there."""
         is_loc = self.text(opener - 1) == "loc" and self.text(opener - 2) == "."
         known = self.resolve(opener - 3 if is_loc else opener - 1, start)
         inside = self.tokens[opener + 1 : at]
+        if known and known.inside and len(inside) == 1:
+            plain = PLAIN.match(inside[0].text)
+            return known.at(plain[2] if plain else "[]")
         if known is None or not known.is_frame or known.keys is None or len(inside) < 2:
             return None
         commas = any(t.text == "," and self.inside[opener + 1 + n] == opener for n, t in enumerate(inside))

@@ -110,8 +110,11 @@ def _bind_loop(code: Statement, known: dict[str, Known]) -> None:
     last = len(texts) - 1
     opener = code.opener.get(last, -1)
     frame = code.owner(opener) if opener > at and code.text(opener - 1) in ROWS else None
+    rows = code.resolve(last, at)
     for name in targets:
         known.pop(name, None)
+    if len(targets) == 1 and rows and (row := rows.at("[]")):
+        known[targets[0]] = row
     if frame and frame.is_frame and targets and code.text(opener - 1) != "itertuples":
         known[targets[-1]] = replace(frame, attributes=None, grouped=False)
 
@@ -119,11 +122,15 @@ def _bind_loop(code: Statement, known: dict[str, Known]) -> None:
 def _store(target: Sequence[str], known: dict[str, Known]) -> None:
     """``df["new"]``, ``df.loc[rows, "new"]`` or ``df[rows]`` is assigned to."""
     name, before, new = target[0], known[target[0]], _named(target[:-1])
-    if new and before.keys is not None:
+    if not before.is_frame and len(target) > 4:  # in what is there
+        known[name] = replace(before, inside={})
+    elif new and before.keys is not None:
         attributes: Sequence[str] | None = before.attributes
         if before.is_frame and attributes is not None:
             attributes = [*dict.fromkeys([*attributes, *filter(str.isidentifier, new)])]
-        known[name] = replace(before, keys={**before.keys, **dict.fromkeys(new, "")}, attributes=attributes)
+        inside = {key: keys for key, keys in before.inside.items() if key.removesuffix("[]") not in new}
+        keys = {**before.keys, **dict.fromkeys(new, "")}
+        known[name] = replace(before, keys=keys, attributes=attributes, inside=inside)
     elif not new and target[1] == "[" and COMPARISONS.isdisjoint(target):
         known.pop(name)  # nobody can tell which column
 

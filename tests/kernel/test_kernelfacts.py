@@ -283,6 +283,25 @@ def test_groups_have_the_columns_of_their_frame(kernel: Kernel) -> None:
     assert fact["columns"] == [["port", "str"], ["tons", "float64"]] and "columns" in fact["complete"]
 
 
+def test_what_is_inside_of_dicts_and_lists(kernel: Kernel) -> None:
+    kernel.define(
+        "menu = {'kitchen': {'chef': 'secret', 'ovens': 2}, 'courses': [{'dish': 'secret'}, {}], 'n': 1}\n"
+        "rows, numbers, empty = ({'a': 1}, {'b': 2}), [[1]], {}\n"
+        "wide = {'all': dict.fromkeys(map(str, range(200))), 'odd': {1: 'secret'}, 'last': {'z': 0}}\n"
+        "class Key:\n"
+        "    def __hash__(self): return hash('kitchen')\n"
+        "    def __eq__(self, other): 1 / 0\n"
+        "strange = {Key(): 1, 'other': {'x': 1}}\n"
+    )
+    facts = kernel.facts()
+    assert facts["menu"]["inside"] == [["kitchen", ["chef", "ovens"]], ["courses[]", ["dish"]]]
+    assert facts["rows"]["inside"] == [["[]", ["a"]]]
+    assert facts["wide"]["inside"] == [["last", ["z"]]]
+    assert facts["strange"]["inside"] == [["other", ["x"]]]
+    assert "inside" not in facts["numbers"] and "inside" not in facts["empty"]
+    assert "secret" not in json.dumps(facts)
+
+
 def test_a_namespace_has_what_was_put_into_it(kernel: Kernel) -> None:
     kernel.define("from types import SimpleNamespace\nconfig = SimpleNamespace(gauge_mm=1435)")
     fact = kernel.facts()["config"]

@@ -192,6 +192,45 @@ def test_there_is_no_opinion(code: str) -> None:
     assert at(code) is None
 
 
+MENU = Variable(
+    "menu",
+    "dict",
+    "builtins",
+    keys=("kitchen", "courses", "n"),
+    inside=(("kitchen", ("chef", "ovens")), ("courses[]", ("dish", "kcal"))),
+    complete=frozenset(["keys", "members"]),
+)
+ROWS = Variable("rows", "list", "builtins", inside=(("[]", ("dish", "kcal")),))
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ('menu["kitchen"]["║"]', ["chef", "ovens"]),
+        ('menu["courses"][0]["║', ["dish", "kcal"]),
+        ('kitchen = menu["kitchen"]\nkitchen["║', ["chef", "ovens"]),
+        ('for course in menu["courses"]:\n    course["║', ["dish", "kcal"]),
+        ('rows[n]["k║"]', ["cal"]),
+        ('for row in rows:\n    print(row["║"])', ["dish", "kcal"]),
+        ('menu["kitchen"]["new"] = 1\nmenu["║', ["kitchen", "courses", "n"]),
+        ('menu["new"] = 1\nmenu["kitchen"]["║', ["chef", "ovens"]),
+        # nobody knows
+        ('menu["kitchen"]["new"] = 1\nmenu["kitchen"]["║', None),
+        ('menu["kitchen"] = load()\nmenu["kitchen"]["║', None),
+        ('menu = load()\nmenu["kitchen"]["║', None),
+        ('menu["courses"]["║', None),
+        ('menu["n"]["║', None),
+        ('rows["║', None),
+        ('rows[1:]["║', None),
+        ('for name in menu:\n    name["║', None),
+    ],
+)
+def test_what_is_inside(code: str, names: list[str] | None) -> None:
+    cells = [Cell(code.replace("║", ""))]
+    found = choice([MENU, ROWS], {"builtins.dict": ("get",)}, excerpt(cells, 0, code.index("║")))
+    assert (found and [*found.rests]) == names
+
+
 @pytest.mark.parametrize("code", ['df.groupby("po║")', 'df.sort_values(by="po║")', 'df.query("po║")'])
 def test_a_level_of_the_index(code: str) -> None:
     indexed = structs.replace(DF, levels=("port",))
