@@ -120,8 +120,15 @@ class Statement:
             owner = self.owner(call) if self.text(call) == "(" else None
             return owner if owner and owner.is_frame else None
         if name in self.loops and self.inside.get(at, -1) >= 0 and "for" in self.right:
-            return None
+            return self._comprehended(name)
         return self.known.get(name)
+
+    def _comprehended(self, name: str) -> Known | None:
+        """What a comprehension on the right binds the name to."""
+        found = re.search(rf"\bfor\s+{name}\s+in\s+([\w.]+(?:\[[^\]\n]*\])*)", self.right)
+        tokens = tokenized(found[1]) if found else ()
+        rows = Statement(tokens, self.known).resolve(len(tokens) - 1) if tokens else None
+        return rows.at("[]") if rows else None
 
     def resolve(self, at: int, start: int = -1) -> Known | None:
         """The value of the expression that ends there, and begins right after ``start`` if that is given."""

@@ -115,8 +115,12 @@ def _bind_loop(code: Statement, known: dict[str, Known]) -> None:
         known.pop(name, None)
     if len(targets) == 1 and rows and (row := rows.at("[]")):
         known[targets[0]] = row
-    if frame and frame.is_frame and targets and code.text(opener - 1) != "itertuples":
+    if not (frame and frame.is_frame and targets):
+        return
+    if code.text(opener - 1) != "itertuples":
         known[targets[-1]] = replace(frame, attributes=None, grouped=False)
+    elif len(targets) == 1 and opener == last - 1 and frame.keys is not None:
+        known[targets[0]] = Known(attributes=["Index", *filter(str.isidentifier, frame.keys)])
 
 
 def _store(target: Sequence[str], known: dict[str, Known]) -> None:

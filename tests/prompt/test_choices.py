@@ -127,6 +127,7 @@ def test_columns(code: str) -> None:
         ('draw.bars(data=df, x="de║', ["pth"]),
         ('draw.merge(df, other, on="de║', ["pth"]),
         ('df.query("depth > 1 and not cr║', ["ew"]),
+        ("for row in df.itertuples():\n    row.║", ["Index", "left_at", "flag", "depth", "crew", "late"]),
         ("line.║", ["fit", "slope"]),
         ("print(line.slope)\nline.║", ["fit", "slope"]),
         ('pd.read_csv("║")', ["a.csv", "raw/b.csv"]),
@@ -175,6 +176,7 @@ def test_names(code: str, names: list[str]) -> None:
         # another thing than what stands before the dot
         "(x <= line).║",
         "df.plot.║",
+        "for row in df.itertuples(name=None):\n    row.║",
         # no column, or anything else
         'df.drop(index="║',
         'df.plot(color="║',
@@ -211,6 +213,10 @@ ROWS = Variable("rows", "list", "builtins", inside=(("[]", ("dish", "kcal")),))
         ('kitchen = menu["kitchen"]\nkitchen["║', ["chef", "ovens"]),
         ('for course in menu["courses"]:\n    course["║', ["dish", "kcal"]),
         ('rows[n]["k║"]', ["cal"]),
+        ('[row["║"] for row in rows]', ["dish", "kcal"]),
+        ('total = sum(c["║"] for c in menu["courses"])', ["dish", "kcal"]),
+        ('[row["║"] for row in load()]', None),
+        ('[row["║"] for other in rows]', None),
         ('for row in rows:\n    print(row["║"])', ["dish", "kcal"]),
         ('menu["kitchen"]["new"] = 1\nmenu["║', ["kitchen", "courses", "n"]),
         ('menu["new"] = 1\nmenu["kitchen"]["║', ["chef", "ovens"]),
