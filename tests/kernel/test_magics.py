@@ -263,7 +263,7 @@ def test_shaded_code_is_the_code(pieces: list[tuple[str, float]], given_text: st
 
 def test_candidates_to_pick(session: Session) -> None:
     session.load()
-    ran = session.run("%%santa generate -n 3 -m 20 --seed 1 --no-context --below\nfor i in")
+    ran = session.run("%%santa generate -n 3 -m 20 --seed 2 --no-context --below\nfor i in")
     assert [line[:3] for line in ran.text.splitlines() if line.startswith("[")] == ["[1]", "[2]", "[3]"]
     assert len(ran.cells) == 1
     second = session.run("%santa pick 2").cells
