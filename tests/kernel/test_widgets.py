@@ -109,7 +109,7 @@ def run_as_cell(session: Session, code: str, cell: str) -> Ran:
     return ran
 
 
-CHOOSE = "%%santa generate -n 2 -m 20 --seed 1 --no-context\nfor i in"
+CHOOSE = "%%santa generate -n 2 -m 20 --seed 2 --no-context\nfor i in"
 
 
 def made(page: Page) -> bool:
