@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..protocol import Cell, Variable
 from .cursor import Excerpt
-from .expressions import PLAIN, TOKEN, Known, Statement, tokenized
+from .expressions import PLAIN, Known, Statement, tokenized, within_field
 from .fitting import Spot, is_of_a_column, weights
 from .following import followed
 from .framecalls import BY_COLUMN, BY_DICT, BY_LEVEL, COLUMN_KEYWORDS, OTHER_KEYWORDS, PLAIN_COLUMN, SECOND
@@ -31,8 +31,6 @@ OPEN = re.compile(r"""(["'])(?!\1\1)((?:\\.|[^\\"'])*)\Z""", re.DOTALL)
 CONDITION = re.compile(r"(?:\A\s*|\b(?:and|or|not)\s+|[&|~(]\s*)(`?)(\w*)\Z")
 # What stands left of it may be new.
 ASSIGNED = re.compile(r"[\"']?\]?\s*=(?!=)")
-FORMATTED = re.compile(r"(?i:f|fr|rf)([\"'])(?!\1\1)(?P<text>(?:\\.|(?!\1)[^\\])*)\Z", re.DOTALL)
-FIELD = re.compile(r"\{\{|\}\}|[{}]")
 DATA = re.compile(r"\bdata(?:_frame)?\s*=\s*([^\W\d]\w*)")
 
 
@@ -66,7 +64,7 @@ def choice(
         return None
     known = {variable.name: _known(variable, classes) for variable in variables}
     new = [c.source for c in cells[: where.active] if c.type == "code" and c.execution_count is None]
-    code = _within_field("\n\n".join([*new, cursor.left])[-LEFT:])
+    code = within_field("\n\n".join([*new, cursor.left])[-LEFT:])
     statement = Statement(followed(tokenized(code), known), known, cursor.right[:RIGHT], _loops(cells))
     found = _Reader(statement, files, _quote(cells)).at_end()
     if found is None:
@@ -150,19 +148,6 @@ def _quote(cells: Sequence[Cell]) -> str:
     """That of most strings in the notebook."""
     double, single = (sum(c.source.count(mark) for c in cells if c.type == "code") for mark in "\"'")
     return "'" if single > double else '"'
-
-
-def _within_field(code: str) -> str:
-    """With the expression that is being written in an f-string in place of that."""
-    last = [*TOKEN.finditer(code)][-1:]
-    opened = FORMATTED.match(last[0][0]) if last else None
-    fields: list[int] = []
-    for mark in FIELD.finditer(opened["text"]) if opened else ():
-        if mark[0] == "{":
-            fields.append(mark.end())
-        elif mark[0] == "}" and fields:
-            fields.pop()
-    return code[: last[0].start()] + opened["text"][fields[-1] :] if opened and fields else code
 
 
 def _line_left(code: str) -> str:

@@ -19,6 +19,9 @@ TOKEN = re.compile(
     re.DOTALL,
 )
 PLAIN = re.compile(r"""(["'])(?!\1\1)((?:\\.|[^\\])*?)\1\Z""", re.DOTALL)
+# An f-string that is open, and what begins and ends its fields.
+FORMATTED = re.compile(r"(?i:f|fr|rf)([\"'])(?!\1\1)(?P<text>(?:\\.|(?!\1)[^\\])*)\Z", re.DOTALL)
+FIELD = re.compile(r"\{\{|\}\}|[{}]")
 KEYWORDS = frozenset(kwlist)
 CLOSERS = {")": "(", "]": "[", "}": "{"}
 
@@ -72,6 +75,19 @@ def tokenized(code: str) -> list[Token]:
         depth = max(0, depth + (text in CLOSERS.values()) - (text in CLOSERS)) if kind == "mark" else depth
         found.append(Token(kind, text, match.start()))
     return found
+
+
+def within_field(code: str) -> str:
+    """With the expression that is being written in an f-string in place of that."""
+    last = [*TOKEN.finditer(code)][-1:]
+    opened = FORMATTED.match(last[0][0]) if last else None
+    fields: list[int] = []
+    for mark in FIELD.finditer(opened["text"]) if opened else ():
+        if mark[0] == "{":
+            fields.append(mark.end())
+        elif mark[0] == "}" and fields:
+            fields.pop()
+    return code[: last[0].start()] + opened["text"][fields[-1] :] if opened and fields else code
 
 
 @dataclass

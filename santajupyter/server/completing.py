@@ -13,11 +13,12 @@ from typing import Any
 from ..engine import wire
 from ..engine.process import Call, EngineProcess, EngineUnavailable, RequestFailed
 from ..prompt import postprocess
+from ..prompt.beginning import avoided
 from ..prompt.check import Check
 from ..prompt.choices import Choice
 from ..prompt.doccomments import Slot, addition, slot_around
 from ..prompt.document import Document
-from ..prompt.languages import comment_mark, language_of
+from ..prompt.languages import language_of
 from ..prompt.place import Place
 from ..prompt.repairs import infilled, infilling
 from ..protocol import (
@@ -53,9 +54,6 @@ OTHERS_TEMPERATURE = 0.8
 # How likely a line that nobody asked for has to be, where model and configuration say nothing: of a 0.5 B
 # model's less likely ones hardly any was right. A block would end after a line or two.
 LINE_LIMIT = 0.1
-# At the cursor.
-NUMBER = re.compile(r"(?<![\w.])[1-9]\d*\Z")
-MORE_DIGITS = "0123456789."
 # What is worth showing alone.
 WORD = re.compile(r"\w\w")
 
@@ -112,7 +110,7 @@ class Completing:
         automatic = request.trigger == "automatic"
         stop = (*place.stop, *request.sampling.stop)
         sampling = replace(
-            request.sampling, stop=stop, search=not place.block, avoid=_avoided(document, place)
+            request.sampling, stop=stop, search=not place.block, avoid=avoided(document, place)
         )
         # Who asks behind a comment wants what it says, not more words.
         begun = place.next_line if place.comment and place.block and not automatic else ""
@@ -288,21 +286,6 @@ class Completing:
         is_line = asked.automatic and asked.place is not None and asked.place.is_line
         own = engine.status.min_probability or (LINE_LIMIT if is_line else 0.0)
         return max(own if chosen is None else chosen, asked.min_probability)
-
-
-def _avoided(document: Document, place: Place) -> str:
-    """Where code may come, no comment does: a model likes to say again what it was told of names.
-
-    And a number isn't gone on with to one that stands nowhere.
-    """
-    if not place.is_code or place.in_text or place.before.quote:
-        return ""
-    number = NUMBER.search(place.left)
-    longer = number and re.compile(rf"(?<![\w.]){number[0]}[\d.]")
-    is_new = longer and not (longer.search(document.prefix) or longer.search(document.suffix))
-    mark = comment_mark(document.language)
-    # Of a longer one the first character may begin something else.
-    return (mark if len(mark) == 1 else "") + (MORE_DIGITS if is_new else "")
 
 
 def _again(asked: _Asked, answer: _Answer) -> _Asked | None:

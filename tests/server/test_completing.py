@@ -11,7 +11,7 @@ from santajupyter.engine.wire import Done
 from santajupyter.prompt.document import Document
 from santajupyter.prompt.place import Place
 from santajupyter.protocol import Item, Sampling, Usage
-from santajupyter.server.completing import MORE_DIGITS, MORE_TOKENS, _again, _Answer, _Asked, _avoided
+from santajupyter.server.completing import MORE_TOKENS, _again, _Answer, _Asked
 from santajupyter.server.engines import Engine
 
 
@@ -56,37 +56,3 @@ def test_where_all_tokens_went_into_words_or_blanks(
 
 def _answer(done: Done) -> _Answer:
     return _Answer(cast(Engine, None), 0.0, [], 0.0, done)
-
-
-@pytest.mark.parametrize(
-    ("where", "avoided"),
-    [
-        ("x = ║", "#"),
-        ("f(║)", "#"),
-        ("# see ║", "#"),
-        # a string may have any
-        ('plot(x, color="║")', ""),
-        ('"""Text\n║\n"""', ""),
-        # a number that stands nowhere is no guess
-        ("x = 1║", "#" + MORE_DIGITS),
-        ("# from 1 to 10║", "#" + MORE_DIGITS),
-        ("x = f(100║)", "#" + MORE_DIGITS),
-        ("n = 1000\nx = f(100║)", "#"),
-        ("x = f(100║)\nn = 1000", "#"),
-        ("y = 1.5\nx = 1║", "#"),
-        ("n = 21000\nx = f(100║)", "#" + MORE_DIGITS),
-        ("x1║", "#"),
-        ("x = 0║", "#"),
-        ("x = 1.2║", "#"),
-        ('x = "1║"', ""),
-    ],
-)
-def test_what_a_text_may_not_begin_with(where: str, avoided: str) -> None:
-    prefix, suffix = where.split("║")
-    document = Document(prefix, suffix)
-    assert _avoided(document, Place.at(document)) == avoided
-
-
-def test_half_of_what_begins_a_comment_may_begin_something_else() -> None:
-    document = Document("let x = ", "", "javascript")
-    assert _avoided(document, Place.at(document)) == ""
