@@ -43,8 +43,10 @@ ROOT = Path(__file__).resolve().parent
 WINDOWS = os.name == "nt"
 VENV = Path(os.environ.get("SANTAJUPYTER_VENV", ROOT / ".venv")).absolute()
 IS_ROOT = sys.platform != "win32" and os.geteuid() == 0
+IS_X86_LINUX = (sys.platform, platform.machine()) == ("linux", "x86_64")
 SCRIPTS = VENV / ("Scripts" if WINDOWS else "bin")
 UI_TESTS = ROOT / "ui-tests"
+NATIVE, DECODER = ROOT / "santajupyter" / "engine" / "native", "decoder-avx512.so"
 LABEXTENSION = ROOT / "santajupyter" / "labextension"
 PIP = ("python", "-m", "pip") if sys.stdout.isatty() else ("python", "-m", "pip", "--quiet")
 # Python compiles what is imported by and by; to compile all 15,000 files takes a minute.
@@ -65,6 +67,7 @@ VERSIONS = ("4.4.0", "4.4", "4.5", "4.6", "4.7")
 
 IN_WHEEL = (
     "santajupyter/_version.py",
+    *(("santajupyter/engine/native/decoder-*.so",) if IS_X86_LINUX else ()),
     "santajupyter/models/santa-mini/*.safetensors",
     "*/share/jupyter/labextensions/santajupyter/install.json",
     "*/share/jupyter/labextensions/santajupyter/schemas/santajupyter/plugin.json",
@@ -295,7 +298,9 @@ def set_up() -> None:
 def install() -> None:
     """Python packages into the virtual environment, JavaScript packages into node_modules."""
     inputs = [ROOT / name for name in ("pyproject.toml", "constraints.txt", "package.json", "yarn.lock")]
-    once(VENV / ".installed", inputs, install_python)
+    compiled = [ROOT / "hatch_build.py", NATIVE / "decoder.c"]
+    output = NATIVE / DECODER if IS_X86_LINUX else ROOT
+    once(VENV / ".installed", [*inputs, *compiled], install_python, output)
     once(ROOT / "node_modules" / ".installed", inputs[2:], lambda: call("jlpm", "install"))
 
 

@@ -111,13 +111,13 @@ class Architecture:
     @property
     def weights(self) -> int:
         """How many values the products of all layers have."""
-        linear = self._linear().values()
+        linear = self.linear().values()
         return self.layers * sum(rows * width for rows, width in linear)
 
     @property
     def widths(self) -> set[int]:
         """How many values a row of each product has."""
-        return {width for _, width in self._linear().values()}
+        return {width for _, width in self.linear().values()}
 
     @property
     def row(self) -> Shape:
@@ -133,7 +133,7 @@ class Architecture:
         roles = {name: role for role in (QKV, UP) for name in getattr(names, role)}
         roles |= {names.out: OUT, names.down: DOWN}
         for before in [names.layer.format(layer) for layer in range(self.layers)]:
-            for name, shape in self._linear().items():
+            for name, shape in self.linear().items():
                 found[f"{before}{name}.weight"] = shape
                 if roles[name] in self.biased:
                     found[f"{before}{name}.bias"] = shape[:1]
@@ -157,7 +157,7 @@ class Architecture:
         others = (name for name in found.keys() - expected.keys() if not name.endswith(BUFFERS))
         return all(found.get(name) == shape for name, shape in expected.items()) and not any(others)
 
-    def _linear(self) -> dict[str, tuple[int, int]]:
+    def linear(self) -> dict[str, tuple[int, int]]:
         """[rows, width] of a layer's products."""
         names, own, shared = self.names, self.heads * self.size, self.kv_heads * self.size
         rows = (own, shared, shared) if len(names.qkv) == 3 else (own + 2 * shared,)

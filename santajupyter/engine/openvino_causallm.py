@@ -27,8 +27,9 @@ from .architecture import Architecture
 from .checkpoint import SMALL_FILE, architecture_of, check_numbers, weights_size
 from .devices import is_out_of_memory
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
-from .openvino_graph import QUANTISED, Tables, build
-from .rowskv import RowsKV
+from .openvino_graph import build
+from .rowskv import RowsKV, speeds_of, turns
+from .weights import QUANTISED, Tables
 
 CHUNK = 128
 # Activations are quantised in groups of this many for the products with int8 weights; OpenVINO's
@@ -83,7 +84,7 @@ def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
         try:
             return _load_quantised(folder, architecture, number, guesses)
         except Exception as error:  # of a damaged copy OpenVINO and numpy say many things
-            path = quantised.cached(folder, number)
+            path = quantised.cached(folder, number, "openvino")
             if path is None or is_out_of_memory(error):
                 raise
             quantised.remove(path)
@@ -100,7 +101,9 @@ def _load_quantised(folder: Path, architecture: Architecture, dtype: str, guesse
     source = _quantised(folder, architecture, dtype)
     if not isinstance(source, Path):
         return CausalLM(architecture, dtype, guesses, *source)
-    model = CausalLM(architecture, dtype, guesses, *_read_back(source))
+    model = CausalLM(
+        architecture, dtype, guesses, source / "graph.xml", Tables.read(source, architecture.embedding_scale)
+    )
     _release(source)
     model.copy = source
     return model
@@ -125,7 +128,7 @@ class CausalLM:
         self.device, self.dtype, self.chunk = "cpu", dtype, CHUNK
         self.copy: Path | None = None  # the quantised one's folder
         self._architecture, self._tables = architecture, tables
-        self._speeds = _speeds(architecture)
+        self._speeds = speeds_of(architecture)
         # The tokens that small steps may have; the largest has room for all guesses. And of several texts.
         self._sizes: tuple[int, ...] = (1,)
         self._sizes_of_many: tuple[int, ...] = (1,)
@@ -161,7 +164,7 @@ class CausalLM:
         count = filled if new <= few else min(filled, _next_step(keep))
         first = max(0, new - count)
         inputs = [
-            self._embedded(ids, positions),
+            self._tables.embedded(ids, positions),
             self._mask(positions, past.places(positions, room)),
             np.arange(first, first + count),
             np.zeros((batch, room - past.length - filled, *of.row), np.float32),
@@ -195,14 +198,6 @@ class CausalLM:
         if self.copy:
             promptstore.keep(self.copy, ((ids, cast(RowsKV, kv)) for ids, kv in prompts))
 
-    def _embedded(self, ids: Array, positions: Array) -> Array:
-        """[batch, new, width]"""
-        found = self._tables.tokens[ids].astype(np.float32) * np.float32(self._architecture.embedding_scale)
-        if self._tables.positions is None:
-            return found
-        known = np.minimum(positions, len(self._tables.positions) - 1)  # what fills up may be beyond the last
-        return found + self._tables.positions[known].astype(np.float32)
-
     def _mask(self, positions: Array, places: Array) -> Array:
         """[new, room]: nothing that comes later, nor further back than the architecture looks."""
         window = self._architecture.window or len(places)
@@ -210,12 +205,10 @@ class CausalLM:
         return np.where(is_hidden, np.float32(-np.inf), np.float32(0))
 
     def _turns(self, positions: Array) -> list[Array]:
-        """Cosine and sine of rotary positions, [1, new, 1, head size] each; none where they are learned."""
+        """See the graph; none where positions are learned."""
         if self._speeds is None:
             return []
-        angles = positions[:, None].astype(np.float32) * self._speeds
-        angles = np.concatenate([angles, angles], axis=1)[None, :, None]
-        return [np.cos(angles), np.sin(angles)]
+        return [turn[None, :, None] for turn in turns(positions, self._speeds)]
 
     def together(self, kv: KV) -> int:
         if self.dtype == "float32":
@@ -260,14 +253,6 @@ class CausalLM:
         return True
 
 
-def _speeds(architecture: Architecture) -> Array | None:
-    """See RowsKV."""
-    if architecture.theta is None:
-        return None
-    pairs = np.arange(0, architecture.size, 2, dtype=np.float32) / np.float32(architecture.size)
-    return np.float32(architecture.theta) ** -pairs / np.float32(architecture.stretch)
-
-
 def _activation_group(architecture: Architecture) -> int:
     """As near to ACTIVATION_GROUP as divides what is multiplied: OpenVINO 2025.4 can't do others."""
     group = ACTIVATION_GROUP
@@ -291,27 +276,15 @@ def _next_step(count: int) -> int:
 
 def _quantised(folder: Path, architecture: Architecture, dtype: str) -> Path | tuple[Any, Tables]:
     """The quantised copy's folder; where it can't be kept, what would be in it."""
-    if path := quantised.cached(folder, dtype):
+    if path := quantised.cached(folder, dtype, "openvino"):
         return path
     graph, tables = build(folder, architecture, dtype)
 
     def write(to: Path) -> None:
         openvino.save_model(graph, to / "graph.xml", compress_to_fp16=False)
-        np.save(to / "tokens.npy", tables.tokens)
-        if tables.positions is not None:
-            np.save(to / "positions.npy", tables.positions)
+        tables.write(to)
 
-    return quantised.save(folder, dtype, write) or (graph, tables)
-
-
-def _read_back(path: Path) -> tuple[Path, Tables]:
-    """All mapped: of the tokens' table only the rows in use are ever in memory."""
-    positions = path / "positions.npy"
-    tables = Tables(
-        np.asarray(np.load(path / "tokens.npy", mmap_mode="r")),
-        np.asarray(np.load(positions, mmap_mode="r")) if positions.is_file() else None,
-    )
-    return path / "graph.xml", tables
+    return quantised.save(folder, dtype, "openvino", write) or (graph, tables)
 
 
 def _release(path: Path) -> None:

@@ -7,90 +7,26 @@ tokens, are the rows of one matrix product; with one for all (multi-query attent
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import openvino
 from openvino import opset15 as op
-from safetensors import safe_open
 
 from . import rounding
 from .architecture import HEAD, Architecture
-from .checkpoint import check_numbers, tensors
-
-QUANTISED = ("int8", "int4")
-# In four bits the product that picks a token stays in eight: a fortieth of the time, and half of the error.
-HEAD_DTYPE = {"int4": "int8"}
-# What float16 can hold: up to 65,504.
-HALF = 65_000
-# So many rows of a weight are read and rounded at a time.
-ROWS = 1024
+from .weights import HEAD_DTYPE, QUANTISED, Tables, Weights
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Tables:
-    """What is looked up before the graph: [vocabulary, width], and [positions, width] if they are learned."""
-
-    tokens: Array
-    positions: Array | None
-
-
 def build(folder: Path, architecture: Architecture, dtype: str) -> tuple[Any, Tables]:
     """From the checkpoint. Raises ModelUnavailable for numbers that aren't finite."""
-    weights, names = _Weights(folder, architecture), architecture.names
-    graph = _Builder(weights, architecture, dtype).graph()
-    positions = weights.table(names.positions) if names.positions else None
-    return graph, Tables(weights.table(names.tokens), positions)
-
-
-class _Weights:
-    """The checkpoint's tensors, read when they are asked for. A head that isn't there is the embedding."""
-
-    def __init__(self, folder: Path, architecture: Architecture) -> None:
-        self._found = tensors(folder)
-        self._tokens = f"{architecture.names.tokens}.weight"
-        self._is_tied = architecture.is_tied
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._found
-
-    def table(self, name: str) -> Array:
-        """As the file has it; what was bfloat16 is float16 where that can hold it, half of float32."""
-        values = self._read(f"{name}.weight", slice(None))
-        check_numbers(f"{name}.weight", values)
-        is_bfloat16 = self._found[f"{name}.weight"].dtype == "BF16"
-        return values.astype(np.float16) if is_bfloat16 and np.abs(values).max() < HALF else values
-
-    def whole(self, name: str) -> Array:
-        """float32"""
-        values = self._read(name, slice(None)).astype(np.float32)
-        check_numbers(name, values)
-        return values
-
-    def blocks(self, name: str) -> Iterator[Array]:
-        """float32 [rows, width], ROWS at a time: all of it takes twice the memory that it has in the file."""
-        rows = self._found[self._name(name)].shape[0]
-        for start in range(0, rows, ROWS):
-            yield self._read(name, slice(start, min(rows, start + ROWS))).astype(np.float32)
-
-    def _name(self, name: str) -> str:
-        is_head = name == f"{HEAD}.weight"
-        return self._tokens if is_head and (self._is_tied or name not in self._found) else name
-
-    def _read(self, name: str, rows: slice) -> Array:
-        name = self._name(name)
-        file, _, dtype = self._found[name]
-        if dtype != "BF16":
-            with safe_open(file, "np", backend="pread") as opened:
-                return cast(Array, opened.get_slice(name)[rows])
-        with safe_open(file, "pt", backend="pread") as opened:  # numpy has no bfloat16
-            return cast(Array, opened.get_slice(name)[rows].float().numpy())
+    weights = Weights(folder, architecture)
+    return _Builder(weights, architecture, dtype).graph(), weights.tables()
 
 
 class _Queries:
@@ -116,7 +52,7 @@ class _Queries:
 class _Builder:
     """Makes one graph. ``pasts`` and ``added``: each layer's keys and values, and those that come to them."""
 
-    def __init__(self, weights: _Weights, architecture: Architecture, dtype: str) -> None:
+    def __init__(self, weights: Weights, architecture: Architecture, dtype: str) -> None:
         self.weights, self.architecture, self.dtype = weights, architecture, dtype
         self.embedded = op.parameter([-1, -1, architecture.width], np.float32)
         self.mask = op.parameter([-1, -1], np.float32)
@@ -248,7 +184,7 @@ class _Builder:
         return op.add(x, _scaled(more, self.architecture.residual_scale))
 
     def _single(self, *names: str, factors: Array | None = None) -> Any:
-        found = np.concatenate([self.weights.whole(name) for name in names])
+        found = self.weights.whole(*names)
         if factors is not None:
             found = found * factors.reshape(-1, *[1] * (found.ndim - 1))
         return op.constant(found)
@@ -258,12 +194,7 @@ class _Builder:
         weights = [f"{name}.weight" for name in names]
         if dtype not in QUANTISED:
             return op.matmul(x, self._single(*weights, factors=factors), False, True)
-        found = []
-        for name in weights:
-            for block in self.weights.blocks(name):
-                check_numbers(name, block)
-                found.append(rounding.rounded(block, dtype))
-        numbers, scales = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        numbers, scales = self.weights.rounded(weights, dtype)
         if factors is not None:
             scales = scales * factors[:, None, None]
         rows, groups, group = numbers.shape

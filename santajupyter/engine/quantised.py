@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -24,9 +25,12 @@ from platformdirs import user_cache_path
 
 from .checkpoint import safetensors_files
 
-# Another graph or another way to round, another number.
-FORMAT = 7
+# Another graph, another order of the numbers or another way to round, another number.
+FORMAT = 8
 DTYPES = ("int8", "int4")
+# Whose copies there are: each has the numbers in an order of its own.
+Engine = Literal["openvino", "native"]
+ENGINES: tuple[Engine, ...] = ("openvino", "native")
 STAMP = "made-from.json"
 # Seconds that a process waits for another one that writes the same copy.
 PATIENCE = 300
@@ -44,27 +48,27 @@ class Made(msgspec.Struct):
     changed: list[int] = []
 
 
-def cache_path(folder: Path, dtype: str) -> Path:
-    """Where the copy of a checkpoint's weights in that format is, or would be."""
+def cache_path(folder: Path, dtype: str, engine: Engine) -> Path:
+    """Where that engine's copy of a checkpoint's weights in that format is, or would be."""
     files = [file.resolve() for file in safetensors_files(folder)]
     marks = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     config = (folder / "config.json").read_bytes()
-    name = hashlib.sha256(msgspec.json.encode([_maker(), marks, config])).hexdigest()[:16]
+    name = hashlib.sha256(msgspec.json.encode([_maker(engine), marks, config])).hexdigest()[:16]
     return user_cache_path("santajupyter") / f"{dtype}-{name}"
 
 
-def cached(folder: Path, dtype: str) -> Path | None:
+def cached(folder: Path, dtype: str, engine: Engine) -> Path | None:
     """The whole copy of a checkpoint's weights in that format, if there is one."""
-    path = cache_path(folder, dtype)
+    path = cache_path(folder, dtype, engine)
     return path if _is_whole(path) else None
 
 
-def save(folder: Path, dtype: str, write: Callable[[Path], None]) -> Path | None:
+def save(folder: Path, dtype: str, engine: Engine, write: Callable[[Path], None]) -> Path | None:
     """Have ``write`` fill a folder, and make it the copy; None where that can't be done.
 
     Waits while another process does it. Copies that nobody needs any more go.
     """
-    path = cache_path(folder, dtype)
+    path = cache_path(folder, dtype, engine)
     try:
         _make_private(path.parent)
         with FileLock(_lock(path), timeout=PATIENCE):
@@ -80,7 +84,7 @@ def save(folder: Path, dtype: str, write: Callable[[Path], None]) -> Path | None
                 sizes = {file.name: file.stat().st_size for file in part.iterdir()}
                 sources = _sources(folder)
                 changed = [Path(source).stat().st_mtime_ns for source in sources]
-                (part / STAMP).write_bytes(msgspec.json.encode(Made(_maker(), sources, sizes, changed)))
+                (part / STAMP).write_bytes(msgspec.json.encode(Made(_maker(engine), sources, sizes, changed)))
                 shutil.rmtree(path, ignore_errors=True)
                 part.replace(path)
             finally:
@@ -95,7 +99,8 @@ def unneeded(folder: Path | None = None) -> Iterator[Path]:
 
     And those of the same weights as ``folder``'s, with another config.json. Nothing that is being written.
     """
-    own = [cache_path(folder, dtype) for dtype in DTYPES] if folder else []
+    own = [cache_path(folder, dtype, engine) for dtype in DTYPES for engine in ENGINES] if folder else []
+    makers = [_maker(engine) for engine in ENGINES]
     replaced = _sources(folder) if folder else None
     paths = (path for dtype in DTYPES for path in user_cache_path("santajupyter").glob(f"{dtype}-*"))
     for path in sorted(paths):
@@ -106,7 +111,7 @@ def unneeded(folder: Path | None = None) -> Iterator[Path]:
             path.suffix != ".part"
             and _is_whole(path)
             and made is not None
-            and made.maker == _maker()
+            and made.maker in makers
             and (path in own or made.sources != replaced)
             and _are_there(made)
         )
@@ -164,8 +169,10 @@ def _sources(folder: Path) -> list[str]:
     return [str(file.resolve()) for file in safetensors_files(folder)]
 
 
-def _maker() -> str:
-    return f"{FORMAT}, OpenVINO {metadata.version('openvino')}"
+def _maker(engine: Engine) -> str:
+    return (
+        f"{FORMAT}, OpenVINO {metadata.version('openvino')}" if engine == "openvino" else f"{FORMAT}, native"
+    )
 
 
 def _make_private(folder: Path) -> None:

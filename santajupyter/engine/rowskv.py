@@ -1,4 +1,4 @@
-"""Keys and values as OpenVINO's graph takes them: one array, of which each step gets views."""
+"""Keys and values in one array, as our own code for a CPU takes them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .architecture import Architecture
 from .model import KV
 
 # It grows by this many tokens.
 GROWTH = 256
 
 Array = npt.NDArray[Any]
+
+
+def speeds_of(architecture: Architecture) -> Array | None:
+    """See RowsKV."""
+    if architecture.theta is None:
+        return None
+    pairs = np.arange(0, architecture.size, 2, dtype=np.float32) / np.float32(architecture.size)
+    return np.float32(architecture.theta) ** -pairs / np.float32(architecture.stretch)
+
+
+def turns(positions: Array, speeds: Array) -> tuple[Array, Array]:
+    """Cosine and sine of rotary positions, float32 [positions, head size] each."""
+    angles = positions[:, None].astype(np.float32) * speeds
+    angles = np.concatenate([angles, angles], axis=1)
+    return np.cos(angles), np.sin(angles)
 
 
 class RowsKV:
@@ -63,6 +79,21 @@ class RowsKV:
         turned[..., half:] = second * cosine + first * sine
         self._array[1::2, :, start:end] = part._array[1::2, :, : part.length]
         self.length = end
+
+    def reserve(self, new: int) -> tuple[Array, Array]:
+        """The positions [new] of a step's tokens, and the array with room for them, to be written to.
+
+        There the capacity is a multiple of GROWTH.
+        """
+        following = max(0, new - len(self.gap))
+        self._grow(self.length + following)
+        self._array[:, :, self.gap] = 0
+        return np.r_[self.gap, self.length : self.length + following], self._array
+
+    def written(self, new: int) -> None:
+        """The tokens for which room was reserved are there."""
+        self.length += max(0, new - len(self.gap))
+        self.gap = np.arange(0)
 
     def places(self, positions: Array, room: int) -> Array:
         """The positions [room] of what a step looks at: what is here, the new tokens', and what fills up."""

@@ -370,6 +370,10 @@ def _load(folder: Path, device: str, dtype: str, guesses: int) -> Model:
 def _load_on(folder: Path, device: str, dtype: str, guesses: int) -> Model:
     """By our own code where there is some; what isn't needed isn't imported, torch above all."""
     if device == "cpu":
+        from . import native_causallm
+
+        if native_causallm.supports(folder, device, dtype):
+            return native_causallm.load(folder, dtype, guesses)
         try:
             from . import openvino_causallm
         except ImportError:  # no OpenVINO for this platform

@@ -254,7 +254,7 @@ def test_the_quantised_copy_is_read_instead_of_the_weights(
 ) -> None:
     folder = make_checkpoint(tmp_path / "model")
     expected = {dtype: logits(openvino_causallm.load(folder, dtype), IDS) for dtype in QUANTISED}
-    assert {quantised.cached(folder, dtype) for dtype in QUANTISED} <= {*cache.iterdir()}
+    assert {quantised.cached(folder, dtype, "openvino") for dtype in QUANTISED} <= {*cache.iterdir()}
     assert not list(quantised.unneeded(folder))
     with monkeypatch.context() as patch:
         patch.setattr(openvino_causallm, "build", lambda *_: pytest.fail("read the weights again"))
@@ -275,7 +275,7 @@ def test_changed_weights_are_quantised_again(tmp_path: Path) -> None:
 def test_a_damaged_copy_is_made_again(tmp_path: Path, cache: Path, name: str, damage: str) -> None:
     folder, dtype = make_checkpoint(tmp_path / "model"), "int8" if damage == "empty" else "int4"
     expected = logits(openvino_causallm.load(folder, dtype), IDS)
-    path = quantised.cached(folder, dtype)
+    path = quantised.cached(folder, dtype, "openvino")
     assert path
     whole = (path / name).read_bytes()
     if damage == "missing":
@@ -284,7 +284,7 @@ def test_a_damaged_copy_is_made_again(tmp_path: Path, cache: Path, name: str, da
         wrong = {"truncated": whole[: len(whole) // 2], "empty": b"", "other bytes": b"x" * len(whole)}
         (path / name).write_bytes(wrong[damage])
     np.testing.assert_array_equal(logits(openvino_causallm.load(folder, dtype), IDS), expected)
-    again = quantised.cached(folder, dtype)
+    again = quantised.cached(folder, dtype, "openvino")
     assert again and (again / name).read_bytes()[:1] == whole[:1]
 
 
@@ -309,15 +309,15 @@ def test_copies_that_nobody_needs_go(tmp_path: Path, cache: Path, monkeypatch: p
     folder = make_checkpoint(tmp_path / "model")
     for dtype in QUANTISED:
         openvino_causallm.load(folder, dtype)
-    first = [quantised.cached(folder, dtype) for dtype in QUANTISED]
+    first = [quantised.cached(folder, dtype, "openvino") for dtype in QUANTISED]
     assert not list(quantised.unneeded())
     folder = folder.rename(tmp_path / "moved")
-    assert [quantised.cached(folder, dtype) for dtype in QUANTISED] == first
+    assert [quantised.cached(folder, dtype, "openvino") for dtype in QUANTISED] == first
     os.utime(folder / "model.safetensors", (1, 1))
-    assert not any(quantised.cached(folder, dtype) for dtype in QUANTISED)
+    assert not any(quantised.cached(folder, dtype, "openvino") for dtype in QUANTISED)
     openvino_causallm.load(folder, "int4")
     copies = [path for path in cache.glob("int*") if path.is_dir()]
-    assert copies == [quantised.cached(folder, "int4")]
+    assert copies == [quantised.cached(folder, "int4", "openvino")]
     os.utime(folder / "model.safetensors", (2, 2))
     assert list(quantised.unneeded()) == copies
     os.utime(folder / "model.safetensors", (1, 1))
@@ -336,7 +336,7 @@ def test_one_process_writes_while_others_wait(tmp_path: Path, cache: Path) -> No
         assert not list(quantised.unneeded())
 
     with ThreadPoolExecutor(4) as pool:
-        assert len(set(pool.map(lambda _: quantised.save(folder, "int4", write), range(4)))) == 1
+        assert len(set(pool.map(lambda _: quantised.save(folder, "int4", "openvino", write), range(4)))) == 1
     assert len(written) == 1
 
 

@@ -15,6 +15,7 @@ import pytest
 from santajupyter.engine import openvino_causallm, quantised
 from santajupyter.engine.model import OutOfMemory
 from santajupyter.engine.process import EngineUnavailable, RequestFailed
+from santajupyter.engine.weights import Tables
 from santajupyter.server import engines as engines_module
 
 from ..checkpoint import make_checkpoint
@@ -39,10 +40,10 @@ def test_a_disk_that_gets_full_while_the_copy_is_written(
     folder = make_checkpoint(tmp_path / "model")
     with no_file_above(20_000):
         without = openvino_causallm.load(folder, "int8")
-    assert quantised.cached(folder, "int8") is None
+    assert quantised.cached(folder, "int8", "openvino") is None
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
     with_it = openvino_causallm.load(folder, "int8")
-    assert quantised.cached(folder, "int8")
+    assert quantised.cached(folder, "int8", "openvino")
     first, second = (model.step(model.empty(), [[1, 2, 3]]) for model in (without, with_it))
     np.testing.assert_array_equal(first, second)
 
@@ -75,10 +76,10 @@ def test_memory_that_gets_full_at_a_load(said: str, tmp_path: Path, monkeypatch:
     def fail(*_: Any) -> Any:
         raise RuntimeError(f"Exception from src/inference/core.cpp:117:\n{said}\n\n")
 
-    monkeypatch.setattr(openvino_causallm, "_read_back", fail)
+    monkeypatch.setattr(Tables, "read", fail)
     with pytest.raises(OutOfMemory, match="not enough memory for the model"):
         openvino_causallm.load(folder, "int8")
-    assert quantised.cached(folder, "int8")
+    assert quantised.cached(folder, "int8", "openvino")
 
 
 async def test_a_clock_that_jumps(

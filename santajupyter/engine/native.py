@@ -1,0 +1,304 @@
+"""native/decoder.c from Python: its structures, its library, and weights as it takes them.
+
+Weights, biases and norms lie in one array of bytes, each of its parts a multiple of ALIGNED bytes, as
+``parts`` lists them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .architecture import DOWN, HEAD, OUT, QKV, UP, Activation, Architecture
+from .weights import HEAD_DTYPE, Weights
+
+LANES, ROWS, GROUP, ALIGNED = 16, 32, 128, 64
+ACTIVATIONS: tuple[Activation, ...] = ("gelu", "gelu_tanh", "silu")
+BITS = {"int8": 8, "int4": 4}
+NEEDED = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma"}
+THREAD = "santajupyter decoder"
+NORMS = ("attention_norm", "mlp_norm")
+
+Array = npt.NDArray[Any]
+Parts = Mapping[str, Array]
+
+
+def _fields(kind: Any, names: str) -> list[tuple[str, Any]]:
+    return [(name, kind) for name in names.split()]
+
+
+class _Product(ctypes.Structure):
+    _fields_ = (
+        *_fields(ctypes.c_void_p, "numbers scales biases"),
+        *_fields(ctypes.c_int32, "rows width bits"),
+    )
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = (
+        *_fields(ctypes.c_void_p, "attention_norm attention_norm_bias"),
+        *_fields(_Product, f"{QKV} {OUT}"),
+        *_fields(ctypes.c_void_p, "mlp_norm mlp_norm_bias"),
+        *_fields(_Product, f"{UP} {DOWN}"),
+    )
+
+
+class _Decoder(ctypes.Structure):
+    _fields_ = (
+        *_fields(ctypes.POINTER(_Layer), "layer"),
+        *_fields(ctypes.c_void_p, "norm norm_bias"),
+        *_fields(_Product, "head"),
+        *_fields(ctypes.c_int32, "layers width inner heads kv_heads size window is_rms is_gated activation"),
+        *_fields(ctypes.c_float, "epsilon attention_scale residual_scale logits_scale"),
+    )
+
+
+class _Step(ctypes.Structure):
+    _fields_ = (
+        *_fields(ctypes.c_void_p, "x positions text wanted cosine sine kv logits"),
+        *_fields(ctypes.c_int64, "capacity"),
+        *_fields(ctypes.c_int32, "count texts kept"),
+    )
+
+
+class _Pool(ctypes.Structure):
+    _fields_ = (
+        *_fields(ctypes.c_uint64, "state"),
+        *_fields(ctypes.c_int32, "left is_open threads"),
+        *_fields(ctypes.c_void_p, "work task"),
+    )
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The one whose instructions this CPU has; None where there is none."""
+    path = Path(__file__).parent / "native" / "decoder-avx512.so"
+    if not _instructions() >= NEEDED or not path.is_file():
+        return None
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:  # a system without glibc
+        return None
+
+
+def _instructions() -> set[str]:
+    """As Linux names them."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text("ascii", "replace").splitlines() if path.is_file() else []
+    return next((set(line.split()) for line in lines if line.startswith("flags")), set())
+
+
+def supports(architecture: Architecture) -> bool:
+    widths = {*architecture.widths, architecture.inner}
+    return all(width % GROUP == 0 for width in widths) and architecture.size % ROWS == 0
+
+
+class _Linear(NamedTuple):
+    """A product: ``names`` are of its weights, without what stands before a layer's."""
+
+    key: str
+    names: list[str]
+    rows: int
+    width: int
+    dtype: str
+    is_biased: bool
+    is_gated: bool = False
+
+    @property
+    def padded(self) -> int:
+        return -(-self.rows // ROWS) * ROWS
+
+
+def _products(of: Architecture, dtype: str) -> Iterator[_Linear]:
+    linear = of.linear()
+    for layer in range(of.layers):
+        before = of.names.layer.format(layer)
+        for role, names in (
+            (QKV, of.names.qkv),
+            (OUT, (of.names.out,)),
+            (UP, of.names.up),
+            (DOWN, (of.names.down,)),
+        ):
+            rows, width = sum(linear[name][0] for name in names), linear[names[0]][1]
+            is_gated = role == UP and of.is_gated
+            full = [before + name for name in names]
+            yield _Linear(f"{layer}.{role}", full, rows, width, dtype, role in of.biased, is_gated)
+    yield _Linear("head", [HEAD], of.vocabulary, of.width, HEAD_DTYPE.get(dtype, dtype), False)
+
+
+def _norms(of: Architecture) -> Iterator[tuple[str, str]]:
+    """Their keys and their tensors' names."""
+    for layer in range(of.layers):
+        for norm in NORMS:
+            yield f"{layer}.{norm}", of.names.layer.format(layer) + getattr(of.names, norm)
+    yield "norm", of.names.norm
+
+
+def _shapes(of: Architecture, dtype: str) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
+    for key, _ in _norms(of):
+        yield key, np.float32, (of.width,)
+        if not of.is_rms:
+            yield f"{key}_bias", np.float32, (of.width,)
+    for linear in _products(of, dtype):
+        blocks, width = linear.padded // ROWS, linear.width
+        if linear.dtype == "int4":
+            yield f"{linear.key}.numbers", np.uint8, (blocks, width // 8, 2, LANES, 4)
+            yield f"{linear.key}.scales", np.float32, (blocks, width // GROUP, ROWS)
+        else:
+            yield f"{linear.key}.numbers", np.uint8, (blocks, width // 4, 2, LANES, 4)
+            yield f"{linear.key}.scales", np.float32, (blocks, ROWS)
+        if linear.is_biased:
+            yield f"{linear.key}.biases", np.float32, (linear.padded,)
+
+
+def size(of: Architecture, dtype: str) -> int:
+    """Bytes of all parts."""
+    return sum(_bytes(kind, shape) for _, kind, shape in _shapes(of, dtype))
+
+
+def parts(of: Architecture, dtype: str, memory: Array) -> dict[str, Array]:
+    """Views of ``memory``, uint8 [size]."""
+    found, start = {}, 0
+    for key, kind, shape in _shapes(of, dtype):
+        count = int(np.prod(shape)) * np.dtype(kind).itemsize
+        found[key] = memory[start : start + count].view(kind).reshape(shape)
+        start += _bytes(kind, shape)
+    return found
+
+
+def fill(found: Parts, weights: Weights, of: Architecture, dtype: str) -> None:
+    """From the checkpoint. Raises ModelUnavailable for numbers that aren't finite."""
+    for key, name in _norms(of):
+        found[key][:] = weights.whole(f"{name}.weight") + of.plus_one
+        if not of.is_rms:
+            found[f"{key}_bias"][:] = weights.whole(f"{name}.bias")
+    for linear in _products(of, dtype):
+        order = _order(linear)
+        rounded = weights.rounded([f"{name}.weight" for name in linear.names], linear.dtype)
+        scales = _padded(rounded.scales[order, :, 0], linear.padded).reshape(
+            -1, ROWS, rounded.scales.shape[1]
+        )
+        found[f"{linear.key}.scales"][:] = scales.transpose(0, 2, 1).reshape(
+            found[f"{linear.key}.scales"].shape
+        )
+        numbers = rounded.numbers.reshape(linear.rows, linear.width)
+        for block, to in enumerate(found[f"{linear.key}.numbers"]):
+            some = _padded(numbers[order[block * ROWS : (block + 1) * ROWS]], ROWS)
+            to[:] = _packed(some, BITS[linear.dtype])
+        if linear.is_biased:
+            biases = weights.whole(*(f"{name}.bias" for name in linear.names))
+            found[f"{linear.key}.biases"][:] = _padded(biases[order], linear.padded)
+
+
+def _packed(numbers: Array, bits: int) -> Array:
+    """int8 [ROWS, width] as the products take them, from zero up: [width / 4, 2, LANES, 4], and in four bits
+
+    two of a row's fours in one, the first in the lower halves.
+    """
+    fours = (numbers.astype(np.int16) + (1 << (bits - 1))).astype(np.uint8)
+    fours = fours.reshape(2, LANES, -1, 4).transpose(2, 0, 1, 3)
+    return fours if bits == 8 else fours[::2] | fours[1::2] << 4
+
+
+def _order(linear: _Linear) -> Array:
+    """Of the rows: of gates and what they open by turns, LANES each."""
+    rows = np.arange(linear.rows)
+    return rows.reshape(2, -1, LANES).transpose(1, 0, 2).reshape(-1) if linear.is_gated else rows
+
+
+def _padded(values: Array, rows: int) -> Array:
+    return np.concatenate([values, np.zeros((rows - len(values), *values.shape[1:]), values.dtype)])
+
+
+def _bytes(kind: Any, shape: tuple[int, ...]) -> int:
+    size = int(np.prod(shape)) * int(np.dtype(kind).itemsize)
+    return -(-size // ALIGNED) * ALIGNED
+
+
+class Decoder:
+    """The library's decoder, on ``threads`` threads, that of the caller among them."""
+
+    def __init__(self, of: Architecture, dtype: str, memory: Array, threads: int) -> None:
+        self._memory, self._parts = memory, parts(of, dtype, memory)
+        self._products = {linear.key: linear for linear in _products(of, dtype)}
+        self._layers = (_Layer * of.layers)(*(self._layer(str(layer)) for layer in range(of.layers)))
+        self._decoder = _Decoder(
+            self._layers,
+            self._address("norm"),
+            self._address("norm_bias"),
+            self._product("head"),
+            *(of.layers, of.width, of.inner, of.heads, of.kv_heads, of.size, of.window or 0),
+            *(of.is_rms, of.is_gated, ACTIVATIONS.index(of.activation)),
+            *(of.epsilon, of.attention_scale, of.residual_scale, of.logits_scale),
+        )
+        self._rows = self._products["head"].padded
+        self._pool = _Pool(threads=threads)
+        self._helpers = [SimpleQueue[bool]() for _ in range(threads - 1)]
+        for index, queue in enumerate(self._helpers, 1):
+            args = (self._pool, queue, index)
+            threading.Thread(target=_help, args=args, daemon=True, name=THREAD).start()
+            weakref.finalize(self, queue.put, False)
+
+    def step(
+        self, x: Array, positions: Array, kv: Array, wanted: Array, turns: tuple[Array, Array] | None
+    ) -> Array:
+        """Logits, float32 [texts, wanted, rows], of which the last rows may mean nothing.
+
+        ``x`` float32 [texts, new, width] is written to. The new tokens are at these positions [new] of each
+        text; ``kv`` gets their keys and values, see RowsKV.reserve. ``wanted``: which of them get logits.
+        ``turns``: see rowskv. Raises MemoryError.
+        """
+        lib = library()
+        assert lib is not None
+        texts, new, _ = x.shape
+        text = np.repeat(np.arange(texts, dtype=np.int32), new)
+        places = np.tile(positions.astype(np.int32), texts)
+        kept = (np.arange(texts)[:, None] * new + wanted).astype(np.int32).reshape(-1)
+        turned = [np.tile(turn, (texts, 1)) for turn in turns or ()]
+        logits = np.empty((texts, len(wanted), self._rows), np.float32)
+        arrays = (x, places, text, kept, *(turned or (None, None)), kv, logits)
+        assert all(array is None or array.flags.c_contiguous for array in arrays)
+        told = _Step(*(array if array is None else array.ctypes.data for array in arrays))
+        told.capacity, told.count, told.texts, told.kept = kv.shape[2], texts * new, texts, len(kept)
+        self._pool.is_open = 1
+        for queue in self._helpers:
+            queue.put(True)
+        if not lib.step(ctypes.byref(self._decoder), ctypes.byref(told), ctypes.byref(self._pool)):
+            raise MemoryError("not enough memory for a step")
+        return logits
+
+    def _layer(self, key: str) -> _Layer:
+        return _Layer(
+            self._address(f"{key}.attention_norm"),
+            self._address(f"{key}.attention_norm_bias"),
+            self._product(f"{key}.{QKV}"),
+            self._product(f"{key}.{OUT}"),
+            self._address(f"{key}.mlp_norm"),
+            self._address(f"{key}.mlp_norm_bias"),
+            self._product(f"{key}.{UP}"),
+            self._product(f"{key}.{DOWN}"),
+        )
+
+    def _product(self, key: str) -> _Product:
+        linear, addresses = self._products[key], (f"{key}.{name}" for name in ("numbers", "scales", "biases"))
+        return _Product(*map(self._address, addresses), linear.padded, linear.width, BITS[linear.dtype])
+
+    def _address(self, key: str) -> int | None:
+        return int(self._parts[key].ctypes.data) if key in self._parts else None
+
+
+def _help(pool: _Pool, queue: SimpleQueue[bool], index: int) -> None:
+    """Share in each step's work, until the decoder is gone."""
+    lib = library()
+    assert lib is not None
+    while queue.get():
+        lib.help(ctypes.byref(pool), index)

@@ -1,0 +1,164 @@
+"""Decoders on a CPU in int8 and int4, SantaCoder's and those like Llama's, by native/decoder.c."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from . import native, promptstore, quantised
+from .architecture import Architecture
+from .checkpoint import SMALL_FILE, architecture_of, check_numbers, weights_size
+from .devices import is_out_of_memory
+from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
+from .rowskv import RowsKV, speeds_of, turns
+from .weights import QUANTISED, Tables, Weights
+
+CHUNK = 128
+# Four guesses spare a third of the steps; each may make a step longer by so much, or there are fewer.
+WORTH = 0.1
+TRIES = 4
+# With more threads a step takes no less time: it waits for the memory.
+MOST_THREADS = 16
+# A model with fewer weights in its layers runs on one thread: of threads each product waits for the slowest.
+FEW_WEIGHTS = 20_000_000
+WEIGHTS = "weights.npy"
+
+Array = npt.NDArray[Any]
+
+
+def supports(folder: Path, device: str, dtype: str) -> bool:
+    """Whether this file is the way to run the checkpoint on that device in that format."""
+    if device != "cpu" or dtype not in ("auto", *QUANTISED) or native.library() is None:
+        return False
+    architecture = architecture_of(folder)
+    is_small = dtype == "auto" and weights_size(folder) <= SMALL_FILE
+    return architecture is not None and not is_small and native.supports(architecture)
+
+
+def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
+    """The model, for steps with up to so many guesses. Raises ModelUnavailable, OutOfMemory.
+
+    int8 is what "auto" takes. A quantised copy is kept in the user's cache folder, and mapped: several
+    processes with the same one share its memory.
+    """
+    number = "int8" if dtype == "auto" else dtype
+    try:
+        architecture = architecture_of(folder)
+        if architecture is None:
+            raise ModelUnavailable("config.json describes another architecture than the weights have")
+        try:
+            return _load(folder, architecture, number, guesses)
+        except Exception as error:  # of a damaged copy numpy says many things
+            path = quantised.cached(folder, number, "native")
+            if path is None or is_out_of_memory(error):
+                raise
+            quantised.remove(path)
+            return _load(folder, architecture, number, guesses)
+    except ModelUnavailable:
+        raise
+    except Exception as error:  # a broken checkpoint fails in many ways
+        if is_out_of_memory(error):
+            raise OutOfMemory("not enough memory for the model") from error
+        raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
+
+
+def _load(folder: Path, of: Architecture, dtype: str, guesses: int) -> CausalLM:
+    def write(to: Path) -> None:
+        weights = Weights(folder, of)
+        memory = np.lib.format.open_memmap(to / WEIGHTS, "w+", np.uint8, (native.size(of, dtype),))
+        native.fill(native.parts(of, dtype, memory), weights, of, dtype)
+        memory.flush()
+        weights.tables().write(to)
+
+    copy = quantised.cached(folder, dtype, "native") or quantised.save(folder, dtype, "native", write)
+    if copy:
+        memory = np.asarray(np.load(copy / WEIGHTS, mmap_mode="r"))
+        return CausalLM(of, dtype, guesses, memory, Tables.read(copy, of.embedding_scale), copy)
+    weights, memory = Weights(folder, of), np.empty(native.size(of, dtype), np.uint8)
+    native.fill(native.parts(of, dtype, memory), weights, of, dtype)
+    return CausalLM(of, dtype, guesses, memory, weights.tables())
+
+
+class CausalLM:
+    """A token's logits are the same to the last bit alone, among guesses, in a batch and in a prompt's chunk.
+
+    ``copy``: the quantised one's folder. Where a step with guesses costs too much time, there are fewer.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        dtype: str,
+        guesses: int,
+        memory: Array,
+        tables: Tables,
+        copy: Path | None = None,
+    ) -> None:
+        self.device, self.dtype, self.chunk = "cpu", dtype, CHUNK
+        self._copy = copy
+        self._architecture, self._tables = architecture, tables
+        self._speeds = speeds_of(architecture)
+        threads = 1 if architecture.weights < FEW_WEIGHTS else _cores()
+        self._decoder = native.Decoder(architecture, dtype, memory, threads)
+        check_numbers("the first step", self.step(self.empty(), [[0]]))
+        self._few = self._worthwhile(guesses)
+
+    def empty(self) -> RowsKV:
+        of = self._architecture
+        return RowsKV(np.empty((2 * of.layers, 1, 0, *of.row), np.float32), 0, self._speeds)
+
+    def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
+        past, ids = cast(RowsKV, kv), np.array(rows)
+        new = ids.shape[1]
+        positions, array = past.reserve(new)
+        turned = None if self._speeds is None else turns(positions, self._speeds)
+        x = self._tables.embedded(ids, positions)
+        logits = self._decoder.step(x, positions, array, np.arange(new - keep, new), turned)
+        past.written(new)
+        return logits[:, :, : self._architecture.vocabulary]
+
+    def together(self, kv: KV) -> int:
+        return self._few
+
+    def kept(self) -> Iterable[tuple[list[int], KV]]:
+        """See model.Keeps."""
+        of = self._architecture
+        found = promptstore.restore(self._copy, 2 * of.layers, of.row) if self._copy else ()
+        return ((ids, RowsKV(array[:, None], len(ids), self._speeds)) for ids, array in found)
+
+    def keep(self, prompts: Iterable[tuple[list[int], KV]]) -> None:
+        """See model.Keeps."""
+        if self._copy:
+            promptstore.keep(self._copy, ((ids, cast(RowsKV, kv)) for ids, kv in prompts))
+
+    def _worthwhile(self, guesses: int) -> int:
+        """How many tokens a step may have, by their time here."""
+        alone = self._seconds(1)
+        few = range(1 + guesses, 1, -1)
+        return next((n for n in few if self._seconds(n) <= (1 + WORTH * (n - 1)) * alone), 1)
+
+    def _seconds(self, count: int) -> float:
+        """Of all cores for a step of so many tokens, at best: other work doesn't count."""
+        found = []
+        for _ in range(TRIES):
+            begun = time.process_time()
+            self.step(self.empty(), [[0] * count], count)
+            found.append(time.process_time() - begun)
+        return min(found)
+
+
+def _cores() -> int:
+    """How many threads can work at once, of a container's share too."""
+    found = [MOST_THREADS, psutil.cpu_count(logical=False) or 1, len(os.sched_getaffinity(0))]
+    with suppress(OSError, ValueError):  # no limit is "max"
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split())
+        found.append(max(1, quota // period))
+    return min(found)
