@@ -46,14 +46,14 @@ IS_ROOT = sys.platform != "win32" and os.geteuid() == 0
 IS_X86_LINUX = (sys.platform, platform.machine()) == ("linux", "x86_64")
 SCRIPTS = VENV / ("Scripts" if WINDOWS else "bin")
 UI_TESTS = ROOT / "ui-tests"
-NATIVE, DECODER = ROOT / "santajupyter" / "engine" / "native", "decoder-avx512.so"
 LABEXTENSION = ROOT / "santajupyter" / "labextension"
 PIP = ("python", "-m", "pip") if sys.stdout.isatty() else ("python", "-m", "pip", "--quiet")
 # Python compiles what is imported by and by; to compile all 15,000 files takes a minute.
 INSTALL = (*PIP, "install", "--no-compile")
 
-LINT = ("ruff check .", "ruff format --check .", "jlpm lint")
-FORMAT = ("ruff check --fix .", "ruff format .", "jlpm format")
+DECODER = "santajupyter/engine/native/decoder.c"
+LINT = ("ruff check .", "ruff format --check .", f"clang-format --dry-run --Werror {DECODER}", "jlpm lint")
+FORMAT = ("ruff check --fix .", "ruff format .", f"clang-format -i {DECODER}", "jlpm format")
 # Python tests of one file share their servers, so they stay in one process; the last files are short ones.
 PYTEST = "pytest -n 2 --dist loadfile --no-loadscope-reorder"
 # Seconds for one of the steps that run two at a time: what hangs must not hide what the others say.
@@ -298,8 +298,8 @@ def set_up() -> None:
 def install() -> None:
     """Python packages into the virtual environment, JavaScript packages into node_modules."""
     inputs = [ROOT / name for name in ("pyproject.toml", "constraints.txt", "package.json", "yarn.lock")]
-    compiled = [ROOT / "hatch_build.py", NATIVE / "decoder.c"]
-    output = NATIVE / DECODER if IS_X86_LINUX else ROOT
+    compiled = [ROOT / "hatch_build.py", ROOT / DECODER]
+    output = (ROOT / DECODER).with_name("decoder-avx2.so") if IS_X86_LINUX else ROOT
     once(VENV / ".installed", [*inputs, *compiled], install_python, output)
     once(ROOT / "node_modules" / ".installed", inputs[2:], lambda: call("jlpm", "install"))
 

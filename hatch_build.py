@@ -19,6 +19,7 @@ FLAGS = ("-shared", "-fPIC", "-O3", "-g0", "-s", "-Wall", "-Wextra", "-Werror", 
 # Each library's own instructions.
 LIBRARIES = {
     "decoder-avx512.so": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma"),
+    "decoder-avx2.so": ("-mavx2", "-mfma"),
 }
 
 

@@ -10,6 +10,7 @@ import ctypes
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,7 +25,11 @@ from .weights import HEAD_DTYPE, Weights
 LANES, ROWS, GROUP, ALIGNED = 16, 32, 128, 64
 ACTIVATIONS: tuple[Activation, ...] = ("gelu", "gelu_tanh", "silu")
 BITS = {"int8": 8, "int4": 4}
-NEEDED = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma"}
+# What each needs of a CPU, as Linux names it; the fastest first.
+LIBRARIES = {
+    "decoder-avx512.so": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma"},
+    "decoder-avx2.so": {"avx2", "fma"},
+}
 THREAD = "santajupyter decoder"
 NORMS = ("attention_norm", "mlp_norm")
 
@@ -80,18 +85,17 @@ class _Pool(ctypes.Structure):
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The one whose instructions this CPU has; None where there is none."""
-    path = Path(__file__).parent / "native" / "decoder-avx512.so"
-    if not _instructions() >= NEEDED or not path.is_file():
-        return None
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError:  # a system without glibc
-        return None
+    """The fastest that this CPU can run; None where there is none."""
+    found, folder = _instructions(), Path(__file__).parent / "native"
+    for name, needed in LIBRARIES.items():
+        if needed <= found and (folder / name).is_file():
+            with suppress(OSError):  # a system without glibc
+                return ctypes.CDLL(str(folder / name))
+    return None
 
 
 def _instructions() -> set[str]:
-    """As Linux names them."""
+    """As Linux names them; elsewhere none."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text("ascii", "replace").splitlines() if path.is_file() else []
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())

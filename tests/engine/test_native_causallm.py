@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import subprocess
@@ -9,8 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -127,6 +130,22 @@ def test_how_a_text_is_read_changes_no_bit(model: CausalLM, cuts: list[int], kee
             np.testing.assert_array_equal(pair[1], whole[end - some : end])
         found = model.step(kv, [ids[start:end]], some)[0]
         np.testing.assert_array_equal(found, whole[end - some : end])
+
+
+def test_every_cpu_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last bit, with the instructions of older ones too."""
+    folder, found = Path(native.__file__).parent / "native", []
+    libraries = [
+        ctypes.CDLL(str(folder / name))
+        for name, needed in native.LIBRARIES.items()
+        if needed <= native._instructions()
+    ]
+    for library, dtype in product(libraries, QUANTISED):
+        monkeypatch.setattr(native, "library", Mock(return_value=library))
+        loaded = native_causallm.load(SANTA_MINI, dtype)
+        found.append(loaded.step(loaded.empty(), [LONG[:300]], 300))
+    for ours, theirs in zip(found[2:], found, strict=False):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_one_thread_and_four_are_the_same(model: CausalLM, monkeypatch: pytest.MonkeyPatch) -> None:

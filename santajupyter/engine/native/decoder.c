@@ -21,7 +21,7 @@ enum { BLOCK = 256 };
 #ifdef __AVX512F__
 enum { MOST = 12 };
 #else
-enum { MOST = 3 };
+enum { MOST = 4 };
 #endif
 /* Chunks of a task for each thread: enough that one which comes late, or loses its core, delays nobody. */
 enum { CHUNKS = 8 };
@@ -117,7 +117,8 @@ static void share(Pool *pool, Work *work, void *task, int chunks) {
     atomic_store_explicit(&pool->left, chunks, memory_order_relaxed);
     uint64_t number = (atomic_load_explicit(&pool->state, memory_order_relaxed) >> 16) + 1;
     atomic_store_explicit(&pool->state, number << 16 | (uint64_t)chunks, memory_order_release);
-    while (take(pool, 0)) {}
+    while (take(pool, 0)) {
+    }
     while (atomic_load_explicit(&pool->left, memory_order_acquire)) _mm_pause();
 }
 
@@ -129,9 +130,18 @@ void help(Pool *pool, int thread) {
 
 /* ---- Vectors ---- */
 
-static inline Floats at(const float *from) { return *(const FloatsAt *)from; }
-static inline void put(float *to, Floats value) { *(FloatsAt *)to = value; }
-static inline Floats all(float value) { return (Floats){} + value; }
+static inline int smaller(int x, int y) {
+    return x < y ? x : y;
+}
+static inline Floats at(const float *from) {
+    return *(const FloatsAt *)from;
+}
+static inline void put(float *to, Floats value) {
+    *(FloatsAt *)to = value;
+}
+static inline Floats all(float value) {
+    return (Floats){} + value;
+}
 
 static inline float sum(Floats x) {
     float total = 0;
@@ -139,9 +149,15 @@ static inline float sum(Floats x) {
     return total;
 }
 
-static inline Floats chosen(Ints where, Floats x, Floats y) { return (Floats)(((Ints)x & where) | ((Ints)y & ~where)); }
-static inline Floats larger(Floats x, Floats y) { return chosen(x > y, x, y); }
-static inline Floats positive(Floats x) { return chosen(x < all(0), -x, x); }
+static inline Floats chosen(Ints where, Floats x, Floats y) {
+    return (Floats)(((Ints)x & where) | ((Ints)y & ~where));
+}
+static inline Floats larger(Floats x, Floats y) {
+    return chosen(x > y, x, y);
+}
+static inline Floats positive(Floats x) {
+    return chosen(x < all(0), -x, x);
+}
 static inline Ints nearest(Floats x) {
     return __builtin_convertvector(x + chosen(x < all(0), all(-0.5f), all(0.5f)), Ints);
 }
@@ -172,7 +188,8 @@ static inline Floats exponential(Floats x) {
 /* Abramowitz and Stegun, 7.1.26: to within 1.5e-7. */
 static inline Floats error_function(Floats x) {
     Floats t = 1 / (1 + 0.3275911f * positive(x));
-    Floats y = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t + 0.254829592f) * t;
+    Floats y =
+        ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t + 0.254829592f) * t;
     y = 1 - y * exponential(-x * x);
     return chosen(x < all(0), -y, y);
 }
@@ -185,14 +202,37 @@ static inline Floats activated(Floats x, int activation) {
 
 /* ---- Products ---- */
 
-/* Sums of four products each; what is unsigned comes first. */
-static inline Ints multiplied(Ints sums, Bytes weights, int32_t activations) {
-#if defined(__AVX512VNNI__)
-    return (Ints)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)weights, _mm512_set1_epi32(activations));
-#else
-#error "no way to multiply"
-#endif
+/* Sums of four products each, of weights that are counted from ``offset`` up. */
+#ifdef __AVX512VNNI__
+static inline int offset_of(int bits) {
+    return bits == 4 ? 8 : 128;
 }
+
+static inline Ints multiplied(Ints sums, Bytes weights, int32_t activations, int bits) {
+    return (Ints)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)weights, _mm512_set1_epi32(activations));
+}
+#else
+static inline int offset_of(int bits) {
+    return bits == 4 ? 8 : 0;
+}
+
+static inline Ints multiplied(Ints sums, Bytes weights, int32_t activations, int bits) {
+    union {
+        Ints ints;
+        __m256i halves[2];
+    } sum = {sums}, weight = {(Ints)weights};
+    for (int half = 0; half < 2; half++) {
+        __m256i w = weight.halves[half], a = _mm256_set1_epi32(activations);
+        if (bits == 8) { /* unsigned by signed ones: two sums of two have to fit into 16 bits */
+            w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+            a = _mm256_sign_epi8(a, w), w = _mm256_abs_epi8(w);
+        }
+        __m256i pairs = _mm256_madd_epi16(_mm256_maddubs_epi16(w, a), _mm256_set1_epi16(1));
+        sum.halves[half] = _mm256_add_epi32(sum.halves[half], pairs);
+    }
+    return sum.ints;
+}
+#endif
 
 enum End { STORED, ADDED, ACTIVATED, GATED };
 
@@ -213,16 +253,21 @@ static void finish(const Multiply *m, int token, int row, Floats first, Floats s
     if (biases) first += at(biases + row), second += at(biases + row + LANES);
     switch (m->end) {
     case STORED: put(to, first * m->factor), put(to + LANES, second * m->factor); break;
-    case ADDED: put(to, at(to) + first * m->factor), put(to + LANES, at(to + LANES) + second * m->factor); break;
-    case ACTIVATED: put(to, activated(first, activation)), put(to + LANES, activated(second, activation)); break;
+    case ADDED:
+        put(to, at(to) + first * m->factor), put(to + LANES, at(to + LANES) + second * m->factor);
+        break;
+    case ACTIVATED:
+        put(to, activated(first, activation)), put(to + LANES, activated(second, activation));
+        break;
     case GATED: put(to, activated(first, activation) * second); break;
     }
 }
 
 /* ROWS rows of the weights with R tokens, the first of which is ``token``. */
-static inline __attribute__((always_inline)) void tile(const Multiply *m, int row, int token, const int R, const int bits) {
+static inline __attribute__((always_inline)) void tile(const Multiply *m, int row, int token, const int R,
+                                                       const int bits) {
     const State *state = m->state;
-    const int width = m->product->width, groups = width / GROUP, offset = bits == 4 ? 8 : 128;
+    const int width = m->product->width, groups = width / GROUP, offset = offset_of(bits);
     const int halves = R < 4 ? 2 : 1; /* where sums would wait for each other there are twice as many */
     const uint8_t *numbers = m->product->numbers + (int64_t)row * width * bits / 8;
     const float *scales = m->product->scales + (bits == 4 ? (int64_t)row * groups : row);
@@ -243,7 +288,8 @@ static inline __attribute__((always_inline)) void tile(const Multiply *m, int ro
             }
         for (int k = group * GROUP; k < (group + 1) * GROUP; k += 8, numbers += ROWS * bits) {
             Bytes w[2][2];
-            for (int line = 0; R > 1 && R < MOST && line < ROWS * bits; line += ALIGNED) __builtin_prefetch(numbers + SOON + line);
+            for (int line = 0; R > 1 && R < MOST && line < ROWS * bits; line += ALIGNED)
+                __builtin_prefetch(numbers + SOON + line);
             for (int part = 0; part < 2; part++)
                 for (int h = 0; h < 2; h++) {
                     if (bits == 8) {
@@ -259,8 +305,8 @@ static inline __attribute__((always_inline)) void tile(const Multiply *m, int ro
                     int32_t four;
                     memcpy(&four, a + (int64_t)r * width + k + 4 * part, 4);
                     int to = part % halves;
-                    sums[r][to][0] = multiplied(sums[r][to][0], w[part][0], four);
-                    sums[r][to][1] = multiplied(sums[r][to][1], w[part][1], four);
+                    sums[r][to][0] = multiplied(sums[r][to][0], w[part][0], four, bits);
+                    sums[r][to][1] = multiplied(sums[r][to][1], w[part][1], four, bits);
                 }
         }
 #pragma unroll
@@ -278,26 +324,39 @@ static inline __attribute__((always_inline)) void tile(const Multiply *m, int ro
     }
 }
 
-#define TILE(R)                                                                                                   \
-    static void tile_##R(const Multiply *m, int row, int token) {                                                 \
-        if (m->product->bits == 4) tile(m, row, token, R, 4);                                                     \
-        else tile(m, row, token, R, 8);                                                                           \
+#define TILE(R)                                                                                              \
+    static void tile_##R(const Multiply *m, int row, int token) {                                            \
+        if (m->product->bits == 4)                                                                           \
+            tile(m, row, token, R, 4);                                                                       \
+        else                                                                                                 \
+            tile(m, row, token, R, 8);                                                                       \
     }
-TILE(1) TILE(2) TILE(3)
-#if defined(__AVX512F__)
-TILE(4) TILE(5) TILE(6) TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
+TILE(1);
+TILE(2);
+TILE(3);
+TILE(4);
+#ifdef __AVX512F__
+TILE(5);
+TILE(6);
+TILE(7);
+TILE(8);
+TILE(9);
+TILE(10);
+TILE(11);
+TILE(12);
 #endif
-static void (*const TILES[])(const Multiply *, int, int) = {
-    NULL, tile_1, tile_2, tile_3,
-#if defined(__AVX512F__)
-    tile_4, tile_5, tile_6, tile_7, tile_8, tile_9, tile_10, tile_11, tile_12,
+
+typedef void Tile(const Multiply *m, int row, int token);
+static Tile *const TILES[] = {
+    NULL,   tile_1, tile_2, tile_3, tile_4,
+#ifdef __AVX512F__
+    tile_5, tile_6, tile_7, tile_8, tile_9, tile_10, tile_11, tile_12,
 #endif
 };
 
 static void multiply_chunk(void *task, int chunk, int thread) {
     const Multiply *m = task;
-    int end = (chunk + 1) * m->chunk * ROWS;
-    if (end > m->product->rows) end = m->product->rows;
+    int end = smaller((chunk + 1) * m->chunk * ROWS, m->product->rows);
     for (int row = chunk * m->chunk * ROWS; row < end; row += ROWS)
         for (int token = 0, tiles = (m->count + MOST - 1) / MOST; tiles; tiles--) {
             int some = (m->count - token + tiles - 1) / tiles; /* tiles of about the same size */
@@ -306,7 +365,8 @@ static void multiply_chunk(void *task, int chunk, int thread) {
         }
 }
 
-static void multiply(State *state, const Product *product, int count, float *to, int stride, enum End end, float factor) {
+static void multiply(State *state, const Product *product, int count, float *to, int stride, enum End end,
+                     float factor) {
     int blocks = product->rows / ROWS, most = CHUNKS * state->pool->threads;
     int chunk = (blocks + most - 1) / most;
     Multiply m = {state, product, to, count, stride, chunk, end, factor};
@@ -373,7 +433,8 @@ static void prepare_chunk(void *task, int chunk, int thread) {
 }
 
 /* Activations [count, width] for the next product, by a norm if there is one. */
-static void prepare(State *state, const float *from, int count, int width, const float *norm, const float *bias) {
+static void prepare(State *state, const float *from, int count, int width, const float *norm,
+                    const float *bias) {
     int threads = state->pool->threads, chunk = count < 2 * threads ? count : (count + threads - 1) / threads;
     Prepare p = {state, from, norm, bias, count, width, chunk};
     share(state->pool, prepare_chunk, &p, (count + chunk - 1) / chunk);
@@ -392,7 +453,10 @@ static void turned(float *x, const float *cosine, const float *sine, int size) {
 static float *place(const State *state, int layer, int is_value, int text, int position) {
     const Decoder *of = state->of;
     int64_t row = (int64_t)of->kv_heads * of->size;
-    return state->step->kv + (((int64_t)(2 * layer + is_value) * state->step->texts + text) * state->step->capacity + position) * row;
+    return state->step->kv +
+           (((int64_t)(2 * layer + is_value) * state->step->texts + text) * state->step->capacity +
+            position) *
+               row;
 }
 
 /* The new tokens' keys and values to their places, and positions into the queries. */
@@ -403,23 +467,31 @@ static void placed(State *state, int layer) {
     for (int token = 0; token < step->count; token++) {
         float *queries = state->projected + (int64_t)token * wide, *keys = queries + of->heads * of->size;
         for (int head = 0; step->cosine && head < of->heads + of->kv_heads; head++)
-            turned(queries + head * of->size, step->cosine + token * of->size, step->sine + token * of->size, of->size);
+            turned(queries + head * of->size, step->cosine + token * of->size, step->sine + token * of->size,
+                   of->size);
         memcpy(place(state, layer, 0, step->text[token], step->positions[token]), keys, row * sizeof(float));
-        memcpy(place(state, layer, 1, step->text[token], step->positions[token]), keys + row, row * sizeof(float));
+        memcpy(place(state, layer, 1, step->text[token], step->positions[token]), keys + row,
+               row * sizeof(float));
     }
 }
 
 /* The lanes' sums of LANES vectors, in their order. */
 static inline Floats across(Floats x[LANES]) {
     for (int i = 0; i < 8; i++)
-        x[i] = __builtin_shufflevector(x[i], x[i + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
-               __builtin_shufflevector(x[i], x[i + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+        x[i] =
+            __builtin_shufflevector(x[i], x[i + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+            __builtin_shufflevector(x[i], x[i + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30,
+                                    31);
     for (int i = 0; i < 4; i++)
-        x[i] = __builtin_shufflevector(x[i], x[i + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
-               __builtin_shufflevector(x[i], x[i + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+        x[i] = __builtin_shufflevector(x[i], x[i + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26,
+                                       27) +
+               __builtin_shufflevector(x[i], x[i + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30,
+                                       31);
     for (int i = 0; i < 2; i++)
-        x[i] = __builtin_shufflevector(x[i], x[i + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
-               __builtin_shufflevector(x[i], x[i + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+        x[i] = __builtin_shufflevector(x[i], x[i + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28,
+                                       29) +
+               __builtin_shufflevector(x[i], x[i + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30,
+                                       31);
     return __builtin_shufflevector(x[0], x[1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
            __builtin_shufflevector(x[0], x[1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }
@@ -433,9 +505,9 @@ typedef struct {
 /* What N query heads of a token see of the positions [from, end) of a block that begins at ``start``: each
    one's share of the values, times what they all sum up to, to ``to`` [N, size], the sums, and the largest
    scores. By LANES positions counted from the text's beginning, so that no other token matters. */
-static inline __attribute__((always_inline)) void look(
-    const float *queries, const float *keys, const float *values, int64_t row, int size, int start, int from, int end,
-    float scale, float *scores, float *to, float *tops, float *sums, int64_t blocks, const int N) {
+static inline __attribute__((always_inline)) void
+look(const float *queries, const float *keys, const float *values, int64_t row, int size, int start, int from,
+     int end, float scale, float *scores, float *to, float *tops, float *sums, int64_t blocks, const int N) {
     Floats top[HEADS];
     for (int i = 0; i < N; i++) top[i] = all(-__builtin_inff());
     for (int t = from / LANES * LANES; t < end; t += LANES) {
@@ -487,25 +559,30 @@ static inline __attribute__((always_inline)) void look(
 static void attend_item(const Attend *a, int item, float *scores) {
     State *state = a->state;
     const Decoder *of = state->of;
-    int blocks = state->blocks, block = item % blocks, part = item / blocks % a->parts, index = item / blocks / a->parts;
-    int token = a->tokens ? a->tokens[index] : index, position = state->step->positions[token];
-    int text = state->step->text[token], start = block * BLOCK, end = start + BLOCK < position + 1 ? start + BLOCK : position + 1;
+    int blocks = state->blocks, block = item % blocks, part = item / blocks % a->parts;
+    int index = item / blocks / a->parts, token = a->tokens ? a->tokens[index] : index;
+    int position = state->step->positions[token], text = state->step->text[token];
+    int start = block * BLOCK, end = smaller(start + BLOCK, position + 1);
     int from = of->window && position - of->window + 1 > start ? position - of->window + 1 : start;
-    int group = of->heads / of->kv_heads, parts = a->parts / of->kv_heads, shared = part / parts, first = part % parts * HEADS;
-    int n = group - first < HEADS ? group - first : HEADS, head = shared * group + first;
-    int64_t row = (int64_t)of->kv_heads * of->size, at_block = ((int64_t)index * of->heads + head) * blocks + block;
-    const float *queries = state->projected + ((int64_t)token * (of->heads + 2 * of->kv_heads) + head) * of->size;
+    int group = of->heads / of->kv_heads, parts = a->parts / of->kv_heads;
+    int shared = part / parts, first = part % parts * HEADS, n = smaller(group - first, HEADS);
+    int head = shared * group + first;
+    int64_t row = (int64_t)of->kv_heads * of->size;
+    int64_t at_block = ((int64_t)index * of->heads + head) * blocks + block;
+    const float *queries =
+        state->projected + ((int64_t)token * (of->heads + 2 * of->kv_heads) + head) * of->size;
     const float *keys = place(state, a->layer, 0, text, 0) + shared * of->size;
     const float *values = place(state, a->layer, 1, text, 0) + shared * of->size;
-    float *to = state->seen + at_block * of->size, *tops = state->tops + at_block, *sums = state->shares + at_block;
+    float *to = state->seen + at_block * of->size, *tops = state->tops + at_block,
+          *sums = state->shares + at_block;
     if (from >= end) {
         for (int i = 0; i < n; i++) tops[i * blocks] = -__builtin_inff();
         return;
     }
-#define LOOK(N)                                                                                                   \
-    case N:                                                                                                       \
-        look(queries, keys, values, row, of->size, start, from, end, of->attention_scale, scores, to, tops, sums, \
-             blocks, N);                                                                                          \
+#define LOOK(N)                                                                                              \
+    case N:                                                                                                  \
+        look(queries, keys, values, row, of->size, start, from, end, of->attention_scale, scores, to, tops,  \
+             sums, blocks, N);                                                                               \
         break;
     switch (n) { LOOK(1) LOOK(2) LOOK(3) LOOK(4) LOOK(5) LOOK(6) LOOK(7) LOOK(8) }
 }
@@ -530,7 +607,8 @@ static void merged(State *state, int token) {
             if (tops[block] == -__builtin_inff()) continue;
             float factor = exponential(all(tops[block] - top))[0];
             total += factor * state->shares[row * blocks + block];
-            for (int d = 0; d < size; d += LANES) put(to + d, at(to + d) + factor * at(seen + block * size + d));
+            for (int d = 0; d < size; d += LANES)
+                put(to + d, at(to + d) + factor * at(seen + block * size + d));
         }
         for (int d = 0; d < size; d += LANES) put(to + d, at(to + d) / total);
     }
@@ -539,7 +617,8 @@ static void merged(State *state, int token) {
 static void attend(State *state, int layer, const int32_t *tokens, int count) {
     const Decoder *of = state->of;
     int parts = of->kv_heads * ((of->heads / of->kv_heads + HEADS - 1) / HEADS);
-    int items = count * parts * state->blocks, most = CHUNKS * state->pool->threads, chunk = (items + most - 1) / most;
+    int items = count * parts * state->blocks, most = CHUNKS * state->pool->threads,
+        chunk = (items + most - 1) / most;
     Attend a = {state, tokens, layer, parts, items, chunk};
     share(state->pool, attend_chunk, &a, (items + chunk - 1) / chunk);
 }
@@ -554,11 +633,13 @@ static void *part(char **memory, int64_t size) {
 
 static int64_t laid_out(State *state, char *memory) {
     const Decoder *of = state->of;
-    int64_t count = state->step->count, seen = of->heads * of->size, most = of->inner > of->width ? of->inner : of->width;
+    int64_t count = state->step->count, seen = of->heads * of->size,
+            most = of->inner > of->width ? of->inner : of->width;
     char *end = memory;
     if (seen > most) most = seen;
     int32_t last = 0;
-    for (int i = 0; i < count; i++) last = state->step->positions[i] > last ? state->step->positions[i] : last;
+    for (int i = 0; i < count; i++)
+        last = state->step->positions[i] > last ? state->step->positions[i] : last;
     state->blocks = last / BLOCK + 1;
     state->normed = part(&end, count * of->width * sizeof(float));
     state->projected = part(&end, count * (seen + 2 * of->kv_heads * of->size) * sizeof(float));
@@ -589,7 +670,8 @@ static void run(State *state) {
         if (index == of->layers - 1) {
             count = step->kept, tokens = step->wanted;
             for (int i = 0; i < count; i++)
-                memmove(step->x + (int64_t)i * of->width, step->x + (int64_t)tokens[i] * of->width, of->width * sizeof(float));
+                memmove(step->x + (int64_t)i * of->width, step->x + (int64_t)tokens[i] * of->width,
+                        of->width * sizeof(float));
         }
 
         /* 2. What they see. */
@@ -607,8 +689,8 @@ static void run(State *state) {
     multiply(state, &of->head, count, step->logits, of->head.rows, STORED, of->logits_scale);
 }
 
-/* Logits [kept, head.rows] of the wanted tokens; the new ones' keys and values go to step->kv. Threads that are
-   in help() share the work, until the end. Returns whether there was memory for it. */
+/* Logits [kept, head.rows] of the wanted tokens; the new ones' keys and values go to step->kv. Threads that
+   are in help() share the work, until the end. Returns whether there was memory for it. */
 int step(const Decoder *of, const Step *step, Pool *pool) {
     State state = {.of = of, .step = step, .pool = pool};
     int64_t size = laid_out(&state, NULL);
