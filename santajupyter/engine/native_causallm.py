@@ -18,7 +18,7 @@ from .architecture import Architecture
 from .checkpoint import SMALL_FILE, architecture_of, check_numbers, weights_size
 from .devices import is_out_of_memory
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
-from .rowskv import RowsKV, speeds_of, turns
+from .rowskv import RowsKV, return_freed_memory, speeds_of, turns
 from .weights import QUANTISED, Tables, Weights
 
 CHUNK = 128
@@ -106,6 +106,7 @@ class CausalLM:
         self._copy = copy
         self._architecture, self._tables = architecture, tables
         self._speeds = speeds_of(architecture)
+        return_freed_memory()
         threads = 1 if architecture.weights < FEW_WEIGHTS else _cores()
         self._decoder = native.Decoder(architecture, dtype, memory, threads)
         check_numbers("the first step", self.step(self.empty(), [[0]]))

@@ -28,7 +28,7 @@ from .checkpoint import SMALL_FILE, architecture_of, check_numbers, weights_size
 from .devices import is_out_of_memory
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
 from .openvino_graph import build
-from .rowskv import RowsKV, speeds_of, turns
+from .rowskv import RowsKV, return_freed_memory, speeds_of, turns
 from .weights import QUANTISED, Tables
 
 CHUNK = 128
@@ -50,12 +50,6 @@ FEW_WEIGHTS = 20_000_000
 STEPS = (1, 2, 4, 6, 8, 16, 32)  # 6: a key where the suffix stands last
 BLOCK = 128
 SHAPES_KEPT = 64
-# Of glibc's malloc: from this size on memory goes back to the system when it is freed. Left to itself glibc
-# raises the limit, and then the prompt cache's arrays leave holes. What a step needs for a moment is smaller
-# and stays: to get it from the system again costs half a millisecond a token. So much may lie unused.
-M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 2 * 2**20
-M_TRIM_THRESHOLD, TRIM_THRESHOLD = -1, 8 * 2**20
-
 # Where OpenVINO had no memory to make a step's kernels it may say nothing, and leave what the last one made.
 HALF_MADE = "Exception from src/: the step was not made, out of memory"
 
@@ -141,7 +135,7 @@ class CausalLM:
             settings["INFERENCE_NUM_THREADS"] = "1"
         if dtype in QUANTISED:
             settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(_activation_group(architecture))
-        _return_freed_memory()
+        return_freed_memory()
         self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
         logits = self.step(self.empty(), [[0]])  # OpenVINO repacks the weights at the first step
         check_numbers("the first step", logits)
@@ -259,13 +253,6 @@ def _activation_group(architecture: Architecture) -> int:
     while group > LEAST_GROUP and any(width % group for width in architecture.widths):
         group //= 2
     return group
-
-
-def _return_freed_memory() -> None:
-    """Where malloc is glibc's."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
-        libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
-        libc.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
 
 
 def _next_step(count: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +15,11 @@ from .model import KV
 
 # It grows by this many tokens.
 GROWTH = 256
+# Of glibc's malloc: from this size on memory goes back to the system when it is freed. Left to itself glibc
+# raises the limit, and then the prompt cache's arrays leave holes. What a step needs for a moment is smaller
+# and stays: to get it from the system again costs half a millisecond a token. So much may lie unused.
+M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 2 * 2**20
+M_TRIM_THRESHOLD, TRIM_THRESHOLD = -1, 8 * 2**20
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +37,13 @@ def turns(positions: Array, speeds: Array) -> tuple[Array, Array]:
     angles = positions[:, None].astype(np.float32) * speeds
     angles = np.concatenate([angles, angles], axis=1)
     return np.cos(angles), np.sin(angles)
+
+
+def return_freed_memory() -> None:
+    """Where malloc is glibc's."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
+        libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+        libc.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
 
 
 class RowsKV:
