@@ -24,7 +24,7 @@ from .weights import HEAD_DTYPE, Weights
 
 LANES, ROWS, GROUP, ALIGNED = 16, 32, 128, 64
 ACTIVATIONS: tuple[Activation, ...] = ("gelu", "gelu_tanh", "silu")
-BITS = {"int8": 8, "int4": 4}
+BITS = {"float32": 32, "int8": 8, "int4": 4}
 # What each needs of a CPU, as Linux names it; the fastest first.
 LIBRARIES = {
     "decoder-avx512.so": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma"},
@@ -154,7 +154,9 @@ def _shapes(of: Architecture, dtype: str) -> Iterator[tuple[str, Any, tuple[int,
             yield f"{key}_bias", np.float32, (of.width,)
     for linear in _products(of, dtype):
         blocks, width = linear.padded // ROWS, linear.width
-        if linear.dtype == "int4":
+        if linear.dtype == "float32":
+            yield f"{linear.key}.numbers", np.float32, (blocks, width, ROWS)
+        elif linear.dtype == "int4":
             yield f"{linear.key}.numbers", np.uint8, (blocks, width // 8, 2, LANES, 4)
             yield f"{linear.key}.scales", np.float32, (blocks, width // GROUP, ROWS)
         else:
@@ -186,18 +188,19 @@ def fill(found: Parts, weights: Weights, of: Architecture, dtype: str) -> None:
         if not of.is_rms:
             found[f"{key}_bias"][:] = weights.whole(f"{name}.bias")
     for linear in _products(of, dtype):
-        order = _order(linear)
-        rounded = weights.rounded([f"{name}.weight" for name in linear.names], linear.dtype)
-        scales = _padded(rounded.scales[order, :, 0], linear.padded).reshape(
-            -1, ROWS, rounded.scales.shape[1]
-        )
-        found[f"{linear.key}.scales"][:] = scales.transpose(0, 2, 1).reshape(
-            found[f"{linear.key}.scales"].shape
-        )
-        numbers = rounded.numbers.reshape(linear.rows, linear.width)
-        for block, to in enumerate(found[f"{linear.key}.numbers"]):
-            some = _padded(numbers[order[block * ROWS : (block + 1) * ROWS]], ROWS)
-            to[:] = _packed(some, BITS[linear.dtype])
+        order, names = _order(linear), [f"{name}.weight" for name in linear.names]
+        to = found[f"{linear.key}.numbers"]
+        if linear.dtype == "float32":
+            values = _padded(weights.whole(*names)[order], linear.padded)
+            to[:] = values.reshape(-1, ROWS, linear.width).transpose(0, 2, 1)
+        else:
+            numbers, scales = weights.rounded(names, linear.dtype)
+            numbers = numbers.reshape(linear.rows, linear.width)
+            for block in range(len(to)):
+                some = _padded(numbers[order[block * ROWS : (block + 1) * ROWS]], ROWS)
+                to[block] = _packed(some, BITS[linear.dtype])
+            scales, to = _padded(scales[order, :, 0], linear.padded), found[f"{linear.key}.scales"]
+            to[:] = scales.reshape(-1, ROWS, scales.shape[1]).transpose(0, 2, 1).reshape(to.shape)
         if linear.is_biased:
             biases = weights.whole(*(f"{name}.bias" for name in linear.names))
             found[f"{linear.key}.biases"][:] = _padded(biases[order], linear.padded)

@@ -1,4 +1,4 @@
-"""Decoders on a CPU in int8 and int4, SantaCoder's and those like Llama's, by native/decoder.c."""
+"""Decoders on a CPU, SantaCoder's and those like Llama's, by native/decoder.c."""
 
 from __future__ import annotations
 
@@ -36,20 +36,19 @@ Array = npt.NDArray[Any]
 
 def supports(folder: Path, device: str, dtype: str) -> bool:
     """Whether this file is the way to run the checkpoint on that device in that format."""
-    if device != "cpu" or dtype not in ("auto", *QUANTISED) or native.library() is None:
+    if device != "cpu" or dtype not in ("auto", *native.BITS) or native.library() is None:
         return False
     architecture = architecture_of(folder)
-    is_small = dtype == "auto" and weights_size(folder) <= SMALL_FILE
-    return architecture is not None and not is_small and native.supports(architecture)
+    return architecture is not None and native.supports(architecture)
 
 
 def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
     """The model, for steps with up to so many guesses. Raises ModelUnavailable, OutOfMemory.
 
-    int8 is what "auto" takes. A quantised copy is kept in the user's cache folder, and mapped: several
-    processes with the same one share its memory.
+    int8 is what "auto" takes for all but small checkpoints. A quantised copy is kept in the user's cache
+    folder, and mapped: several processes with the same one share its memory.
     """
-    number = "int8" if dtype == "auto" else dtype
+    number = dtype if dtype != "auto" else "float32" if weights_size(folder) <= SMALL_FILE else "int8"
     try:
         architecture = architecture_of(folder)
         if architecture is None:
@@ -57,7 +56,7 @@ def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
         try:
             return _load(folder, architecture, number, guesses)
         except Exception as error:  # of a damaged copy numpy says many things
-            path = quantised.cached(folder, number, "native")
+            path = quantised.cached(folder, number, "native") if number in QUANTISED else None
             if path is None or is_out_of_memory(error):
                 raise
             quantised.remove(path)
@@ -78,10 +77,11 @@ def _load(folder: Path, of: Architecture, dtype: str, guesses: int) -> CausalLM:
         memory.flush()
         weights.tables().write(to)
 
-    copy = quantised.cached(folder, dtype, "native") or quantised.save(folder, dtype, "native", write)
-    if copy:
-        memory = np.asarray(np.load(copy / WEIGHTS, mmap_mode="r"))
-        return CausalLM(of, dtype, guesses, memory, Tables.read(copy, of.embedding_scale), copy)
+    if dtype in QUANTISED:
+        copy = quantised.cached(folder, dtype, "native") or quantised.save(folder, dtype, "native", write)
+        if copy:
+            memory = np.asarray(np.load(copy / WEIGHTS, mmap_mode="r"))
+            return CausalLM(of, dtype, guesses, memory, Tables.read(copy, of.embedding_scale), copy)
     weights, memory = Weights(folder, of), np.empty(native.size(of, dtype), np.uint8)
     native.fill(native.parts(of, dtype, memory), weights, of, dtype)
     return CausalLM(of, dtype, guesses, memory, weights.tables())

@@ -1,8 +1,9 @@
-/* One step of a decoder with weights in int8 or int4, on x86-64.
+/* One step of a decoder with weights in float32, int8 or int4, on x86-64.
 
-   A product's activations are rounded to int8, each group of GROUP with a scale of its own, and multiplied as
-   whole numbers; so a token's result is the same to the last bit whatever else is in the step, and however
-   many threads share it. A step of few tokens takes about as long as it takes to read the weights.
+   With int8 and int4 a product's activations are rounded to int8, each group of GROUP with a scale of its
+   own, and multiplied as whole numbers; floats are summed up in one order. So a token's result is the same to
+   the last bit whatever else is in the step, and however many threads share it. A step of few tokens takes
+   about as long as it takes to read the weights.
 
    Numbers of weights lie as they are multiplied, ROWS rows of outputs at a time; native.py packs them. */
 
@@ -19,9 +20,9 @@ enum { SOON = 2048 };
 enum { BLOCK = 256 };
 /* Tokens that are multiplied with a weight while it is at hand: as many as there are registers for. */
 #ifdef __AVX512F__
-enum { MOST = 12 };
+enum { MOST = 12, MOST_FLOATS = 6 };
 #else
-enum { MOST = 4 };
+enum { MOST = 4, MOST_FLOATS = 2 };
 #endif
 /* Chunks of a task for each thread: enough that one which comes late, or loses its core, delays nobody. */
 enum { CHUNKS = 8 };
@@ -35,9 +36,9 @@ typedef Bytes __attribute__((aligned(1))) BytesAt;
 
 enum Activation { GELU, GELU_TANH, SILU };
 
-/* Of [rows, width]: numbers and scales as native.py packs them, biases [rows] or NULL. */
+/* Of [rows, width]: numbers and scales as native.py packs them, biases [rows] or NULL. bits: 32, 8 or 4. */
 typedef struct {
-    const uint8_t *numbers;
+    const void *numbers;
     const float *scales, *biases;
     int32_t rows, width, bits;
 } Product;
@@ -82,12 +83,13 @@ typedef struct {
     void *task;
 } Pool;
 
-/* A step's own memory. a, scales, sums: activations, rounded. */
+/* A step's own memory. The next product's activations: input, and a, scales, sums, rounded. */
 typedef struct {
     const Decoder *of;
     const Step *step;
     Pool *pool;
     float *normed, *projected, *looked, *inner, *scores, *seen, *tops, *shares;
+    const float *input;
     int8_t *a;
     float *scales;
     int32_t *sums;
@@ -269,7 +271,7 @@ static inline __attribute__((always_inline)) void tile(const Multiply *m, int ro
     const State *state = m->state;
     const int width = m->product->width, groups = width / GROUP, offset = offset_of(bits);
     const int halves = R < 4 ? 2 : 1; /* where sums would wait for each other there are twice as many */
-    const uint8_t *numbers = m->product->numbers + (int64_t)row * width * bits / 8;
+    const uint8_t *numbers = (const uint8_t *)m->product->numbers + (int64_t)row * width * bits / 8;
     const float *scales = m->product->scales + (bits == 4 ? (int64_t)row * groups : row);
     const int8_t *a = state->a + (int64_t)token * width;
     const float *a_scales = state->scales + (int64_t)token * groups;
@@ -324,12 +326,37 @@ static inline __attribute__((always_inline)) void tile(const Multiply *m, int ro
     }
 }
 
+/* The same with floats, of which even and odd columns are summed up apart. */
+static inline __attribute__((always_inline)) void tile_floats(const Multiply *m, int row, int token,
+                                                              const int R) {
+    const int width = m->product->width;
+    const float *numbers = (const float *)m->product->numbers + (int64_t)row * width;
+    const float *input = m->state->input + (int64_t)token * width;
+    Floats total[MOST][2][2];
+#pragma unroll
+    for (int r = 0; r < R; r++)
+        for (int part = 0; part < 2; part++) total[r][part][0] = total[r][part][1] = all(0);
+    for (int k = 0; k < width; k += 2, numbers += 2 * ROWS)
+        for (int part = 0; part < 2; part++) {
+            Floats first = at(numbers + part * ROWS), second = at(numbers + part * ROWS + LANES);
+#pragma unroll
+            for (int r = 0; r < R; r++) {
+                total[r][part][0] += input[r * width + k + part] * first;
+                total[r][part][1] += input[r * width + k + part] * second;
+            }
+        }
+    for (int r = 0; r < R; r++)
+        finish(m, token + r, row, total[r][0][0] + total[r][1][0], total[r][0][1] + total[r][1][1]);
+}
+
 #define TILE(R)                                                                                              \
     static void tile_##R(const Multiply *m, int row, int token) {                                            \
         if (m->product->bits == 4)                                                                           \
             tile(m, row, token, R, 4);                                                                       \
-        else                                                                                                 \
+        else if (m->product->bits == 8)                                                                      \
             tile(m, row, token, R, 8);                                                                       \
+        else                                                                                                 \
+            tile_floats(m, row, token, R);                                                                   \
     }
 TILE(1);
 TILE(2);
@@ -357,8 +384,9 @@ static Tile *const TILES[] = {
 static void multiply_chunk(void *task, int chunk, int thread) {
     const Multiply *m = task;
     int end = smaller((chunk + 1) * m->chunk * ROWS, m->product->rows);
+    int most = m->product->bits == 32 ? MOST_FLOATS : MOST;
     for (int row = chunk * m->chunk * ROWS; row < end; row += ROWS)
-        for (int token = 0, tiles = (m->count + MOST - 1) / MOST; tiles; tiles--) {
+        for (int token = 0, tiles = (m->count + most - 1) / most; tiles; tiles--) {
             int some = (m->count - token + tiles - 1) / tiles; /* tiles of about the same size */
             TILES[some](m, row, token);
             token += some;
@@ -428,7 +456,7 @@ static void prepare_chunk(void *task, int chunk, int thread) {
         float *to = p->state->normed + (int64_t)token * p->width;
         if (p->from == p->state->looked) merged(p->state, token);
         if (p->norm) normed(p->state, from, to, p->norm, p->bias);
-        rounded(p->state, p->norm ? to : from, token, p->width);
+        if (p->state->of->head.bits != 32) rounded(p->state, p->norm ? to : from, token, p->width);
     }
 }
 
@@ -436,6 +464,7 @@ static void prepare_chunk(void *task, int chunk, int thread) {
 static void prepare(State *state, const float *from, int count, int width, const float *norm,
                     const float *bias) {
     int threads = state->pool->threads, chunk = count < 2 * threads ? count : (count + threads - 1) / threads;
+    state->input = norm ? state->normed : from;
     Prepare p = {state, from, norm, bias, count, width, chunk};
     share(state->pool, prepare_chunk, &p, (count + chunk - 1) / chunk);
 }
