@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from santajupyter.engine import openvino_causallm
+from santajupyter.engine import causallm
 from santajupyter.engine.checkpoint import end_ids as model_end_ids
 from santajupyter.engine.generate import Completer, Result
 from santajupyter.engine.work import Control
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--back", type=int, nargs="+", default=[10, 80], help="characters earlier")
     args = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    model = openvino_causallm.load(args.model, args.dtype, Settings.prompt_lookup)
+    model = causallm.load(args.model, "cpu", args.dtype, Settings.prompt_lookup)
     tokenizer = CodeTokenizer.from_folder(args.model)
     family = FAMILIES[recognize(tokenizer)]
     ends = end_ids(tokenizer, family, model_end_ids(args.model))

@@ -43,8 +43,8 @@ print(imported - begun, time.perf_counter() - imported, psutil.Process().memory_
 """
 TORCH = SAY.format(imports="import torch", load="")
 MODEL = SAY.format(
-    imports="from pathlib import Path; import torch; from santajupyter.engine.openvino_causallm import load",
-    load="model = load(Path(sys.argv[1]), 'auto', 4); model.step(model.empty(), [[1, 2, 3]])",
+    imports="from pathlib import Path; import torch; from santajupyter.engine.causallm import load",
+    load="model = load(Path(sys.argv[1]), 'cpu', 'auto', 4); model.step(model.empty(), [[1, 2, 3]])",
 )
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
-from santajupyter.engine import worker
+from santajupyter.engine import causallm
 from santajupyter.engine.cachemodel import cache_text
 from santajupyter.engine.checkpoint import end_ids as model_end_ids
 from santajupyter.engine.checkpoint import text_config
@@ -71,7 +71,7 @@ class Mini:
         self._family = FAMILIES[recognize(self._tokenizer)]
         self._window = int(text_config(folder)["n_positions"])
         ends = end_ids(self._tokenizer, self._family, model_end_ids(folder))
-        model = worker._load(folder, "cpu", "auto", LOOKUP)
+        model = causallm.load(folder, "cpu", "auto", LOOKUP)
         self._completer = Completer(
             model, self._tokenizer, ends, cache_bytes=2**28, prompt_lookup=LOOKUP, beams=1
         )
@@ -193,14 +193,14 @@ class Steps:
 
 
 def measured(folder: Path, dtype: str) -> Steps:
-    model = worker._load(folder, "cpu", dtype, 0)
+    model = causallm.load(folder, "cpu", dtype, 0)
     kv = model.empty()
     while kv.length < PROMPT:
         model.step(kv, [range(model.chunk)])
     times = []
     for width in range(1, 2 + MOST):
         if model.dtype in DTYPES:
-            model = worker._load(folder, "cpu", dtype, width - 1)
+            model = causallm.load(folder, "cpu", dtype, width - 1)
         times.append(sorted(_step(model, kv, width) for _ in range(ROUNDS))[ROUNDS // 4])
     return Steps(f"{folder.name}, {model.dtype}", times, model.dtype in DTYPES)
 

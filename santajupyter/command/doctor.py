@@ -48,6 +48,7 @@ def report(model: str, clean: bool = False) -> int:
     checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
         ("versions", versions),
         ("GPU", gpu),
+        ("CPU", cpu),
         ("labextension", labextension),
         ("server extension", server_extension),
         ("model", lambda: chosen_model(model, revision)),
@@ -141,6 +142,21 @@ def gpu() -> Iterator[Finding]:
         yield Finding(f"torch is built for CUDA {seen['cuda']}, but sees no GPU", remedy)
     else:
         yield Finding("none; the CPU is used")
+
+
+def cpu() -> Iterator[Finding]:
+    """What computes there."""
+    from ..engine import native, native_causallm
+
+    if library := native.library():
+        yield Finding(f"{native_causallm.cores()} threads of {Path(library._name).name}")
+    elif native.fitting():
+        yield Finding(
+            "this installation lacks the library for it; OpenVINO is used",
+            _pip("--force-reinstall --no-deps santajupyter"),
+        )
+    else:
+        yield Finding("OpenVINO is used")
 
 
 def labextension() -> Iterator[Finding]:

@@ -86,12 +86,17 @@ class _Pool(ctypes.Structure):
 @cache
 def library() -> ctypes.CDLL | None:
     """The fastest that this CPU can run; None where there is none."""
-    found, folder = _instructions(), Path(__file__).parent / "native"
-    for name, needed in LIBRARIES.items():
-        if needed <= found and (folder / name).is_file():
-            with suppress(OSError):  # a system without glibc
-                return ctypes.CDLL(str(folder / name))
+    folder = Path(__file__).parent / "native"
+    for path in (folder / name for name in fitting()):
+        with suppress(OSError):  # it isn't there, or the system has no glibc
+            return ctypes.CDLL(str(path))
     return None
+
+
+def fitting() -> list[str]:
+    """The libraries that this CPU can run, if they are there; the fastest first."""
+    found = _instructions()
+    return [name for name, needed in LIBRARIES.items() if needed <= found]
 
 
 def _instructions() -> set[str]:

@@ -107,7 +107,7 @@ class CausalLM:
         self._architecture, self._tables = architecture, tables
         self._speeds = speeds_of(architecture)
         return_freed_memory()
-        threads = 1 if architecture.weights < FEW_WEIGHTS else _cores()
+        threads = 1 if architecture.weights < FEW_WEIGHTS else cores()
         self._decoder = native.Decoder(architecture, dtype, memory, threads)
         check_numbers("the first step", self.step(self.empty(), [[0]]))
         self._few = self._worthwhile(guesses)
@@ -156,7 +156,7 @@ class CausalLM:
         return min(found)
 
 
-def _cores() -> int:
+def cores() -> int:
     """How many threads can work at once, of a container's share too."""
     found = [MOST_THREADS, psutil.cpu_count(logical=False) or 1, len(os.sched_getaffinity(0))]
     with suppress(OSError, ValueError):  # no limit is "max"

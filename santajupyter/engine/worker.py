@@ -27,17 +27,16 @@ from ..prompt.fim import FAMILIES, Family, Prompt, end_ids, fit, recognize
 from ..prompt.tokenizer import CodeTokenizer
 from ..protocol import Progress
 from ..traces import trace
-from . import wire
+from . import causallm, wire
 from .cachemodel import cache_text
 from .devices import is_device_lost, is_out_of_memory, resolve
-from .model import MAX_WINDOW, Keeps, ModelUnavailable, OutOfMemory
+from .model import MAX_WINDOW, Keeps, ModelUnavailable
 from .pipes import Ended, Inbox, Out, line
 from .turns import Turns
 from .windows import Windows
 from .work import Cancelled, Control
 
 if TYPE_CHECKING:
-    from .model import Model
     from .remote import RemoteEngine
 
 PROGRESS_INTERVAL = 0.25
@@ -175,7 +174,7 @@ class _Engine:
         self._order = load.prompt_order
         if load.gives_way and resolve(load.device) == "cpu":
             _give_way()
-        model = _load(folder, load.device, load.dtype, load.prompt_lookup)
+        model = causallm.load(folder, load.device, load.dtype, load.prompt_lookup)
         config = text_config(folder)
         self._cache_model = config.get("cache_model", False) if load.cache_model is None else load.cache_model
         positions = config.get("max_position_embeddings") or config.get("n_positions")
@@ -353,42 +352,6 @@ def _downloading(out: Out) -> Callable[[int, int], None]:
         out.send(wire.Loading(Progress("downloading", done, total, "B")))
 
     return report
-
-
-def _load(folder: Path, device: str, dtype: str, guesses: int) -> Model:
-    """Where nothing else was asked for, a GPU without room for the model is no reason not to have it."""
-    chosen = resolve(device)
-    try:
-        return _load_on(folder, chosen, dtype, guesses)
-    except OutOfMemory as error:
-        if (device, dtype) != ("auto", "auto") or chosen == "cpu":
-            raise
-        print(f"santajupyter: {error}; it runs on the CPU", file=sys.stderr)
-    return _load_on(folder, "cpu", dtype, guesses)
-
-
-def _load_on(folder: Path, device: str, dtype: str, guesses: int) -> Model:
-    """By our own code where there is some; what isn't needed isn't imported, torch above all."""
-    if device == "cpu":
-        from . import native_causallm
-
-        if native_causallm.supports(folder, device, dtype):
-            return native_causallm.load(folder, dtype, guesses)
-        try:
-            from . import openvino_causallm
-        except ImportError:  # no OpenVINO for this platform
-            pass
-        else:
-            if openvino_causallm.supports(folder, device, dtype):
-                return openvino_causallm.load(folder, dtype, guesses)
-    else:
-        from . import cuda_causallm
-
-        if cuda_causallm.supports(folder, device, dtype):
-            return cuda_causallm.load(folder, device, dtype)
-    from . import transformers_causallm
-
-    return transformers_causallm.load(folder, device, dtype)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from santajupyter.engine import openvino_causallm, quantised, transformers_causallm, worker
+from santajupyter.engine import causallm, openvino_causallm, quantised, transformers_causallm
 from santajupyter.engine.checkpoint import architecture_of, check
 from santajupyter.engine.model import Model
 
@@ -127,7 +127,7 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
 def test_others_are_left_to_transformers(tmp_path: Path, kind: str, changes: dict[str, Any]) -> None:
     folder = make_like_llama(tmp_path / "model", kind, **changes)
     assert architecture_of(folder) is None
-    model: Model = worker._load(folder, "cpu", "auto", 0)
+    model: Model = causallm.load(folder, "cpu", "auto", 0)
     assert isinstance(model, transformers_causallm.CausalLM)
 
 

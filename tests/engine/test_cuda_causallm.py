@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from santajupyter.engine import cuda_causallm, devices, openvino_causallm, transformers_causallm, worker
+from santajupyter.engine import causallm, cuda_causallm, devices, openvino_causallm, transformers_causallm
 from santajupyter.engine.model import KV, ModelUnavailable, OutOfMemory, RunsAhead
 
 from ..checkpoint import make_checkpoint, make_like_llama
@@ -161,13 +161,13 @@ def test_a_gpu_that_is_full_leaves_the_cpu(tiny: Path, monkeypatch: pytest.Monke
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(worker, "resolve", lambda device: "cuda:0" if device == "auto" else device)
+    monkeypatch.setattr(causallm, "resolve", lambda device: "cuda:0" if device == "auto" else device)
     monkeypatch.setattr(cuda_causallm, "tensors", full)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
-    assert isinstance(worker._load(tiny, "auto", "auto", 0), openvino_causallm.CausalLM)
+    assert isinstance(causallm.load(tiny, "auto", "auto", 0), openvino_causallm.CausalLM)
     for device, dtype in (("cuda:0", "auto"), ("auto", "float16")):
         with pytest.raises(OutOfMemory, match="not enough memory on cuda:0"):
-            worker._load(tiny, device, dtype, 0)
+            causallm.load(tiny, device, dtype, 0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -21,12 +21,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from santajupyter.engine import (
+    causallm,
     native,
     native_causallm,
     openvino_causallm,
     quantised,
     transformers_causallm,
-    worker,
 )
 from santajupyter.engine.model import Logits, OutOfMemory
 from santajupyter.engine.native_causallm import CausalLM
@@ -145,7 +145,7 @@ def model(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantised, "user_cache_path", lambda name: folder / "cache" / name)
         patch.setattr(native_causallm, "FEW_WEIGHTS", 0)
-        patch.setattr(native_causallm, "_cores", lambda: 4)
+        patch.setattr(native_causallm, "cores", lambda: 4)
         name, dtype = request.param.split()
         made = SANTA_MINI if name == "santa-mini" else make(folder / "model", name)
         yield native_causallm.load(made, dtype)
@@ -170,11 +170,7 @@ def test_how_a_text_is_read_changes_no_bit(model: CausalLM, cuts: list[int], kee
 def test_every_cpu_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the last bit, with the instructions of older ones too."""
     folder, found = Path(native.__file__).parent / "native", []
-    libraries = [
-        ctypes.CDLL(str(folder / name))
-        for name, needed in native.LIBRARIES.items()
-        if needed <= native._instructions()
-    ]
+    libraries = [ctypes.CDLL(str(folder / name)) for name in native.fitting()]
     for library, dtype in product(libraries, native.BITS):
         monkeypatch.setattr(native, "library", Mock(return_value=library))
         loaded = native_causallm.load(SANTA_MINI, dtype)
@@ -223,7 +219,7 @@ def test_threads_end_with_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return sum(thread.name == native.THREAD for thread in threading.enumerate())
 
     monkeypatch.setattr(native_causallm, "FEW_WEIGHTS", 0)
-    monkeypatch.setattr(native_causallm, "_cores", lambda: 3)
+    monkeypatch.setattr(native_causallm, "cores", lambda: 3)
     gc.collect()
     time.sleep(0.2)  # until those of other tests are gone
     before = helping()
@@ -305,10 +301,10 @@ def test_what_runs_here(tmp_path: Path, changes: dict[str, Any], dtype: str, her
     folder = make_checkpoint(tmp_path / "model", **changes)
     assert native_causallm.supports(folder, "cpu", dtype) is here
     if here:
-        assert isinstance(worker._load(folder, "cpu", dtype, 0), native_causallm.CausalLM)
+        assert isinstance(causallm.load(folder, "cpu", dtype, 0), native_causallm.CausalLM)
 
 
 def test_without_the_library_it_is_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_checkpoint(tmp_path / "model", n_embd=128)
     monkeypatch.setattr(native, "library", lambda: None)
-    assert isinstance(worker._load(folder, "cpu", "int4", 0), openvino_causallm.CausalLM)
+    assert isinstance(causallm.load(folder, "cpu", "int4", 0), openvino_causallm.CausalLM)

@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from santajupyter.engine.causallm import load
 from santajupyter.engine.locate import locate
 from santajupyter.engine.model import ModelUnavailable
-from santajupyter.engine.worker import _load
 
 from ..limits import no_more_memory_than
 
@@ -118,7 +118,7 @@ def test_what_is_no_model(kind: str, tiny: Path, tmp_path: Path) -> None:
     # macOS knows no such limit; what would fill the memory is found elsewhere.
     limit = no_more_memory_than(8 * 2**30) if sys.platform == "linux" else nullcontext()
     with limit, pytest.raises(ModelUnavailable) as caught:
-        _load(locate(str(folder), "", lambda done, total: None), "cpu", "auto", 0)
+        load(locate(str(folder), "", lambda done, total: None), "cpu", "auto", 0)
     told = str(caught.value)
     assert "\n" not in told and len(told) < 500
     assert "not enough memory" not in told
@@ -132,5 +132,5 @@ def test_code_beside_a_good_model(tiny: Path, tmp_path: Path) -> None:
     change(folder, auto_map={"AutoModelForCausalLM": "own.Own"})
     torch.save({"a": Evil(tmp_path / MARK)}, folder / "pytorch_model.bin")
     assert load_file(folder / "model.safetensors")
-    assert _load(locate(str(folder), "", lambda done, total: None), "cpu", "auto", 0)
+    assert load(locate(str(folder), "", lambda done, total: None), "cpu", "auto", 0)
     assert not (tmp_path / MARK).exists()

@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 
-from santajupyter.engine import worker
+from santajupyter.engine import causallm, worker
 from santajupyter.engine.model import KV, Logits
 
 VOCABULARY = 403
@@ -83,6 +83,6 @@ if __name__ == "__main__":
     print('{"event": "nonsense"}\n[1, 2]\n\xff')
     sys.stdout.write("half a line")
     sys.stdout.flush()
-    worker._load = _load
+    causallm.load = _load
     worker.BEAT_INTERVAL = 0.05
     worker.main()
