@@ -1,7 +1,11 @@
-"""Compiles santajupyter/engine/native/decoder.c, where it can run; elsewhere OpenVINO does its work."""
+"""Compiles santajupyter/engine/native/decoder.c on Linux with x86-64; elsewhere OpenVINO does its work.
+
+A library holds its source's SHA-256: the package takes none that another decoder.c was compiled to.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 import sys
@@ -29,17 +33,26 @@ class CustomBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self._is_needed():
+            flags = (*FLAGS, f'-DSOURCE="{self._digest()}"')
             for name, instructions in LIBRARIES.items():
                 output = Path(self.root) / FOLDER / name
-                command = ("-m", "ziglang", "cc", "-target", TARGET, *FLAGS, *instructions, "-o", str(output))
+                part = output.with_suffix(".part")
+                command = ("-m", "ziglang", "cc", "-target", TARGET, *flags, *instructions, "-o", str(part))
                 subprocess.run([sys.executable, *command, str(SOURCE)], cwd=self.root, check=True)
-        build_data["artifacts"] += [f"/{FOLDER.as_posix()}/*.so"]
+                part.replace(output)  # a process that has the old one keeps it
+        if self.target_name == "wheel":
+            build_data["artifacts"] += [f"/{FOLDER.as_posix()}/*.so"]
 
     def _is_needed(self) -> bool:
-        """Whether the libraries can run here, and aren't there, or older than what they are made from."""
+        """Whether the libraries can run here, and aren't there, of this source, as this file makes them."""
         if (sys.platform, platform.machine()) != ("linux", "x86_64") or self.target_name != "wheel":
             return False
-        root = Path(self.root)
-        changed = max((root / path).stat().st_mtime for path in (SOURCE, Path(__file__).name))
-        found = [root / FOLDER / name for name in LIBRARIES]
-        return not all(path.is_file() and path.stat().st_mtime >= changed for path in found)
+        changed, digest = Path(__file__).stat().st_mtime, self._digest().encode()
+        found = [Path(self.root) / FOLDER / name for name in LIBRARIES]
+        return not all(
+            path.is_file() and path.stat().st_mtime >= changed and digest in path.read_bytes()
+            for path in found
+        )
+
+    def _digest(self) -> str:
+        return hashlib.sha256((Path(self.root) / SOURCE).read_bytes()).hexdigest()

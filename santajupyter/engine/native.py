@@ -7,6 +7,7 @@ Weights, biases and norms lie in one array of bytes, each of its parts a multipl
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -88,8 +89,11 @@ def library() -> ctypes.CDLL | None:
     """The fastest that this CPU can run; None where there is none."""
     folder = Path(__file__).parent / "native"
     for path in (folder / name for name in fitting()):
-        with suppress(OSError):  # it isn't there, or the system has no glibc
-            return ctypes.CDLL(str(path))
+        with suppress(OSError, ValueError):  # it isn't there, or is of no version; or the system has no glibc
+            found = ctypes.CDLL(str(path))
+            digest = hashlib.sha256((folder / "decoder.c").read_bytes()).hexdigest()
+            if (ctypes.c_char * len(digest)).in_dll(found, "source").value == digest.encode():
+                return found
     return None
 
 
@@ -252,40 +256,50 @@ class Decoder:
             *(of.is_rms, of.is_gated, ACTIVATIONS.index(of.activation)),
             *(of.epsilon, of.attention_scale, of.residual_scale, of.logits_scale),
         )
-        self._rows = self._products["head"].padded
-        self._pool = _Pool(threads=threads)
-        self._helpers = [SimpleQueue[bool]() for _ in range(threads - 1)]
-        for index, queue in enumerate(self._helpers, 1):
-            args = (self._pool, queue, index)
-            threading.Thread(target=_help, args=args, daemon=True, name=THREAD).start()
-            weakref.finalize(self, queue.put, False)
+        self._rows, self._rows_of_kv = self._products["head"].padded, 2 * of.layers
+        self._pool, self._helpers = _Pool(), list[SimpleQueue[bool]]()
+        with suppress(RuntimeError):  # the system lets it have no more
+            for index in range(1, threads):
+                queue = SimpleQueue[bool]()
+                args = (self._pool, queue, index)
+                threading.Thread(target=_help, args=args, daemon=True, name=THREAD).start()
+                weakref.finalize(self, queue.put, False)
+                self._helpers.append(queue)
+        self._pool.threads = 1 + len(self._helpers)
 
     def step(
-        self, x: Array, positions: Array, kv: Array, wanted: Array, turns: tuple[Array, Array] | None
+        self, x: Array, positions: Array, kv: Array, keep: int, turns: tuple[Array, Array] | None
     ) -> Array:
-        """Logits, float32 [texts, wanted, rows], of which the last rows may mean nothing.
+        """Logits, float32 [texts, keep, rows], after each one's last tokens; the last rows may mean nothing.
 
         ``x`` float32 [texts, new, width] is written to. The new tokens are at these positions [new] of each
-        text; ``kv`` gets their keys and values, see RowsKV.reserve. ``wanted``: which of them get logits.
-        ``turns``: see rowskv. Raises MemoryError.
+        text; ``kv`` gets their keys and values, see RowsKV.reserve. ``turns``: see rowskv. Raises ValueError
+        where these don't fit together, and MemoryError.
         """
         lib = library()
         assert lib is not None
         texts, new, _ = x.shape
+        if not 1 <= keep <= new == len(positions):
+            raise ValueError(f"{keep} logits of {new} tokens at {len(positions)} positions")
+        if kv.shape[:2] != (self._rows_of_kv, texts) or positions.max() >= kv.shape[2]:
+            raise ValueError(f"keys and values {kv.shape} for {texts} texts up to {positions.max()}")
         text = np.repeat(np.arange(texts, dtype=np.int32), new)
         places = np.tile(positions.astype(np.int32), texts)
-        kept = (np.arange(texts)[:, None] * new + wanted).astype(np.int32).reshape(-1)
+        wanted = (np.arange(texts)[:, None] * new + np.arange(new - keep, new)).astype(np.int32).reshape(-1)
         turned = [np.tile(turn, (texts, 1)) for turn in turns or ()]
-        logits = np.empty((texts, len(wanted), self._rows), np.float32)
-        arrays = (x, places, text, kept, *(turned or (None, None)), kv, logits)
+        logits = np.empty((texts, keep, self._rows), np.float32)
+        arrays = (x, places, text, wanted, *(turned or (None, None)), kv, logits)
         assert all(array is None or array.flags.c_contiguous for array in arrays)
         told = _Step(*(array if array is None else array.ctypes.data for array in arrays))
-        told.capacity, told.count, told.texts, told.kept = kv.shape[2], texts * new, texts, len(kept)
-        self._pool.is_open = 1
-        for queue in self._helpers:
-            queue.put(True)
-        if not lib.step(ctypes.byref(self._decoder), ctypes.byref(told), ctypes.byref(self._pool)):
-            raise MemoryError("not enough memory for a step")
+        told.capacity, told.count, told.texts, told.kept = kv.shape[2], texts * new, texts, len(wanted)
+        try:
+            self._pool.is_open = 1
+            for queue in self._helpers:
+                queue.put(True)
+            if not lib.step(ctypes.byref(self._decoder), ctypes.byref(told), ctypes.byref(self._pool)):
+                raise MemoryError("not enough memory for a step")
+        finally:
+            self._pool.is_open = 0
         return logits
 
     def _layer(self, key: str) -> _Layer:

@@ -53,14 +53,11 @@ def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
         architecture = architecture_of(folder)
         if architecture is None:
             raise ModelUnavailable("config.json describes another architecture than the weights have")
-        try:
-            return _load(folder, architecture, number, guesses)
-        except Exception as error:  # of a damaged copy numpy says many things
-            path = quantised.cached(folder, number, "native") if number in QUANTISED else None
-            if path is None or is_out_of_memory(error):
-                raise
-            quantised.remove(path)
-            return _load(folder, architecture, number, guesses)
+        if number in QUANTISED and (copy := _copy(folder, architecture, number)):
+            return CausalLM(architecture, number, guesses, *_opened(copy, architecture), copy)
+        weights, memory = Weights(folder, architecture), np.empty(native.size(architecture, number), np.uint8)
+        native.fill(native.parts(architecture, number, memory), weights, architecture, number)
+        return CausalLM(architecture, number, guesses, memory, weights.tables())
     except ModelUnavailable:
         raise
     except Exception as error:  # a broken checkpoint fails in many ways
@@ -69,22 +66,32 @@ def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
         raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
 
 
-def _load(folder: Path, of: Architecture, dtype: str, guesses: int) -> CausalLM:
+def _copy(folder: Path, of: Architecture, dtype: str) -> Path | None:
+    """A good quantised copy's folder; None where none can be kept."""
+
     def write(to: Path) -> None:
-        weights = Weights(folder, of)
-        memory = np.lib.format.open_memmap(to / WEIGHTS, "w+", np.uint8, (native.size(of, dtype),))
+        weights, path = Weights(folder, of), to / WEIGHTS
+        memory = np.lib.format.open_memmap(path, "w+", np.uint8, (native.size(of, dtype),))
+        with path.open("r+b") as file:  # a full disk is an error now, and the process's end later
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         native.fill(native.parts(of, dtype, memory), weights, of, dtype)
         memory.flush()
         weights.tables().write(to)
 
-    if dtype in QUANTISED:
-        copy = quantised.cached(folder, dtype, "native") or quantised.save(folder, dtype, "native", write)
-        if copy:
-            memory = np.asarray(np.load(copy / WEIGHTS, mmap_mode="r"))
-            return CausalLM(of, dtype, guesses, memory, Tables.read(copy, of.embedding_scale), copy)
-    weights, memory = Weights(folder, of), np.empty(native.size(of, dtype), np.uint8)
-    native.fill(native.parts(of, dtype, memory), weights, of, dtype)
-    return CausalLM(of, dtype, guesses, memory, weights.tables())
+    if copy := quantised.cached(folder, dtype, "native"):
+        try:
+            memory, _ = _opened(copy, of)
+            if memory.shape == (native.size(of, dtype),):
+                return copy
+        except Exception as error:  # of a damaged one numpy says many things
+            if is_out_of_memory(error):
+                raise
+        quantised.remove(copy)
+    return quantised.save(folder, dtype, "native", write)
+
+
+def _opened(copy: Path, of: Architecture) -> tuple[Array, Tables]:
+    return np.asarray(np.load(copy / WEIGHTS, mmap_mode="r")), Tables.read(copy, of.embedding_scale)
 
 
 class CausalLM:
@@ -122,7 +129,7 @@ class CausalLM:
         positions, array = past.reserve(new)
         turned = None if self._speeds is None else turns(positions, self._speeds)
         x = self._tables.embedded(ids, positions)
-        logits = self._decoder.step(x, positions, array, np.arange(new - keep, new), turned)
+        logits = self._decoder.step(x, positions, array, keep, turned)
         past.written(new)
         return logits[:, :, : self._architecture.vocabulary]
 

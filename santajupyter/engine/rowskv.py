@@ -97,16 +97,19 @@ class RowsKV:
     def reserve(self, new: int) -> tuple[Array, Array]:
         """The positions [new] of a step's tokens, and the array with room for them, to be written to.
 
-        There the capacity is a multiple of GROWTH.
+        It is contiguous, and its capacity a multiple of GROWTH. A gap must be filled by one step.
         """
-        following = max(0, new - len(self.gap))
-        self._grow(self.length + following)
-        self._array[:, :, self.gap] = 0
+        if new < len(self.gap):
+            raise ValueError(f"{new} tokens for a gap of {len(self.gap)}")
+        following = new - len(self.gap)
+        self._grow(
+            self.length + following, self._array.shape[2] % GROWTH or not self._array.flags.c_contiguous
+        )
         return np.r_[self.gap, self.length : self.length + following], self._array
 
     def written(self, new: int) -> None:
         """The tokens for which room was reserved are there."""
-        self.length += max(0, new - len(self.gap))
+        self.length += new - len(self.gap)
         self.gap = np.arange(0)
 
     def places(self, positions: Array, room: int) -> Array:
@@ -133,10 +136,10 @@ class RowsKV:
         self._array[:, :, self.length : length] = new
         self.length = length
 
-    def _grow(self, length: int) -> None:
-        """Have room for so many tokens."""
+    def _grow(self, length: int, anew: bool = False) -> None:
+        """Have room for so many tokens; ``anew``: in another array in any case."""
         layers, batch, capacity, *shape = self._array.shape
-        if length > capacity:
+        if length > capacity or anew:
             more = np.empty((layers, batch, -(-length // GROWTH) * GROWTH, *shape), np.float32)
             more[:, :, : self.length] = self._array[:, :, : self.length]
             self._array = more

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -28,10 +29,11 @@ from santajupyter.engine import (
     quantised,
     transformers_causallm,
 )
-from santajupyter.engine.model import Logits, OutOfMemory
+from santajupyter.engine.model import Logits, ModelUnavailable, OutOfMemory
 from santajupyter.engine.native_causallm import CausalLM
 
 from ..checkpoint import make_checkpoint, make_like_llama
+from ..limits import no_file_above
 from .test_architecture import KINDS
 from .test_openvino_causallm import IDS, SANTA_MINI, logits
 
@@ -275,6 +277,69 @@ def test_a_copy_is_read_instead_of_the_weights(
     assert not list(quantised.unneeded(folder))
     monkeypatch.setattr(native, "fill", lambda *_: pytest.fail("read the weights again"))
     np.testing.assert_array_equal(logits(native_causallm.load(folder, "int8"), IDS), expected)
+
+
+def test_a_full_disk_is_no_failure(tmp_path: Path, cache: Path) -> None:
+    """Pages of a sparse file that the disk has no room for end a process."""
+    folder = make_checkpoint(tmp_path / "model", n_embd=128)
+    with no_file_above(20_000):
+        without = logits(native_causallm.load(folder, "int4"), IDS)
+    assert not [path for path in cache.iterdir() if path.suffix != ".lock"]
+    np.testing.assert_array_equal(logits(native_causallm.load(folder, "int4"), IDS), without)
+
+
+def test_a_good_copy_outlives_a_load_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_checkpoint(tmp_path / "model", n_embd=128)
+    native_causallm.load(folder, "int4")
+    made = quantised.cached(folder, "int4", "native")
+    assert made
+    changed = (made / "weights.npy").stat().st_mtime_ns
+    monkeypatch.setattr(native, "Decoder", Mock(side_effect=RuntimeError("something else")))
+    with pytest.raises(ModelUnavailable, match="something else"):
+        native_causallm.load(folder, "int4")
+    assert (made / "weights.npy").stat().st_mtime_ns == changed
+
+
+def test_without_threads_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = logits(native_causallm.load(SANTA_MINI, "int8"), IDS)
+    monkeypatch.setattr(native_causallm, "FEW_WEIGHTS", 0)
+    monkeypatch.setattr(native_causallm, "cores", lambda: 4)
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+    np.testing.assert_array_equal(logits(native_causallm.load(SANTA_MINI, "int8"), IDS), expected)
+
+
+def test_a_step_that_is_interrupted_stops_its_threads(
+    model: CausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model._decoder, "_helpers", [Mock(put=Mock(side_effect=KeyboardInterrupt))])
+    with pytest.raises(KeyboardInterrupt):
+        model.step(model.empty(), [[1]])
+    assert not model._decoder._pool.is_open
+
+
+def test_a_library_of_another_source_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = shutil.copytree(Path(native.__file__).parent / "native", tmp_path / "native")
+    monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
+    assert native.library.__wrapped__()
+    with (folder / "decoder.c").open("a") as file:
+        file.write("\n")
+    assert native.library.__wrapped__() is None
+
+
+@pytest.mark.parametrize("end", [3, 16, 200, 256])
+def test_keys_and_values_that_were_cut(model: CausalLM, end: int) -> None:
+    """Attention looks at sixteen positions at a time; a copy has room for no more than it holds."""
+    whole, kv = model.step(model.empty(), [LONG[:300]], 300)[0], model.empty()
+    model.step(kv, [LONG[:280]])
+    for copy in (kv.beginning(end + 1), kv.picked([0])):
+        copy.cut(end)
+        np.testing.assert_array_equal(model.step(copy, [[LONG[end]]])[0, 0], whole[end])
+
+
+def test_what_does_not_fit_is_an_error(model: CausalLM) -> None:
+    for rows, keep in (([[1, 2]], 0), ([[1, 2]], 3), ([[1], [2]], 1)):
+        with pytest.raises(ValueError):
+            model.step(model.empty(), rows, keep)
 
 
 def test_no_room_for_the_copy_is_no_failure(tmp_path: Path, cache: Path) -> None:
