@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* The SHA-256 of this file, by which native.py knows that structures are as it has them. */
 const char source[] = SOURCE;
@@ -29,7 +30,8 @@ enum { MOST = 4, MOST_FLOATS = 2 };
 #endif
 /* Chunks of a task for each thread: enough that one which comes late, or loses its core, delays nobody. */
 enum { CHUNKS = 8 };
-enum { SPINS = 4096 };
+/* Who waits longer than some 50 us sleeps: the one that is waited for may need the core. */
+enum { SPINS = 2000, NAP = 50000 };
 
 typedef float Floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
@@ -101,6 +103,13 @@ typedef struct {
 
 /* ---- Threads ---- */
 
+static void rest(int *spins) {
+    if (++*spins < SPINS)
+        _mm_pause();
+    else
+        nanosleep(&(struct timespec){0, NAP}, NULL);
+}
+
 static int take(Pool *pool, int thread) {
     uint64_t state = atomic_load_explicit(&pool->state, memory_order_acquire);
     while (state & 0xffff) {
@@ -124,13 +133,17 @@ static void share(Pool *pool, Work *work, void *task, int chunks) {
     atomic_store_explicit(&pool->state, number << 16 | (uint64_t)chunks, memory_order_release);
     while (take(pool, 0)) {
     }
-    while (atomic_load_explicit(&pool->left, memory_order_acquire)) _mm_pause();
+    for (int spins = 0; atomic_load_explicit(&pool->left, memory_order_acquire);) rest(&spins);
 }
 
 /* What a thread beside the step's own does until the step is over. */
 void help(Pool *pool, int thread) {
-    while (atomic_load_explicit(&pool->is_open, memory_order_acquire))
-        if (!take(pool, thread)) _mm_pause();
+    for (int spins = 0; atomic_load_explicit(&pool->is_open, memory_order_acquire);) {
+        if (take(pool, thread))
+            spins = 0;
+        else
+            rest(&spins);
+    }
 }
 
 /* ---- Vectors ---- */
