@@ -200,7 +200,7 @@ def run_beside(steps: Steps) -> Iterable[Result]:
             output.set(stream)
             return run_step(name, step)
 
-    files = {name: folder / f"{name.replace(' ', '-').replace('.', '')}.txt" for name in steps}
+    files = {name: folder / f"{re.sub('[^A-Za-z0-9]+', '-', name)}.txt" for name in steps}
     with ThreadPoolExecutor(2) as lanes:
         running: list[Future[Result]] = [
             lanes.submit(contextvars.copy_context().run, run, name, step, files[name])
