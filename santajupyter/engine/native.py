@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from . import rounding
 from .architecture import DOWN, HEAD, OUT, QKV, UP, Activation, Architecture
 from .weights import HEAD_DTYPE, Weights
 
-LANES, ROWS, GROUP, ALIGNED = 16, 32, 128, 64
+LANES, ROWS, GROUP, PARTS, ALIGNED = 16, 32, 128, 4, 64
 ACTIVATIONS: tuple[Activation, ...] = ("gelu", "gelu_tanh", "silu")
 BITS = {"float32": 32, "int8": 8, "int4": 4}
 # What each needs of a CPU, as Linux names it; the fastest first.
@@ -44,7 +45,7 @@ def _fields(kind: Any, names: str) -> list[tuple[str, Any]]:
 
 class _Product(ctypes.Structure):
     _fields_ = (
-        *_fields(ctypes.c_void_p, "numbers scales biases"),
+        *_fields(ctypes.c_void_p, "numbers factors scales biases"),
         *_fields(ctypes.c_int32, "rows width bits"),
     )
 
@@ -167,6 +168,7 @@ def _shapes(of: Architecture, dtype: str) -> Iterator[tuple[str, Any, tuple[int,
             yield f"{linear.key}.numbers", np.float32, (blocks, width, ROWS)
         elif linear.dtype == "int4":
             yield f"{linear.key}.numbers", np.uint8, (blocks, width // 8, 2, LANES, 4)
+            yield f"{linear.key}.factors", np.uint8, (blocks, width // GROUP, PARTS, ROWS)
             yield f"{linear.key}.scales", np.float32, (blocks, width // GROUP, ROWS)
         else:
             yield f"{linear.key}.numbers", np.uint8, (blocks, width // 4, 2, LANES, 4)
@@ -203,24 +205,31 @@ def fill(found: Parts, weights: Weights, of: Architecture, dtype: str) -> None:
             values = _padded(weights.whole(*names)[order], linear.padded)
             to[:] = values.reshape(-1, ROWS, linear.width).transpose(0, 2, 1)
         else:
-            numbers, scales = weights.rounded(names, linear.dtype)
-            numbers = numbers.reshape(linear.rows, linear.width)
-            for block in range(len(to)):
-                some = _padded(numbers[order[block * ROWS : (block + 1) * ROWS]], ROWS)
-                to[block] = _packed(some, BITS[linear.dtype])
-            scales, to = _padded(scales[order, :, 0], linear.padded), found[f"{linear.key}.scales"]
-            to[:] = scales.reshape(-1, ROWS, scales.shape[1]).transpose(0, 2, 1).reshape(to.shape)
+            _fill_rounded(found, weights, linear)
         if linear.is_biased:
             biases = weights.whole(*(f"{name}.bias" for name in linear.names))
             found[f"{linear.key}.biases"][:] = _padded(biases[order], linear.padded)
 
 
+def _fill_rounded(found: Parts, weights: Weights, linear: _Linear) -> None:
+    order, is_fine = _order(linear), linear.dtype == "int4"
+    ways = rounding.fine if is_fine else partial(rounding.rounded, dtype=linear.dtype)
+    numbers, scales, *factors = weights.rounded([f"{name}.weight" for name in linear.names], ways)
+    numbers, to = numbers.reshape(linear.rows, linear.width), found[f"{linear.key}.numbers"]
+    for block in range(len(to)):
+        some = _padded(numbers[order[block * ROWS : (block + 1) * ROWS]], ROWS)
+        to[block] = _packed(some, BITS[linear.dtype])
+    for name, values in (("scales", scales), *(("factors", values) for values in factors)):
+        values, to = _padded(values[order], linear.padded), found[f"{linear.key}.{name}"]
+        to[:] = np.moveaxis(values.reshape(-1, ROWS, *values.shape[1:]), 1, -1).reshape(to.shape)
+
+
 def _packed(numbers: Array, bits: int) -> Array:
-    """int8 [ROWS, width] as the products take them, from zero up: [width / 4, 2, LANES, 4], and in four bits
+    """[ROWS, width] as the products take them, from zero up: [width / 4, 2, LANES, 4], and in four bits
 
     two of a row's fours in one, the first in the lower halves.
     """
-    fours = (numbers.astype(np.int16) + (1 << (bits - 1))).astype(np.uint8)
+    fours = numbers if bits == 4 else (numbers.astype(np.int16) + 128).astype(np.uint8)
     fours = fours.reshape(2, LANES, -1, 4).transpose(2, 0, 1, 3)
     return fours if bits == 8 else fours[::2] | fours[1::2] << 4
 
@@ -315,8 +324,9 @@ class Decoder:
         )
 
     def _product(self, key: str) -> _Product:
-        linear, addresses = self._products[key], (f"{key}.{name}" for name in ("numbers", "scales", "biases"))
-        return _Product(*map(self._address, addresses), linear.padded, linear.width, BITS[linear.dtype])
+        linear, names = self._products[key], ("numbers", "factors", "scales", "biases")
+        addresses = [self._address(f"{key}.{name}") for name in names]
+        return _Product(*addresses, linear.padded, linear.width, BITS[linear.dtype])
 
     def _address(self, key: str) -> int | None:
         return int(self._parts[key].ctypes.data) if key in self._parts else None

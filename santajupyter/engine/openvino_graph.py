@@ -8,6 +8,7 @@ tokens, are the rows of one matrix product; with one for all (multi-query attent
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,7 @@ class _Builder:
         weights = [f"{name}.weight" for name in names]
         if dtype not in QUANTISED:
             return op.matmul(x, self._single(*weights, factors=factors), False, True)
-        numbers, scales = self.weights.rounded(weights, dtype)
+        numbers, scales = self.weights.rounded(weights, partial(rounding.rounded, dtype=dtype))
         if factors is not None:
             scales = scales * factors[:, None, None]
         rows, groups, group = numbers.shape

@@ -14,6 +14,10 @@ import numpy.typing as npt
 
 # Values that share a scale in four bits; rows that don't divide into these have larger groups.
 GROUP = 128
+# Of a group's values so many share a whole factor of that scale, and a zero.
+PART = 32
+# Of what a part's values span, to be tried as its 15 steps.
+SHARES = np.linspace(0.76, 1, 5, dtype=np.float32)
 # Scales that are tried, as parts of the one with which all values fit.
 TRIED = np.linspace(0.68, 1.04, 10, dtype=np.float32)
 
@@ -43,6 +47,67 @@ def rounded(weight: Array, dtype: str) -> Rounded:
         scales[piece] = scale(groups[piece])
         numbers[piece] = _numbers(groups[piece], scales[piece], least, most)
     return Rounded(numbers.reshape(rows, -1, group), scales.reshape(rows, -1, 1))
+
+
+class Fine(NamedTuple):
+    """``numbers`` uint8 [rows, groups, parts, PART] from 0 to 15, ``scales`` float32 [rows, groups],
+
+    ``factors`` uint8 [rows, groups, parts]: of each part a factor of its scale in the lower four bits, and
+    above these the number that stands for zero.
+    """
+
+    numbers: Array
+    scales: Array
+    factors: Array
+
+
+def fine(weight: Array) -> Fine:
+    """Of finite float32 [rows, width] in four bits: parts with their own zero and a whole factor of a scale.
+
+    So a scale with its zero costs a byte for PART values, and all but the last product is in whole numbers.
+    As in llama.cpp's Q4_K, https://github.com/ggml-org/llama.cpp/pull/1684, but for what factors can be.
+    """
+    rows, width = weight.shape
+    groups = weight.reshape(-1, GROUP // PART, PART)
+    numbers, factors = np.empty(groups.shape, np.uint8), np.empty(groups.shape[:2], np.uint8)
+    scales = np.empty(len(groups), np.float32)
+    size = -(-AT_ONCE // GROUP)
+    for start in range(0, len(groups), size):
+        piece = slice(start, start + size)
+        numbers[piece], scales[piece], factors[piece] = _fine(groups[piece])
+    shape = (rows, width // GROUP, GROUP // PART)
+    return Fine(numbers.reshape(*shape, PART), scales.reshape(shape[:2]), factors.reshape(shape))
+
+
+def _fine(groups: Array) -> tuple[Array, Array, Array]:
+    least = np.minimum(groups.min(axis=2, keepdims=True), 0)
+    width = _no_zero((np.maximum(groups.max(axis=2, keepdims=True), 0) - least) / 15)
+    widest = width.max(axis=1, keepdims=True) / 15
+    error = np.full_like(width, np.inf)
+    factor, zero = np.ones_like(width), np.zeros_like(width)
+    for part in SHARES:
+        tried = np.clip(np.rint(width * part / widest), 1, 15)
+        step = tried * widest
+        middle = np.clip(np.rint(-least * part / step), 0, 15)
+        found = (np.clip(np.rint(groups / step) + middle, 0, 15) - middle) * step - groups
+        square = np.einsum("gpi,gpi->gp", found, found)[..., None]
+        better = square < error
+        factor, zero = np.where(better, tried, factor), np.where(better, middle, zero)
+        error = np.minimum(square, error)
+    # With the factors as they are now the group's scale is the one with the least squared error.
+    numbers = np.clip(np.rint(groups / (factor * widest)) + zero, 0, 15)
+    whole = (numbers - zero) * factor
+    over, under = (np.einsum("gpi,gpi->g", whole, values) for values in (groups, whole))
+    scale = np.where(under > 0, over / np.where(under > 0, under, 1), widest[:, 0, 0])
+    packed = factor.astype(np.uint8) | zero.astype(np.uint8) << 4
+    return numbers.astype(np.uint8), scale.astype(np.float32), packed[..., 0]
+
+
+def restored_fine(found: Fine) -> Array:
+    """float32 [rows, width], as the products have it."""
+    factors, zeros = found.factors[..., None] & 15, found.factors[..., None] >> 4
+    whole = (found.numbers.astype(np.float32) - zeros) * factors
+    return (whole * found.scales[..., None, None]).astype(np.float32).reshape(len(whole), -1)
 
 
 def restored(found: Rounded) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 
-from . import rounding
 from .architecture import HEAD, Architecture
 from .checkpoint import check_numbers, tensors
 
@@ -77,14 +76,14 @@ class Weights:
         """float32, one below the other."""
         return np.concatenate([self._whole(name) for name in names])
 
-    def rounded(self, names: Sequence[str], dtype: str) -> rounding.Rounded:
-        """Of these weights, one below the other, in "int8" or "int4"."""
+    def rounded(self, names: Sequence[str], way: Callable[[Array], tuple[Array, ...]]) -> tuple[Array, ...]:
+        """Of these weights, one below the other, by one of rounding's ways."""
         found = []
         for name in names:
             for block in self._blocks(name):
                 check_numbers(name, block)
-                found.append(rounding.rounded(block, dtype))
-        return rounding.Rounded(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+                found.append(way(block))
+        return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
     def _table(self, name: str) -> Array:
         """As the file has it; what was bfloat16 is float16 where that can hold it, half of float32."""

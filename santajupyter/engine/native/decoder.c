@@ -17,7 +17,7 @@
 /* The SHA-256 of this file, by which native.py knows that structures are as it has them. */
 const char source[] = SOURCE;
 
-enum { LANES = 16, ROWS = 2 * LANES, GROUP = 128, HEADS = 8, ALIGNED = 64 };
+enum { LANES = 16, ROWS = 2 * LANES, GROUP = 128, PART = 32, PARTS = GROUP / PART, HEADS = 8, ALIGNED = 64 };
 /* How many bytes of weights the memory is asked for in advance. */
 enum { SOON = 2048 };
 /* Positions that are looked at by one thread at a time. */
@@ -44,6 +44,7 @@ enum Activation { GELU, GELU_TANH, SILU };
 /* Of [rows, width]: numbers and scales as native.py packs them, biases [rows] or NULL. bits: 32, 8 or 4. */
 typedef struct {
     const void *numbers;
+    const uint8_t *factors;
     const float *scales, *biases;
     int32_t rows, width, bits;
 } Product;
@@ -88,7 +89,8 @@ typedef struct {
     void *task;
 } Pool;
 
-/* A step's own memory. The next product's activations: input, and a, scales, sums, rounded. */
+/* A step's own memory. The next product's activations: input, and rounded, a and scales; sums,
+   below zero, of each PART. */
 typedef struct {
     const Decoder *of;
     const Step *step;
@@ -97,7 +99,7 @@ typedef struct {
     const float *input;
     int8_t *a;
     float *scales;
-    int32_t *sums;
+    int16_t *sums;
     int32_t blocks;
 } State;
 
@@ -161,6 +163,11 @@ static inline Floats all(float value) {
     return (Floats){} + value;
 }
 
+static inline Ints wide(const uint8_t *from) {
+    typedef uint8_t Small __attribute__((vector_size(LANES), aligned(1)));
+    return __builtin_convertvector(*(const Small *)from, Ints);
+}
+
 static inline float sum(Floats x) {
     float total = 0;
     for (int i = 0; i < LANES; i++) total += x[i];
@@ -220,33 +227,53 @@ static inline Floats activated(Floats x, int activation) {
 
 /* ---- Products ---- */
 
-/* Sums of four products each, of weights that are counted from ``offset`` up. */
+/* Sums of four products each. In four bits a weight is what is stored times its row's ``factors``, which
+   stand twice in 32 bits; in eight it is counted from ``offset`` up. And sums of two, of 16 bits. */
 #ifdef __AVX512VNNI__
-static inline int offset_of(int bits) {
-    return bits == 4 ? 8 : 128;
+enum { OFFSET = 128 };
+
+static inline Bytes multiplied_up(Bytes weights, Ints factors) { /* of two bytes at once: 15 * 15 is one */
+    return (Bytes)_mm512_mullo_epi16((__m512i)weights, (__m512i)factors);
 }
 
-static inline Ints multiplied(Ints sums, Bytes weights, int32_t activations, int bits) {
+static inline Ints multiplied(Ints sums, Bytes weights, int32_t activations, Ints factors, int bits) {
     return (Ints)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)weights, _mm512_set1_epi32(activations));
 }
+
+static inline Ints multiplied_pairs(Ints sums, Ints pairs, int32_t others) {
+    return (Ints)_mm512_dpwssd_epi32((__m512i)sums, (__m512i)pairs, _mm512_set1_epi32(others));
+}
 #else
-static inline int offset_of(int bits) {
-    return bits == 4 ? 8 : 0;
+enum { OFFSET = 0 };
+
+typedef union {
+    Ints ints;
+    __m256i halves[2];
+} Halves;
+
+static inline Bytes multiplied_up(Bytes weights, Ints factors) {
+    return weights;
 }
 
-static inline Ints multiplied(Ints sums, Bytes weights, int32_t activations, int bits) {
-    union {
-        Ints ints;
-        __m256i halves[2];
-    } sum = {sums}, weight = {(Ints)weights};
+static inline Ints multiplied(Ints sums, Bytes weights, int32_t activations, Ints factors, int bits) {
+    Halves sum = {sums}, weight = {(Ints)weights}, factor = {factors};
     for (int half = 0; half < 2; half++) {
-        __m256i w = weight.halves[half], a = _mm256_set1_epi32(activations);
+        __m256i w = weight.halves[half], a = _mm256_set1_epi32(activations), f = factor.halves[half];
         if (bits == 8) { /* unsigned by signed ones: two sums of two have to fit into 16 bits */
-            w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+            w = _mm256_xor_si256(w, _mm256_set1_epi8(-128)), f = _mm256_set1_epi16(1);
             a = _mm256_sign_epi8(a, w), w = _mm256_abs_epi8(w);
         }
-        __m256i pairs = _mm256_madd_epi16(_mm256_maddubs_epi16(w, a), _mm256_set1_epi16(1));
+        __m256i pairs = _mm256_madd_epi16(_mm256_maddubs_epi16(w, a), f);
         sum.halves[half] = _mm256_add_epi32(sum.halves[half], pairs);
+    }
+    return sum.ints;
+}
+
+static inline Ints multiplied_pairs(Ints sums, Ints pairs, int32_t others) {
+    Halves sum = {sums}, pair = {pairs};
+    for (int half = 0; half < 2; half++) {
+        __m256i more = _mm256_madd_epi16(pair.halves[half], _mm256_set1_epi32(others));
+        sum.halves[half] = _mm256_add_epi32(sum.halves[half], more);
     }
     return sum.ints;
 }
@@ -285,47 +312,67 @@ static void finish(const Multiply *m, int token, int row, Floats first, Floats s
 static inline __attribute__((always_inline)) void tile(const Multiply *m, int row, int token, const int R,
                                                        const int bits) {
     const State *state = m->state;
-    const int width = m->product->width, groups = width / GROUP, offset = offset_of(bits);
+    const int width = m->product->width, groups = width / GROUP;
     const int halves = R < 4 ? 2 : 1; /* where sums would wait for each other there are twice as many */
     const uint8_t *numbers = (const uint8_t *)m->product->numbers + (int64_t)row * width * bits / 8;
+    const uint8_t *factors = m->product->factors + (int64_t)row * groups * PARTS;
     const float *scales = m->product->scales + (bits == 4 ? (int64_t)row * groups : row);
     const int8_t *a = state->a + (int64_t)token * width;
     const float *a_scales = state->scales + (int64_t)token * groups;
-    const int32_t *a_sums = state->sums + (int64_t)token * groups;
+    const int16_t *a_sums = state->sums + (int64_t)token * groups * PARTS;
     const Bytes low = (Bytes){} + 15;
     Floats total[MOST][2];
 #pragma unroll
     for (int r = 0; r < R; r++) total[r][0] = total[r][1] = all(0);
-    for (int group = 0; group < groups; group++) {
-        Ints sums[MOST][2][2];
+    for (int group = 0; group < groups; group++, factors += PARTS * ROWS) {
+        Ints sums[MOST][2][2], zeros[PARTS / 2][2] = {};
+        for (int p = 0; bits == 4 && p < PARTS; p++)
+            for (int h = 0; h < 2; h++) {
+                Ints both = wide(factors + p * ROWS + h * LANES);
+                zeros[p / 2][h] |= (both & 15) * (both >> 4) << p % 2 * 16;
+            }
 #pragma unroll
         for (int r = 0; r < R; r++)
             for (int h = 0; h < 2; h++) {
-                sums[r][0][h] = (Ints){} - offset * a_sums[r * groups + group];
+                const int16_t *of = a_sums + (r * groups + group) * PARTS;
+                int32_t pairs[PARTS / 2];
+                memcpy(pairs, of, sizeof pairs);
+                sums[r][0][h] = (Ints){};
+                if (bits == 8) sums[r][0][h] += OFFSET * (of[0] + of[1] + of[2] + of[3]);
+                for (int p = 0; bits == 4 && p < PARTS / 2; p++)
+                    sums[r][0][h] = multiplied_pairs(sums[r][0][h], zeros[p][h], pairs[p]);
                 sums[r][halves - 1][h] = halves == 2 ? (Ints){} : sums[r][0][h];
             }
-        for (int k = group * GROUP; k < (group + 1) * GROUP; k += 8, numbers += ROWS * bits) {
-            Bytes w[2][2];
-            for (int line = 0; R > 1 && R < MOST && line < ROWS * bits; line += ALIGNED)
-                __builtin_prefetch(numbers + SOON + line);
-            for (int part = 0; part < 2; part++)
-                for (int h = 0; h < 2; h++) {
-                    if (bits == 8) {
-                        w[part][h] = *(const BytesAt *)(numbers + part * 128 + h * 64);
-                    } else {
-                        Bytes both = *(const BytesAt *)(numbers + h * 64);
-                        w[part][h] = (part ? (Bytes)((Ints)both >> 4) : both) & low;
+        for (int p = 0; p < PARTS; p++) {
+            Ints factor[2] = {};
+            for (int h = 0; bits == 4 && h < 2; h++) {
+                Ints one = wide(factors + p * ROWS + h * LANES) & 15;
+                factor[h] = one | one << 16;
+            }
+            for (int k = group * GROUP + p * PART, end = k + PART; k < end; k += 8, numbers += ROWS * bits) {
+                Bytes w[2][2];
+                for (int line = 0; R > 1 && R < MOST && line < ROWS * bits; line += ALIGNED)
+                    __builtin_prefetch(numbers + SOON + line);
+                for (int part = 0; part < 2; part++)
+                    for (int h = 0; h < 2; h++) {
+                        if (bits == 8) {
+                            w[part][h] = *(const BytesAt *)(numbers + part * 128 + h * 64);
+                        } else {
+                            Bytes both = *(const BytesAt *)(numbers + h * 64);
+                            w[part][h] =
+                                multiplied_up((part ? (Bytes)((Ints)both >> 4) : both) & low, factor[h]);
+                        }
                     }
-                }
 #pragma unroll
-            for (int r = 0; r < R; r++)
-                for (int part = 0; part < 2; part++) {
-                    int32_t four;
-                    memcpy(&four, a + (int64_t)r * width + k + 4 * part, 4);
-                    int to = part % halves;
-                    sums[r][to][0] = multiplied(sums[r][to][0], w[part][0], four, bits);
-                    sums[r][to][1] = multiplied(sums[r][to][1], w[part][1], four, bits);
-                }
+                for (int r = 0; r < R; r++)
+                    for (int part = 0; part < 2; part++) {
+                        int32_t four;
+                        memcpy(&four, a + (int64_t)r * width + k + 4 * part, 4);
+                        int to = part % halves;
+                        sums[r][to][0] = multiplied(sums[r][to][0], w[part][0], four, factor[0], bits);
+                        sums[r][to][1] = multiplied(sums[r][to][1], w[part][1], four, factor[1], bits);
+                    }
+            }
         }
 #pragma unroll
         for (int r = 0; r < R; r++)
@@ -427,17 +474,19 @@ static void rounded(State *state, const float *x, int token, int width) {
         Floats most = all(0);
         for (int i = 0; i < GROUP; i += LANES) most = larger(most, positive(at(x + i)));
         float widest = largest(most), inverse = widest > 0 ? 127 / widest : 0;
-        Ints total = {};
-        for (int i = 0; i < GROUP; i += LANES) {
-            Ints whole = nearest(at(x + i) * inverse);
-            total += whole;
-            typedef int8_t Small __attribute__((vector_size(LANES), aligned(1)));
-            *(Small *)(a + i) = __builtin_convertvector(whole, Small);
+        for (int p = 0; p < PARTS; p++) {
+            Ints total = {};
+            for (int i = p * PART; i < (p + 1) * PART; i += LANES) {
+                Ints whole = nearest(at(x + i) * inverse);
+                total += whole;
+                typedef int8_t Small __attribute__((vector_size(LANES), aligned(1)));
+                *(Small *)(a + i) = __builtin_convertvector(whole, Small);
+            }
+            int32_t all_of_it = 0;
+            for (int i = 0; i < LANES; i++) all_of_it += total[i];
+            state->sums[(token * groups + group) * PARTS + p] = (int16_t)-all_of_it;
         }
-        int32_t all_of_it = 0;
-        for (int i = 0; i < LANES; i++) all_of_it += total[i];
         state->scales[token * groups + group] = widest / 127;
-        state->sums[token * groups + group] = all_of_it;
     }
 }
 
@@ -696,7 +745,7 @@ static int64_t laid_out(State *state, char *memory) {
     state->shares = part(&end, count * of->heads * state->blocks * sizeof(float));
     state->a = part(&end, count * most);
     state->scales = part(&end, count * most / GROUP * sizeof(float));
-    state->sums = part(&end, count * most / GROUP * sizeof(int32_t));
+    state->sums = part(&end, count * most / PART * sizeof(int16_t));
     return end - memory;
 }
 
