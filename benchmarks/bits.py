@@ -44,8 +44,11 @@ class Way:
     group: int = rounding.GROUP
 
 
+# As decoder.c has it; the others in four bits are OpenVINO's.
+FINE = "int4, fine"
 WAYS = {
     "int8": Way("int8", "int8"),
+    FINE: Way(FINE, "int8"),
     "int4, nearest": Way("int4", "int8", search=False),
     "int4, best scales": Way("int4", "int8"),
     "int4, head too": Way("int4", "int4"),
@@ -102,6 +105,8 @@ class Rounded:
             weight: torch.Tensor = file.get_tensor(name).float()
         if not dtype:
             return weight
+        if dtype == FINE:
+            return torch.from_numpy(rounding.restored_fine(rounding.fine(weight.numpy())))
         return torch.from_numpy(rounding.restored(rounding.rounded(weight.numpy(), dtype)))
 
 

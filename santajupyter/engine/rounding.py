@@ -106,8 +106,9 @@ def _fine(groups: Array) -> tuple[Array, Array, Array]:
 def restored_fine(found: Fine) -> Array:
     """float32 [rows, width], as the products have it."""
     factors, zeros = found.factors[..., None] & 15, found.factors[..., None] >> 4
-    whole = (found.numbers.astype(np.float32) - zeros) * factors
-    return (whole * found.scales[..., None, None]).astype(np.float32).reshape(len(whole), -1)
+    whole: Array = (found.numbers.astype(np.float32) - zeros) * factors
+    whole *= found.scales[..., None, None]
+    return whole.reshape(len(whole), -1)
 
 
 def restored(found: Rounded) -> Array:

@@ -109,7 +109,8 @@ def test_int4_is_the_weights_as_rounded(tmp_path: Path, name: str) -> None:
 
 
 def read(loaded: CausalLM) -> Logits:
-    return loaded.step(loaded.empty(), [LONG], 600)[0]
+    found: Logits = loaded.step(loaded.empty(), [LONG], 600)[0]
+    return found
 
 
 @pytest.mark.parametrize("name", KINDS)
