@@ -315,7 +315,7 @@ static inline __attribute__((always_inline)) void tile(const Multiply *m, int ro
     const int width = m->product->width, groups = width / GROUP;
     const int halves = R < 4 ? 2 : 1; /* where sums would wait for each other there are twice as many */
     const uint8_t *numbers = (const uint8_t *)m->product->numbers + (int64_t)row * width * bits / 8;
-    const uint8_t *factors = m->product->factors + (int64_t)row * groups * PARTS;
+    const uint8_t *factors = bits == 4 ? m->product->factors + (int64_t)row * groups * PARTS : NULL;
     const float *scales = m->product->scales + (bits == 4 ? (int64_t)row * groups : row);
     const int8_t *a = state->a + (int64_t)token * width;
     const float *a_scales = state->scales + (int64_t)token * groups;
@@ -324,11 +324,11 @@ static inline __attribute__((always_inline)) void tile(const Multiply *m, int ro
     Floats total[MOST][2];
 #pragma unroll
     for (int r = 0; r < R; r++) total[r][0] = total[r][1] = all(0);
-    for (int group = 0; group < groups; group++, factors += PARTS * ROWS) {
+    for (int group = 0; group < groups; group++) {
         Ints sums[MOST][2][2], zeros[PARTS / 2][2] = {};
         for (int p = 0; bits == 4 && p < PARTS; p++)
             for (int h = 0; h < 2; h++) {
-                Ints both = wide(factors + p * ROWS + h * LANES);
+                Ints both = wide(factors + (group * PARTS + p) * ROWS + h * LANES);
                 zeros[p / 2][h] |= (both & 15) * (both >> 4) << p % 2 * 16;
             }
 #pragma unroll
@@ -346,7 +346,7 @@ static inline __attribute__((always_inline)) void tile(const Multiply *m, int ro
         for (int p = 0; p < PARTS; p++) {
             Ints factor[2] = {};
             for (int h = 0; bits == 4 && h < 2; h++) {
-                Ints one = wide(factors + p * ROWS + h * LANES) & 15;
+                Ints one = wide(factors + (group * PARTS + p) * ROWS + h * LANES) & 15;
                 factor[h] = one | one << 16;
             }
             for (int k = group * GROUP + p * PART, end = k + PART; k < end; k += 8, numbers += ROWS * bits) {
