@@ -22,11 +22,15 @@ import numpy.typing as npt
 
 from . import rounding
 from .architecture import DOWN, HEAD, OUT, QKV, UP, Activation, Architecture
-from .weights import HEAD_DTYPE, Weights
+from .weights import Weights
 
 LANES, ROWS, GROUP, PARTS, ALIGNED = 16, 32, 128, 4, 64
 ACTIVATIONS: tuple[Activation, ...] = ("gelu", "gelu_tanh", "silu")
 BITS = {"float32": 32, "int8": 8, "int4": 4}
+# Of QKV the queries, and the keys and values that heads share.
+QUERIES, SHARED = "queries", "shared"
+# In four bits these stay in eight: few weights, or a tenth of all, and more than half of the error.
+IN_EIGHT = {"int4": {SHARED, OUT, HEAD}}
 # What each needs of a CPU, as Linux names it; the fastest first.
 LIBRARIES = {
     "decoder-avx512.so": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "fma"},
@@ -53,7 +57,7 @@ class _Product(ctypes.Structure):
 class _Layer(ctypes.Structure):
     _fields_ = (
         *_fields(ctypes.c_void_p, "attention_norm attention_norm_bias"),
-        *_fields(_Product, f"{QKV} {OUT}"),
+        *_fields(_Product, f"{QUERIES} {SHARED} {OUT}"),
         *_fields(ctypes.c_void_p, "mlp_norm mlp_norm_bias"),
         *_fields(_Product, f"{UP} {DOWN}"),
     )
@@ -117,14 +121,15 @@ def supports(architecture: Architecture) -> bool:
 
 
 class _Linear(NamedTuple):
-    """A product: ``names`` are of its weights, without what stands before a layer's."""
+    """A product: ``names`` are of its weights, whose ``rows`` from the ``first`` on it has."""
 
     key: str
     names: list[str]
     rows: int
     width: int
     dtype: str
-    is_biased: bool
+    first: int = 0
+    is_biased: bool = False
     is_gated: bool = False
 
     @property
@@ -133,20 +138,27 @@ class _Linear(NamedTuple):
 
 
 def _products(of: Architecture, dtype: str) -> Iterator[_Linear]:
-    linear = of.linear()
+    names, queries, shared = of.names, of.heads * of.size, 2 * of.kv_heads * of.size
+    in_eight = IN_EIGHT.get(dtype, set())
     for layer in range(of.layers):
-        before = of.names.layer.format(layer)
-        for role, names in (
-            (QKV, of.names.qkv),
-            (OUT, (of.names.out,)),
-            (UP, of.names.up),
-            (DOWN, (of.names.down,)),
+        for role, whole, own, first, rows, width in (
+            (QUERIES, QKV, names.qkv, 0, queries, of.width),
+            (SHARED, QKV, names.qkv, queries, shared, of.width),
+            (OUT, OUT, (names.out,), 0, of.width, queries),
+            (UP, UP, names.up, 0, len(names.up) * of.inner, of.width),
+            (DOWN, DOWN, (names.down,), 0, of.width, of.inner),
         ):
-            rows, width = sum(linear[name][0] for name in names), linear[names[0]][1]
-            is_gated = role == UP and of.is_gated
-            full = [before + name for name in names]
-            yield _Linear(f"{layer}.{role}", full, rows, width, dtype, role in of.biased, is_gated)
-    yield _Linear("head", [HEAD], of.vocabulary, of.width, HEAD_DTYPE.get(dtype, dtype), False)
+            yield _Linear(
+                key=f"{layer}.{role}",
+                names=[names.layer.format(layer) + name for name in own],
+                rows=rows,
+                width=width,
+                dtype="int8" if role in in_eight else dtype,
+                first=first,
+                is_biased=whole in of.biased,
+                is_gated=role == UP and of.is_gated,
+            )
+    yield _Linear("head", [HEAD], of.vocabulary, of.width, "int8" if HEAD in in_eight else dtype)
 
 
 def _norms(of: Architecture) -> Iterator[tuple[str, str]]:
@@ -215,7 +227,7 @@ def _fill_rounded(found: Parts, weights: Weights, linear: _Linear) -> None:
     order, is_fine = _order(linear), linear.dtype == "int4"
     ways = rounding.fine if is_fine else partial(rounding.rounded, dtype=linear.dtype)
     numbers, scales, *factors = weights.rounded([f"{name}.weight" for name in linear.names], ways)
-    numbers, to = numbers.reshape(linear.rows, linear.width), found[f"{linear.key}.numbers"]
+    numbers, to = numbers.reshape(-1, linear.width), found[f"{linear.key}.numbers"]
     for block in range(len(to)):
         some = _padded(numbers[order[block * ROWS : (block + 1) * ROWS]], ROWS)
         to[block] = _packed(some, BITS[linear.dtype])
@@ -235,8 +247,8 @@ def _packed(numbers: Array, bits: int) -> Array:
 
 
 def _order(linear: _Linear) -> Array:
-    """Of the rows: of gates and what they open by turns, LANES each."""
-    rows = np.arange(linear.rows)
+    """Of the weights' rows: of gates and what they open by turns, LANES each."""
+    rows = np.arange(linear.first, linear.first + linear.rows)
     return rows.reshape(2, -1, LANES).transpose(1, 0, 2).reshape(-1) if linear.is_gated else rows
 
 
@@ -315,7 +327,8 @@ class Decoder:
         return _Layer(
             self._address(f"{key}.attention_norm"),
             self._address(f"{key}.attention_norm_bias"),
-            self._product(f"{key}.{QKV}"),
+            self._product(f"{key}.{QUERIES}"),
+            self._product(f"{key}.{SHARED}"),
             self._product(f"{key}.{OUT}"),
             self._address(f"{key}.mlp_norm"),
             self._address(f"{key}.mlp_norm_bias"),

@@ -26,7 +26,7 @@ from platformdirs import user_cache_path
 from .checkpoint import safetensors_files
 
 # Another graph, another order of the numbers or another way to round, another number.
-FORMAT = 9
+FORMAT = 10
 DTYPES = ("int8", "int4")
 # Whose copies there are: each has the numbers in an order of its own.
 Engine = Literal["openvino", "native"]

@@ -78,7 +78,7 @@ def test_real_weights_agree_with_transformers() -> None:
     assert spread(ours - exact, exact) < 1.1 * spread(theirs - exact, exact)
     assert spread(ours - theirs, exact) < 0.03
     ours, theirs = (logits(engine.load(SANTA_MINI, "int4"), IDS) for engine in engines)
-    assert spread(ours - exact, exact) < 0.9 * spread(theirs - exact, exact)
+    assert spread(ours - exact, exact) < 0.7 * spread(theirs - exact, exact)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -94,14 +94,17 @@ def test_architectures(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_int4_is_the_weights_as_rounded(tmp_path: Path, name: str) -> None:
-    """But for activations, which are rounded as in int8."""
+    """But for activations, which are rounded as in int8. Keys, values and attention's output are in int8."""
     folder = make(tmp_path / "model", name)
     exact, int8 = (native_causallm.load(folder, dtype) for dtype in ("float32", "int8"))
     usual = spread(read(int8) - read(exact), read(exact))
     tensors = load_file(folder / "model.safetensors")
     for key, value in tensors.items():
         if ".layers." in key and value.ndim == 2:
-            tensors[key] = rounding.restored_fine(rounding.fine(value.astype(np.float32)))
+            values, in_eight = value.astype(np.float32), any(part in key for part in (".k_", ".v_", ".o_"))
+            found = rounding.rounded(values, "int8") if in_eight else rounding.fine(values)
+            restored = rounding.restored if in_eight else rounding.restored_fine
+            tensors[key] = restored(found).reshape(value.shape)
     rounded = shutil.copytree(folder, tmp_path / "rounded")
     save_file(tensors, rounded / "model.safetensors", {"format": "pt"})
     ours, expected = (native_causallm.load(folder, "int4"), native_causallm.load(rounded, "float32"))

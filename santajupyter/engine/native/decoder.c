@@ -51,7 +51,7 @@ typedef struct {
 
 typedef struct {
     const float *attention_norm, *attention_norm_bias;
-    Product qkv, out;
+    Product queries, shared, out;
     const float *mlp_norm, *mlp_norm_bias;
     Product up, down;
 } Layer;
@@ -752,14 +752,15 @@ static int64_t laid_out(State *state, char *memory) {
 static void run(State *state) {
     const Decoder *of = state->of;
     const Step *step = state->step;
-    int count = step->count, seen = of->heads * of->size;
+    int count = step->count, seen = of->heads * of->size, wide = seen + 2 * of->kv_heads * of->size;
     const int32_t *tokens = NULL;
     for (int index = 0; index < of->layers; index++) {
         const Layer *layer = of->layer + index;
 
         /* 1. The new tokens' queries, keys and values. Of the last layer only some tokens are wanted then. */
         prepare(state, step->x, count, of->width, layer->attention_norm, layer->attention_norm_bias);
-        multiply(state, &layer->qkv, count, state->projected, layer->qkv.rows, STORED, 1);
+        multiply(state, &layer->queries, count, state->projected, wide, STORED, 1);
+        multiply(state, &layer->shared, count, state->projected + seen, wide, STORED, 1);
         placed(state, index);
         if (index == of->layers - 1) {
             count = step->kept, tokens = step->wanted;
