@@ -18,7 +18,7 @@ from .architecture import Architecture
 from .checkpoint import SMALL_FILE, architecture_of, check_numbers, weights_size
 from .devices import is_out_of_memory
 from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
-from .rowskv import RowsKV, return_freed_memory, speeds_of, turns
+from .rowskv import RowsKV, lines, return_freed_memory, speeds_of, turns
 from .weights import QUANTISED, Tables, Weights
 
 CHUNK = 128
@@ -55,7 +55,7 @@ def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
             raise ModelUnavailable("config.json describes another architecture than the weights have")
         if number in QUANTISED and (copy := _copy(folder, architecture, number)):
             return CausalLM(architecture, number, guesses, *_opened(copy, architecture), copy)
-        weights, memory = Weights(folder, architecture), np.empty(native.size(architecture, number), np.uint8)
+        weights, memory = Weights(folder, architecture), lines(native.size(architecture, number))
         native.fill(native.parts(architecture, number, memory), weights, architecture, number)
         return CausalLM(architecture, number, guesses, memory, weights.tables())
     except ModelUnavailable:

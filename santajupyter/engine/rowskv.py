@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,8 @@ GROWTH = 256
 # and stays: to get it from the system again costs half a millisecond a token. So much may lie unused.
 M_MMAP_THRESHOLD, MMAP_THRESHOLD = -3, 2 * 2**20
 M_TRIM_THRESHOLD, TRIM_THRESHOLD = -1, 8 * 2**20
+# A cache line's bytes: a vector that lies across two takes twice as long to read.
+LINE = 64
 
 Array = npt.NDArray[Any]
 
@@ -44,6 +47,13 @@ def return_freed_memory() -> None:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
         libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
         libc.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
+
+
+def lines(count: int) -> Array:
+    """So many bytes, uint8, from a cache line's beginning on."""
+    memory = np.empty(count + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + count]
 
 
 class RowsKV:
@@ -97,14 +107,13 @@ class RowsKV:
     def reserve(self, new: int) -> tuple[Array, Array]:
         """The positions [new] of a step's tokens, and the array with room for them, to be written to.
 
-        It is contiguous, and its capacity a multiple of GROWTH. A gap must be filled by one step.
+        It is contiguous, from a cache line's beginning on, its capacity a multiple of GROWTH. A gap must be filled by one step.
         """
         if new < len(self.gap):
             raise ValueError(f"{new} tokens for a gap of {len(self.gap)}")
-        following = new - len(self.gap)
-        self._grow(
-            self.length + following, self._array.shape[2] % GROWTH or not self._array.flags.c_contiguous
-        )
+        following, array = new - len(self.gap), self._array
+        is_good = array.flags.c_contiguous and array.ctypes.data % LINE == 0
+        self._grow(self.length + following, array.shape[2] % GROWTH > 0 or not is_good)
         return np.r_[self.gap, self.length : self.length + following], self._array
 
     def written(self, new: int) -> None:
@@ -140,6 +149,7 @@ class RowsKV:
         """Have room for so many tokens; ``anew``: in another array in any case."""
         layers, batch, capacity, *shape = self._array.shape
         if length > capacity or anew:
-            more = np.empty((layers, batch, -(-length // GROWTH) * GROWTH, *shape), np.float32)
+            sizes = (layers, batch, -(-length // GROWTH) * GROWTH, *shape)
+            more = lines(4 * math.prod(sizes)).view(np.float32).reshape(sizes)
             more[:, :, : self.length] = self._array[:, :, : self.length]
             self._array = more

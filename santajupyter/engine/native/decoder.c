@@ -590,35 +590,66 @@ static inline Floats across(Floats x[LANES]) {
            __builtin_shufflevector(x[0], x[1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }
 
+/* The products of M queries with LANES keys. */
+static inline __attribute__((always_inline)) void scored(const float *queries, const float *keys, int64_t row,
+                                                         int size, Floats *to, const int M) {
+    Floats x[M][LANES];
+    for (int half = 0; half < LANES; half += LANES / 2) { /* as many addresses as there are registers for */
+        const float *key[LANES / 2];
+        Floats found[M][LANES / 2];
+#pragma unroll
+        for (int j = 0; j < LANES / 2; j++) {
+            key[j] = keys + (half + j) * row;
+            for (int m = 0; m < M; m++) found[m][j] = all(0);
+        }
+        for (int d = 0; d < size; d += LANES)
+#pragma unroll
+            for (int j = 0; j < LANES / 2; j++)
+#pragma unroll
+                for (int m = 0; m < M; m++) found[m][j] += at(queries + m * size + d) * at(key[j] + d);
+#pragma unroll
+        for (int j = 0; j < LANES / 2; j++)
+            for (int m = 0; m < M; m++) x[m][half + j] = found[m][j];
+    }
+    for (int m = 0; m < M; m++) to[m] = across(x[m]);
+}
+
 typedef struct {
     State *state;
     const int32_t *tokens; /* which of the step's, or NULL for all */
-    int32_t layer, parts, items, chunk;
+    int32_t layer, parts, count, items, chunk;
 } Attend;
 
-/* What N query heads of a token see of the positions [from, end) of a block that begins at ``start``: each
-   one's share of the values, times what they all sum up to, to ``to`` [N, size], the sums, and the largest
-   scores. By LANES positions counted from the text's beginning, so that no other token matters. */
-static inline __attribute__((always_inline)) void
-look(const float *queries, const float *keys, const float *values, int64_t row, int size, int start, int from,
-     int end, float scale, float *scores, float *to, float *tops, float *sums, int64_t blocks, const int N) {
+/* Of a token: queries [N, size], and what they look at, the positions [from, end) of a block that begins at
+   start, of the text's keys and values, the next ones of which are row further on. */
+typedef struct {
+    const float *queries, *keys, *values;
+    float *scores, *to, *tops, *sums;
+    int64_t row, blocks;
+    int32_t size, start, from, end;
+    float scale;
+} Look;
+
+/* What N query heads see there: each one's share of the values, times what they all sum up to, to ``to`` [N,
+   blocks, size], the sums, and the largest scores [N, blocks]. By LANES positions counted from the text's
+   beginning, so that no other token matters. */
+static inline __attribute__((always_inline)) void look(const Look *l, const int N) {
+    const float *queries = l->queries, *keys = l->keys;
+    const int64_t row = l->row, blocks = l->blocks;
+    const int size = l->size, start = l->start, from = l->from, end = l->end;
+    float *scores = l->scores;
     Floats top[HEADS];
     for (int i = 0; i < N; i++) top[i] = all(-__builtin_inff());
     for (int t = from / LANES * LANES; t < end; t += LANES) {
+        Ints where = (Ints){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + t;
+        Floats found[HEADS];
+        for (int i = 0; i + 1 < N; i += 2) scored(queries + i * size, keys + t * row, row, size, found + i, 2);
+        if (N % 2) scored(queries + (N - 1) * size, keys + t * row, row, size, found + N - 1, 1);
+#pragma unroll
         for (int i = 0; i < N; i++) {
-            Floats x[LANES];
-#pragma unroll
-            for (int j = 0; j < LANES; j++) x[j] = all(0);
-            for (int d = 0; d < size; d += LANES) {
-                Floats q = at(queries + i * size + d);
-#pragma unroll
-                for (int j = 0; j < LANES; j++) x[j] += q * at(keys + (t + j) * row + d);
-            }
-            Floats found = across(x) * scale;
-            Ints where = (Ints){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + t;
-            found = chosen((where >= from) & (where < end), found, all(-__builtin_inff()));
-            top[i] = larger(top[i], found);
-            put(scores + i * BLOCK + t - start, found);
+            Floats score = chosen((where >= from) & (where < end), found[i] * l->scale, all(-__builtin_inff()));
+            top[i] = larger(top[i], score);
+            put(scores + i * BLOCK + t - start, score);
         }
     }
     for (int i = 0; i < N; i++) {
@@ -628,33 +659,49 @@ look(const float *queries, const float *keys, const float *values, int64_t row, 
             total += share;
             put(scores + i * BLOCK + t, share);
         }
-        tops[i * blocks] = best[0];
-        sums[i * blocks] = sum(total);
+        l->tops[i * blocks] = best[0];
+        l->sums[i * blocks] = sum(total);
     }
     for (int d = 0; d < size; d += ROWS) {
         Floats seen[HEADS][2];
 #pragma unroll
         for (int i = 0; i < N; i++) seen[i][0] = seen[i][1] = all(0);
-        for (int t = from; t < end; t++) {
-            Floats first = at(values + t * row + d), second = at(values + t * row + d + LANES);
+        const float *value = l->values + from * row + d, *share = scores + from - start;
+        for (int t = from; t < end; t++, value += row, share++) {
+            Floats first = at(value), second = at(value + LANES);
 #pragma unroll
             for (int i = 0; i < N; i++) {
-                float share = scores[i * BLOCK + t - start];
-                seen[i][0] += share * first;
-                seen[i][1] += share * second;
+                seen[i][0] += share[i * BLOCK] * first;
+                seen[i][1] += share[i * BLOCK] * second;
             }
         }
         for (int i = 0; i < N; i++)
-            put(to + i * blocks * size + d, seen[i][0]), put(to + i * blocks * size + d + LANES, seen[i][1]);
+            put(l->to + i * blocks * size + d, seen[i][0]),
+                put(l->to + i * blocks * size + d + LANES, seen[i][1]);
     }
 }
+
+#define LOOK(N)                                                                                              \
+    static __attribute__((noinline)) void look_##N(const Look *l) {                                          \
+        look(l, N);                                                                                          \
+    }
+LOOK(1);
+LOOK(2);
+LOOK(3);
+LOOK(4);
+LOOK(5);
+LOOK(6);
+LOOK(7);
+LOOK(8);
+static void (*const LOOKS[])(const Look *) = {NULL,   look_1, look_2, look_3, look_4,
+                                              look_5, look_6, look_7, look_8};
 
 /* Query heads of one token, HEADS at most, that share their keys, and a block of positions. */
 static void attend_item(const Attend *a, int item, float *scores) {
     State *state = a->state;
     const Decoder *of = state->of;
-    int blocks = state->blocks, block = item % blocks, part = item / blocks % a->parts;
-    int index = item / blocks / a->parts, token = a->tokens ? a->tokens[index] : index;
+    int part = item % a->parts, index = item / a->parts % a->count, block = item / a->parts / a->count;
+    int token = a->tokens ? a->tokens[index] : index, blocks = state->blocks;
     int position = state->step->positions[token], text = state->step->text[token];
     int start = block * BLOCK, end = smaller(start + BLOCK, position + 1);
     int from = of->window && position - of->window + 1 > start ? position - of->window + 1 : start;
@@ -663,22 +710,28 @@ static void attend_item(const Attend *a, int item, float *scores) {
     int head = shared * group + first;
     int64_t row = (int64_t)of->kv_heads * of->size;
     int64_t at_block = ((int64_t)index * of->heads + head) * blocks + block;
-    const float *queries =
-        state->projected + ((int64_t)token * (of->heads + 2 * of->kv_heads) + head) * of->size;
-    const float *keys = place(state, a->layer, 0, text, 0) + shared * of->size;
-    const float *values = place(state, a->layer, 1, text, 0) + shared * of->size;
-    float *to = state->seen + at_block * of->size, *tops = state->tops + at_block,
-          *sums = state->shares + at_block;
+    float *tops = state->tops + at_block;
     if (from >= end) {
         for (int i = 0; i < n; i++) tops[i * blocks] = -__builtin_inff();
         return;
     }
-#define LOOK(N)                                                                                              \
-    case N:                                                                                                  \
-        look(queries, keys, values, row, of->size, start, from, end, of->attention_scale, scores, to, tops,  \
-             sums, blocks, N);                                                                               \
-        break;
-    switch (n) { LOOK(1) LOOK(2) LOOK(3) LOOK(4) LOOK(5) LOOK(6) LOOK(7) LOOK(8) }
+    Look l = {
+        .queries = state->projected + ((int64_t)token * (of->heads + 2 * of->kv_heads) + head) * of->size,
+        .keys = place(state, a->layer, 0, text, 0) + shared * of->size,
+        .values = place(state, a->layer, 1, text, 0) + shared * of->size,
+        .scores = scores,
+        .to = state->seen + at_block * of->size,
+        .tops = tops,
+        .sums = state->shares + at_block,
+        .row = row,
+        .blocks = blocks,
+        .size = of->size,
+        .start = start,
+        .from = from,
+        .end = end,
+        .scale = of->attention_scale,
+    };
+    LOOKS[n](&l);
 }
 
 static void attend_chunk(void *task, int chunk, int thread) {
@@ -713,7 +766,7 @@ static void attend(State *state, int layer, const int32_t *tokens, int count) {
     int parts = of->kv_heads * ((of->heads / of->kv_heads + HEADS - 1) / HEADS);
     int items = count * parts * state->blocks, most = CHUNKS * state->pool->threads,
         chunk = (items + most - 1) / most;
-    Attend a = {state, tokens, layer, parts, items, chunk};
+    Attend a = {state, tokens, layer, parts, count, items, chunk};
     share(state->pool, attend_chunk, &a, (items + chunk - 1) / chunk);
 }
 
