@@ -107,7 +107,8 @@ class RowsKV:
     def reserve(self, new: int) -> tuple[Array, Array]:
         """The positions [new] of a step's tokens, and the array with room for them, to be written to.
 
-        It is contiguous, from a cache line's beginning on, its capacity a multiple of GROWTH. A gap must be filled by one step.
+        It is contiguous, from a cache line's beginning on, its capacity a multiple of GROWTH. A gap must be
+        filled by one step.
         """
         if new < len(self.gap):
             raise ValueError(f"{new} tokens for a gap of {len(self.gap)}")

@@ -102,9 +102,11 @@ def test_int4_is_the_weights_as_rounded(tmp_path: Path, name: str) -> None:
     for key, value in tensors.items():
         if ".layers." in key and value.ndim == 2:
             values, in_eight = value.astype(np.float32), any(part in key for part in (".k_", ".v_", ".o_"))
-            found = rounding.rounded(values, "int8") if in_eight else rounding.fine(values)
-            restored = rounding.restored if in_eight else rounding.restored_fine
-            tensors[key] = restored(found).reshape(value.shape)
+            tensors[key] = (
+                rounding.restored(rounding.rounded(values, "int8"))
+                if in_eight
+                else rounding.restored_fine(rounding.fine(values))
+            )
     rounded = shutil.copytree(folder, tmp_path / "rounded")
     save_file(tensors, rounded / "model.safetensors", {"format": "pt"})
     ours, expected = (native_causallm.load(folder, "int4"), native_causallm.load(rounded, "float32"))

@@ -643,11 +643,13 @@ static inline __attribute__((always_inline)) void look(const Look *l, const int 
     for (int t = from / LANES * LANES; t < end; t += LANES) {
         Ints where = (Ints){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + t;
         Floats found[HEADS];
-        for (int i = 0; i + 1 < N; i += 2) scored(queries + i * size, keys + t * row, row, size, found + i, 2);
+        for (int i = 0; i + 1 < N; i += 2)
+            scored(queries + i * size, keys + t * row, row, size, found + i, 2);
         if (N % 2) scored(queries + (N - 1) * size, keys + t * row, row, size, found + N - 1, 1);
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            Floats score = chosen((where >= from) & (where < end), found[i] * l->scale, all(-__builtin_inff()));
+            Floats score =
+                chosen((where >= from) & (where < end), found[i] * l->scale, all(-__builtin_inff()));
             top[i] = larger(top[i], score);
             put(scores + i * BLOCK + t - start, score);
         }
