@@ -16,6 +16,7 @@ import argparse
 import random
 import re
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,9 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from santajupyter.engine import rounding
-from santajupyter.engine.checkpoint import tensors
+from santajupyter.engine.architecture import HEAD, Architecture
+from santajupyter.engine.checkpoint import own_architecture, tensors
+from santajupyter.engine.native_weights import products
 from santajupyter.evaluation.places import read_folder
 
 DRAWS = 2000
@@ -44,7 +47,7 @@ class Way:
     group: int = rounding.GROUP
 
 
-# As decoder.c has it; the others in four bits are OpenVINO's.
+# As decoder.c has it, some of it in eight bits; the others in four are OpenVINO's.
 FINE = "int4, fine"
 WAYS = {
     "int8": Way("int8", "int8"),
@@ -81,6 +84,7 @@ class Rounded:
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self._files = {name: info.file for name, info in tensors(folder).items()}
         self._embedding = next((name for name in self._files if EMBEDDING.search(name)), "")
+        self._fine = formats(own_architecture(folder))
 
     def weights(self, way: Way) -> None:
         rounding.GROUP, tried = way.group, rounding.TRIED
@@ -105,9 +109,29 @@ class Rounded:
             weight: torch.Tensor = file.get_tensor(name).float()
         if not dtype:
             return weight
-        if dtype == FINE:
-            return torch.from_numpy(rounding.restored_fine(rounding.fine(weight.numpy())))
-        return torch.from_numpy(rounding.restored(rounding.rounded(weight.numpy(), dtype)))
+        parts = self._fine[name] if dtype == FINE else [(slice(None), dtype)]
+        return torch.cat([_rounded(weight[rows], number, dtype == FINE) for rows, number in parts])
+
+
+def formats(of: Architecture) -> dict[str, list[tuple[slice, str]]]:
+    """Of each weight of the layers its rows, and the format that decoder.c's int4 has them in."""
+    found: dict[str, list[tuple[slice, str]]] = defaultdict(list)
+    shapes = of.shapes()
+    for linear in products(of, "int4"):
+        above, span = 0, (linear.first, linear.first + linear.rows)
+        for name in [f"{name}.weight" for name in linear.names if name != HEAD]:
+            rows = shapes[name][0]
+            first, end = (min(max(row - above, 0), rows) for row in span)
+            if first < end:
+                found[name].append((slice(first, end), linear.dtype))
+            above += rows
+    return found
+
+
+def _rounded(weight: torch.Tensor, dtype: str, is_fine: bool) -> torch.Tensor:
+    if is_fine and dtype == "int4":
+        return torch.from_numpy(rounding.restored_fine(rounding.fine(weight.numpy())))
+    return torch.from_numpy(rounding.restored(rounding.rounded(weight.numpy(), dtype)))
 
 
 def notebook_texts(folder: Path, tokenizer: Any, most: int) -> Iterator[Text]:

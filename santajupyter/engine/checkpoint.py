@@ -7,7 +7,8 @@ answer with noise; here it is a sentence with the file's name.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -17,7 +18,8 @@ import numpy.typing as npt
 from safetensors import safe_open
 
 from .architecture import ACTIVATIONS, BIGCODE, Architecture, Shape, architecture
-from .model import ModelUnavailable, first_line
+from .devices import is_out_of_memory
+from .model import ModelUnavailable, OutOfMemory, first_line
 
 # Up to so many bytes of weights float32 is fast enough on a CPU, and exact.
 SMALL_FILE = 64_000_000
@@ -203,6 +205,26 @@ def architecture_of(folder: Path) -> Architecture | None:
         return found if is_bigcode(folder) else None
     shapes = {name: info.shape for name, info in tensors(folder).items()}
     return found if found.is_whole(shapes) else None
+
+
+def own_architecture(folder: Path) -> Architecture:
+    """The same; raises ModelUnavailable where our own code can't run it."""
+    if found := architecture_of(folder):
+        return found
+    raise ModelUnavailable("config.json describes another architecture than the weights have")
+
+
+@contextmanager
+def loading(failed: str = "it can't be loaded", place: str = "") -> Iterator[None]:
+    """What is raised within, as ModelUnavailable or OutOfMemory: a broken checkpoint fails in many ways."""
+    try:
+        yield
+    except ModelUnavailable:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"not enough memory {place}for the model") from error
+        raise ModelUnavailable(f"{failed}: {first_line(error)}") from error
 
 
 def _compare(config: _BigCodeConfig, found: Mapping[str, TensorInfo]) -> None:

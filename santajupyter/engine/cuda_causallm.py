@@ -19,9 +19,9 @@ from safetensors import safe_open
 from torch.nn import functional
 
 from .architecture import HEAD, Architecture
-from .checkpoint import architecture_of, not_finite, tensors
-from .devices import device_name, is_out_of_memory
-from .model import KV, MAX_WINDOW, Logits, ModelUnavailable, OutOfMemory, first_line
+from .checkpoint import architecture_of, loading, not_finite, own_architecture, tensors
+from .devices import device_name
+from .model import KV, MAX_WINDOW, Logits, first_line
 
 CHUNK = 512
 DTYPES = {"auto": torch.float16} | {name: getattr(torch, name) for name in ("float16", "bfloat16", "float32")}
@@ -41,20 +41,12 @@ def supports(folder: Path, device: str, dtype: str) -> bool:
 
 def load(folder: Path, device: str, dtype: str) -> CausalLM:
     """The model on the device, tensor by tensor. Raises ModelUnavailable, OutOfMemory."""
-    try:
-        architecture = architecture_of(folder)
-        if architecture is None:
-            raise ModelUnavailable("config.json describes another architecture than the weights have")
+    with loading(place=f"on {device} "):
+        architecture = own_architecture(folder)
         place = torch.device(device)
         if place.type == "cuda" and place.index is not None:
             torch.cuda.set_device(place)
         return CausalLM(architecture, _read(folder, architecture, place, DTYPES[dtype]))
-    except ModelUnavailable:
-        raise
-    except Exception as error:  # a broken checkpoint fails in many ways
-        if is_out_of_memory(error):
-            raise OutOfMemory(f"not enough memory on {device} for the model") from error
-        raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
 
 
 class CausalLM:

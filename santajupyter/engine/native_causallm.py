@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from . import native, promptstore, quantised
+from . import native, native_weights, quantised
 from .architecture import Architecture
-from .checkpoint import SMALL_FILE, architecture_of, check_numbers, weights_size
+from .checkpoint import architecture_of, check_numbers, loading, own_architecture
 from .devices import is_out_of_memory
-from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
-from .rowskv import RowsKV, lines, return_freed_memory, speeds_of, turns
-from .weights import QUANTISED, Tables, Weights
+from .model import KV, Logits
+from .native_weights import fill, parts, size
+from .rowskv import RowsKV, keep, kept, lines, return_freed_memory, speeds_of, turns
+from .weights import QUANTISED, Tables, Weights, format_of
 
 CHUNK = 128
 # Four guesses spare a third of the steps; each may make a step longer by so much, or there are fewer.
@@ -36,34 +37,25 @@ Array = npt.NDArray[Any]
 
 def supports(folder: Path, device: str, dtype: str) -> bool:
     """Whether this file is the way to run the checkpoint on that device in that format."""
-    if device != "cpu" or dtype not in ("auto", *native.BITS) or native.library() is None:
+    if device != "cpu" or dtype not in ("auto", *native_weights.BITS) or native.library() is None:
         return False
     architecture = architecture_of(folder)
-    return architecture is not None and native.supports(architecture)
+    return architecture is not None and native_weights.supports(architecture)
 
 
 def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
     """The model, for steps with up to so many guesses. Raises ModelUnavailable, OutOfMemory.
 
-    int8 is what "auto" takes for all but small checkpoints. A quantised copy is kept in the user's cache
-    folder, and mapped: several processes with the same one share its memory.
+    A quantised copy is kept in the user's cache folder, and mapped: several processes with the same one share
+    its memory.
     """
-    number = dtype if dtype != "auto" else "float32" if weights_size(folder) <= SMALL_FILE else "int8"
-    try:
-        architecture = architecture_of(folder)
-        if architecture is None:
-            raise ModelUnavailable("config.json describes another architecture than the weights have")
-        if number in QUANTISED and (copy := _copy(folder, architecture, number)):
-            return CausalLM(architecture, number, guesses, *_opened(copy, architecture), copy)
-        weights, memory = Weights(folder, architecture), lines(native.size(architecture, number))
-        native.fill(native.parts(architecture, number, memory), weights, architecture, number)
-        return CausalLM(architecture, number, guesses, memory, weights.tables())
-    except ModelUnavailable:
-        raise
-    except Exception as error:  # a broken checkpoint fails in many ways
-        if is_out_of_memory(error):
-            raise OutOfMemory("not enough memory for the model") from error
-        raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
+    with loading():
+        number, of = format_of(folder, dtype), own_architecture(folder)
+        if number in QUANTISED and (copy := _copy(folder, of, number)):
+            return CausalLM(of, number, guesses, *_opened(copy, of), copy)
+        weights, memory = Weights(folder, of), lines(size(of, number))
+        fill(parts(of, number, memory), weights, of, number)
+        return CausalLM(of, number, guesses, memory, weights.tables())
 
 
 def _copy(folder: Path, of: Architecture, dtype: str) -> Path | None:
@@ -71,17 +63,17 @@ def _copy(folder: Path, of: Architecture, dtype: str) -> Path | None:
 
     def write(to: Path) -> None:
         weights, path = Weights(folder, of), to / WEIGHTS
-        memory = np.lib.format.open_memmap(path, "w+", np.uint8, (native.size(of, dtype),))
+        memory = np.lib.format.open_memmap(path, "w+", np.uint8, (size(of, dtype),))
         with path.open("r+b") as file:  # a full disk is an error now, and the process's end later
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        native.fill(native.parts(of, dtype, memory), weights, of, dtype)
+        fill(parts(of, dtype, memory), weights, of, dtype)
         memory.flush()
         weights.tables().write(to)
 
     if copy := quantised.cached(folder, dtype, "native"):
         try:
             memory, _ = _opened(copy, of)
-            if memory.shape == (native.size(of, dtype),):
+            if memory.shape == (size(of, dtype),):
                 return copy
         except Exception as error:  # of a damaged one numpy says many things
             if is_out_of_memory(error):
@@ -120,8 +112,7 @@ class CausalLM:
         self._few = self._worthwhile(guesses)
 
     def empty(self) -> RowsKV:
-        of = self._architecture
-        return RowsKV(np.empty((2 * of.layers, 1, 0, *of.row), np.float32), 0, self._speeds)
+        return RowsKV.of(self._architecture)
 
     def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
         past, ids = cast(RowsKV, kv), np.array(rows)
@@ -138,14 +129,11 @@ class CausalLM:
 
     def kept(self) -> Iterable[tuple[list[int], KV]]:
         """See model.Keeps."""
-        of = self._architecture
-        found = promptstore.restore(self._copy, 2 * of.layers, of.row) if self._copy else ()
-        return ((ids, RowsKV(array[:, None], len(ids), self._speeds)) for ids, array in found)
+        return kept(self._copy, self._architecture)
 
     def keep(self, prompts: Iterable[tuple[list[int], KV]]) -> None:
         """See model.Keeps."""
-        if self._copy:
-            promptstore.keep(self._copy, ((ids, cast(RowsKV, kv)) for ids, kv in prompts))
+        keep(self._copy, prompts)
 
     def _worthwhile(self, guesses: int) -> int:
         """How many tokens a step may have, by their time here."""

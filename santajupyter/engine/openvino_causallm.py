@@ -22,14 +22,14 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 import openvino
 
-from . import promptstore, quantised
+from . import quantised
 from .architecture import Architecture
-from .checkpoint import SMALL_FILE, architecture_of, check_numbers, weights_size
+from .checkpoint import architecture_of, check_numbers, loading, own_architecture
 from .devices import is_out_of_memory
-from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
+from .model import KV, Logits
 from .openvino_graph import build
-from .rowskv import RowsKV, return_freed_memory, speeds_of, turns
-from .weights import QUANTISED, Tables
+from .rowskv import RowsKV, keep, kept, return_freed_memory, speeds_of, turns
+from .weights import QUANTISED, Tables, format_of
 
 CHUNK = 128
 # Activations are quantised in groups of this many for the products with int8 weights; OpenVINO's
@@ -65,14 +65,10 @@ def supports(folder: Path, device: str, dtype: str) -> bool:
 def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
     """The model in memory, for steps with up to so many guesses. Raises ModelUnavailable, OutOfMemory.
 
-    int8 is what "auto" takes for all but small checkpoints; a quantised copy is kept in the
-    user's cache folder, and next time the original isn't read.
+    A quantised copy is kept in the user's cache folder, and next time the original isn't read.
     """
-    number = dtype if dtype != "auto" else "float32" if weights_size(folder) <= SMALL_FILE else "int8"
-    try:
-        architecture = architecture_of(folder)
-        if architecture is None:
-            raise ModelUnavailable("config.json describes another architecture than the weights have")
+    with loading():
+        number, architecture = format_of(folder, dtype), own_architecture(folder)
         if number not in QUANTISED:
             return CausalLM(architecture, number, guesses, *build(folder, architecture, number))
         try:
@@ -83,12 +79,6 @@ def load(folder: Path, dtype: str, guesses: int = 0) -> CausalLM:
                 raise
             quantised.remove(path)
             return _load_quantised(folder, architecture, number, guesses)
-    except ModelUnavailable:
-        raise
-    except Exception as error:  # a broken checkpoint fails in many ways
-        if is_out_of_memory(error):
-            raise OutOfMemory("not enough memory for the model") from error
-        raise ModelUnavailable(f"it can't be loaded: {first_line(error)}") from error
 
 
 def _load_quantised(folder: Path, architecture: Architecture, dtype: str, guesses: int) -> CausalLM:
@@ -142,8 +132,7 @@ class CausalLM:
         self._choose(guesses)
 
     def empty(self) -> RowsKV:
-        of = self._architecture
-        return RowsKV(np.empty((2 * of.layers, 1, 0, *of.row), np.float32), 0, self._speeds)
+        return RowsKV.of(self._architecture)
 
     def step(self, kv: KV, rows: Sequence[Sequence[int]], keep: int = 1) -> Logits:
         past, of = cast(RowsKV, kv), self._architecture
@@ -183,14 +172,11 @@ class CausalLM:
 
     def kept(self) -> Iterable[tuple[list[int], KV]]:
         """See model.Keeps."""
-        of = self._architecture
-        found = promptstore.restore(self.copy, 2 * of.layers, of.row) if self.copy else ()
-        return ((ids, RowsKV(array[:, None], len(ids), self._speeds)) for ids, array in found)
+        return kept(self.copy, self._architecture)
 
     def keep(self, prompts: Iterable[tuple[list[int], KV]]) -> None:
         """See model.Keeps."""
-        if self.copy:
-            promptstore.keep(self.copy, ((ids, cast(RowsKV, kv)) for ids, kv in prompts))
+        keep(self.copy, prompts)
 
     def _mask(self, positions: Array, places: Array) -> Array:
         """[new, room]: nothing that comes later, nor further back than the architecture looks."""

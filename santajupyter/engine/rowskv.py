@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from . import promptstore
 from .architecture import Architecture
 from .model import KV
 
@@ -66,6 +68,12 @@ class RowsKV:
     def __init__(self, array: Array, length: int, speeds: Array | None) -> None:
         self._array, self.length, self._speeds = array, length, speeds
         self.gap = np.arange(0)  # the positions that the next step fills
+
+    @classmethod
+    def of(cls, architecture: Architecture) -> RowsKV:
+        """Of no tokens, for one text."""
+        array = np.empty((2 * architecture.layers, 1, 0, *architecture.row), np.float32)
+        return cls(array, 0, speeds_of(architecture))
 
     def can_be_cut(self, more: int = 0) -> bool:
         return True
@@ -154,3 +162,15 @@ class RowsKV:
             more = lines(4 * math.prod(sizes)).view(np.float32).reshape(sizes)
             more[:, :, : self.length] = self._array[:, :, : self.length]
             self._array = more
+
+
+def kept(copy: Path | None, of: Architecture) -> Iterable[tuple[list[int], KV]]:
+    """See model.Keeps; in the quantised copy's folder, if there is one."""
+    found = promptstore.restore(copy, 2 * of.layers, of.row) if copy else ()
+    return ((ids, RowsKV(array[:, None], len(ids), speeds_of(of))) for ids, array in found)
+
+
+def keep(copy: Path | None, prompts: Iterable[tuple[list[int], KV]]) -> None:
+    """See model.Keeps."""
+    if copy:
+        promptstore.keep(copy, ((ids, cast(RowsKV, kv)) for ids, kv in prompts))

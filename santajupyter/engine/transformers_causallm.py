@@ -23,9 +23,9 @@ from transformers import (
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging
 
-from .checkpoint import SMALL_FILE, missing, not_finite, safetensors_files, tensors, weights_size
-from .devices import device_name, is_out_of_memory
-from .model import KV, Logits, ModelUnavailable, OutOfMemory, first_line
+from .checkpoint import SMALL_FILE, loading, missing, not_finite, safetensors_files, tensors, weights_size
+from .devices import device_name
+from .model import KV, Logits, ModelUnavailable
 
 # A cancelled prefill ends within one chunk.
 CHUNK = {"cpu": 128}
@@ -39,7 +39,7 @@ def load(folder: Path, device: str, dtype: str) -> CausalLM:
     """The model in memory; ``dtype`` may be "auto". Raises ModelUnavailable, OutOfMemory."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    try:
+    with loading("transformers can't load it", f"on {device} "):
         place = torch.device(device)
         if dtype not in ("auto", *DTYPES):
             raise ModelUnavailable(
@@ -54,12 +54,6 @@ def load(folder: Path, device: str, dtype: str) -> CausalLM:
                 raise not_finite(name)
         model.to(place)  # transformers' annotation lost its self
         return CausalLM(model.eval())
-    except ModelUnavailable:
-        raise
-    except Exception as error:  # a broken or unknown checkpoint fails in many ways, all of them its own
-        if is_out_of_memory(error):
-            raise OutOfMemory(f"not enough memory on {device} for the model") from error
-        raise ModelUnavailable(f"transformers can't load it: {first_line(error)}") from error
 
 
 class CausalLM:

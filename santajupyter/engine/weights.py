@@ -12,7 +12,7 @@ import numpy.typing as npt
 from safetensors import safe_open
 
 from .architecture import HEAD, Architecture
-from .checkpoint import check_numbers, tensors
+from .checkpoint import SMALL_FILE, check_numbers, tensors, weights_size
 
 QUANTISED = ("int8", "int4")
 # In four bits the product that picks a token stays in eight: a fortieth of the time, and half of the error.
@@ -23,6 +23,11 @@ HALF = 65_000
 ROWS = 1024
 
 Array = npt.NDArray[Any]
+
+
+def format_of(folder: Path, dtype: str) -> str:
+    """Which one "auto" is: int8 but for small checkpoints."""
+    return dtype if dtype != "auto" else "float32" if weights_size(folder) <= SMALL_FILE else "int8"
 
 
 @dataclass(frozen=True)

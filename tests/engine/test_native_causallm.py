@@ -33,6 +33,7 @@ from santajupyter.engine import (
 )
 from santajupyter.engine.model import Logits, ModelUnavailable, OutOfMemory
 from santajupyter.engine.native_causallm import CausalLM
+from santajupyter.engine.native_weights import BITS
 
 from ..checkpoint import make_checkpoint, make_like_llama
 from ..limits import no_file_above
@@ -42,6 +43,8 @@ from .test_openvino_causallm import IDS, SANTA_MINI, logits
 pytestmark = pytest.mark.skipif(native.library() is None, reason="not for this CPU")
 
 QUANTISED = ("int8", "int4")
+# Of int4, of two layers.
+IN_EIGHT = (".k_", ".v_", ".o_", ".1.")
 # What lies in several of attention's blocks, the last of which isn't full.
 LONG = [int(i) for i in np.random.default_rng(1).integers(0, 320, 600)]
 SIZES: dict[str, Any] = {
@@ -94,14 +97,17 @@ def test_architectures(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_int4_is_the_weights_as_rounded(tmp_path: Path, name: str) -> None:
-    """But for activations, which are rounded as in int8. Keys, values and attention's output are in int8."""
+    """But for activations, which are rounded as in int8.
+
+    Keys, values, attention's output and the last layer are in int8.
+    """
     folder = make(tmp_path / "model", name)
     exact, int8 = (native_causallm.load(folder, dtype) for dtype in ("float32", "int8"))
     usual = spread(read(int8) - read(exact), read(exact))
     tensors = load_file(folder / "model.safetensors")
     for key, value in tensors.items():
         if ".layers." in key and value.ndim == 2:
-            values, in_eight = value.astype(np.float32), any(part in key for part in (".k_", ".v_", ".o_"))
+            values, in_eight = value.astype(np.float32), any(part in key for part in IN_EIGHT)
             tensors[key] = (
                 rounding.restored(rounding.rounded(values, "int8"))
                 if in_eight
@@ -200,7 +206,7 @@ def test_every_cpu_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the last bit, with the instructions of older ones too."""
     folder, found = Path(native.__file__).parent / "native", []
     libraries = [ctypes.CDLL(str(folder / name)) for name in native.fitting()]
-    for library, dtype in product(libraries, native.BITS):
+    for library, dtype in product(libraries, BITS):
         monkeypatch.setattr(native, "library", Mock(return_value=library))
         loaded = native_causallm.load(SANTA_MINI, dtype)
         found.append(loaded.step(loaded.empty(), [LONG[:300]], 300))
@@ -302,7 +308,7 @@ def test_a_copy_is_read_instead_of_the_weights(
     openvino_causallm.load(folder, "int8")
     assert len([path for path in cache.iterdir() if path.is_dir()]) == 2
     assert not list(quantised.unneeded(folder))
-    monkeypatch.setattr(native, "fill", lambda *_: pytest.fail("read the weights again"))
+    monkeypatch.setattr(native_causallm, "fill", lambda *_: pytest.fail("read the weights again"))
     np.testing.assert_array_equal(logits(native_causallm.load(folder, "int8"), IDS), expected)
 
 
