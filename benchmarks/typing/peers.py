@@ -28,7 +28,7 @@ from typing import Any
 import psutil
 from safetensors import safe_open
 
-from santajupyter.engine import wire
+from santajupyter.engine import native_causallm, native_weights, wire
 from santajupyter.engine.checkpoint import architecture_of, safetensors_files
 from santajupyter.engine.process import EngineUnavailable
 from santajupyter.engine.rounding import GROUP
@@ -138,7 +138,10 @@ class Ours:
 
 
 def _size(folder: Path, dtype: str) -> int:
-    """Bytes of the weights; in int4 the layers' with a float32 scale for each group."""
+    """Bytes of the weights that a step reads; by OpenVINO in int4 those of layers with a scale each group."""
+    of = architecture_of(folder)
+    if of and native_causallm.supports(folder, "cpu", dtype):
+        return native_weights.size(of, dtype)
     if dtype != "int4":
         return parameters(folder) * BYTES[dtype]
     layers = in_layers(folder)
@@ -286,6 +289,7 @@ OPEN: dict[str, Callable[[Path], Peer]] = {
     "ours int4": lambda folder: Ours(folder, "int4", "ours int4"),
     "llama.cpp Q8_0": lambda folder: Llama(folder, "Q8_0"),
     "llama.cpp Q4_0": lambda folder: Llama(folder, "Q4_0"),
+    "llama.cpp Q4_K_M": lambda folder: Llama(folder, "Q4_K_M"),
     "transformers": lambda folder: Child("transformers", folder),
     "ctranslate2": lambda folder: Child("ctranslate2", folder),
 }

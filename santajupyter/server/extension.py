@@ -54,8 +54,8 @@ class SantaApp(ExtensionApp):
         Settings.dtype,
         help="The weights' number format. 'auto': float16 on a GPU; on a CPU int8, float32 for small models, "
         "and bfloat16 for architectures that only transformers runs (all but GPTBigCode and those like "
-        "Llama). 'int8' and 'int4' aren't for these, nor for GPUs; 'int4' takes two fifths less memory than "
-        "'int8', and is less exact.",
+        "Llama). 'int8' and 'int4' aren't for these, nor for GPUs; 'int4' takes a third less memory than "
+        "'int8', and is less exact: a little on Linux with x86-64, a lot elsewhere.",
     ).tag(config=True)
     prompt_order = Enum(
         list(ORDERS),
