@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
-from typing import NamedTuple
 
+from .bounds import QUOTES, TEXT_QUOTES, TOKEN, bounds
 from .cellnames import MAGIC, masked
 from .cursor import Cursor
+from .gaps import fits, gaps
 from .pythoncode import UNPARSED, borders, compiled, parsed
 
 # Longer statements of the top level aren't judged: the parser takes 1 to 2 ms for 1,000 characters.
@@ -20,6 +22,8 @@ MAX_JUDGED = 4000
 # So many ways to finish a statement are tried, with so many of the brackets at the cursor closed there.
 MAX_TRIED = 30
 MAX_CLOSED = 4
+# Of texts by example so many characters are parsed at most.
+MAX_PROBED = 10_000
 # What may come next where a completion ends, in a statement that has the word; the first that does is taken.
 ENDINGS = (
     *(("", ""), ("_", ""), (" _", ""), ("=_", "("), (": _", "{"), (": _", "lambda"), (" else _", "if")),
@@ -39,7 +43,7 @@ DECORATED = ("", "\ndef _(): pass")
 # Of what follows a statement by itself the last one counts; where it stands in others each is tried.
 BODIES = (("",), ("", " pass"), ("", ":", ": pass"))
 CASES = (("",), ("", "\n case _: pass"), ("", ":", ":\n case _: pass"))
-JOINED = re.compile(r"\A[^\w#\n]*\w")
+JOINED = re.compile(r"\A(?:[^\w#\n]*\w|[ \t]*[(\[{])")
 WORD = re.compile(r"\w+")
 WORDS = re.compile(r"\A\w\w")
 # What may come on the line after one that goes on there.
@@ -47,19 +51,6 @@ CONTINUED = ("\n_", "\n+_")
 COMPOUND = frozenset(["async", "class", "def", "for", "if", "match", "try", "while", "with", *BEFORE])
 FIRST_WORD = re.compile(r"\s*(@|\w+)")
 TAKES_VALUE = re.compile(r"(?<=[(,\s])\w+=\Z|[\"']:[ \t]*\Z")
-OPENERS = {"(": ")", "[": "]", "{": "}"}
-OPENS = {closer: opener for opener, closer in OPENERS.items()}
-# What may stand before what is right of the cursor, by examples; and if that closes something.
-GAPS = ("_,", "=", "_:", "='", '="', "'", '"')
-OPENED = ("(", "(_", "_(", "_(_", "('", '("')
-# A string that isn't closed ends with its line, or in three quotes with the code.
-TOKEN = re.compile(
-    r"#[^\n]*|(?P<newline>\n)|\\\n|(?P<bracket>[()\[\]{}])"
-    r"|(?P<prefix>\b[A-Za-z]{1,2})?(?P<quote>'''|\"\"\"|'|\")"
-    r"(?:(?<='''|\"\"\")(?:\\.|[^\\])*?(?P<end3>(?P=quote)|\Z)"
-    r"|(?<!'''|\"\"\")(?:\\.|(?!(?P=quote))[^\\\n])*(?P<end>(?P=quote)|))",
-    re.DOTALL,
-)
 
 
 def around(cursor: Cursor) -> Around | None:
@@ -69,10 +60,17 @@ def around(cursor: Cursor) -> Around | None:
         return None
     starts = [start for start in borders(left) if start <= len(left) - len(cursor.line_left)]
     start = starts[-2] if len(starts) > 1 else 0
-    end = next((at for at in borders(cursor.below) if at), len(right) - len(cursor.line_right))
-    end += len(cursor.line_right)
+    end = _end(left[start:], right, len(cursor.line_right))
     place = Around(left[:start], left[start:], right[:end], right[end:])
     return place if len(place.left) + len(place.right) <= MAX_JUDGED else None
+
+
+def _end(left: str, right: str, line: int) -> int:
+    """Where the statement ends on the right, no sooner than its line: not within a text in three quotes."""
+    quote = bounds(left, len(left)).open[:3]
+    if quote in TEXT_QUOTES and (closed := right.find(quote)) >= 0:
+        line = max(line, closed + len(quote))
+    return line + next((at for at in borders(right[line:]) if at), len(right) - line)
 
 
 @dataclass(frozen=True)
@@ -119,38 +117,73 @@ class Around:
 
         parameter or a key is given.
         """
-        left = TAKES_VALUE.sub(r"\g<0>_", self._with(text))
+        left = self._with(text)
         with suppress(*UNPARSED):
             return bool(compiled(left + self.right))  # mostly known from the text's own check
+        left = TAKES_VALUE.sub(r"\g<0>_", left)
+        if self.right.partition("\n")[0].strip() and not self._leaves_open(text):
+            return False
         return any(map(_parses, self._finished(left, False, bare=True)))
+
+    def _leaves_open(self, text: str) -> bool:
+        """Whether nothing is open behind it that wasn't before: the same, before a string's end."""
+        before, behind = (bounds(code + self.right, len(code)).open for code in (self.left, self.left + text))
+        is_ended = before.startswith(QUOTES) and self.right.startswith(before[:1])
+        return behind == before if is_ended else before.endswith(behind)
 
     @property
     def is_joined(self) -> bool:
         """Whether nothing comes between a text and what stands right of the cursor."""
         return self.joined is not None
 
-    @cached_property
+    @property
     def joined(self) -> ast.Module | None:
         """The statement with some text, where code stands right of the cursor in its line.
 
-        Or what closes something that only the text can open. None elsewhere, and where none is found.
+        Or what closes something that only the text can open, or in a string that only the text can close.
+        None elsewhere, and where none is found.
         """
+        return self._joined[0]
+
+    @cached_property
+    def _joined(self) -> tuple[ast.Module | None, bool]:
+        """The same, and whether it is whole with the text alone: nothing has to come further on."""
         line = self.right.partition("\n")[0]
-        unopened = _unopened(self.left + self.right)
-        if not (JOINED.match(line) or unopened):
-            return None
-        openers = "".join(OPENS[closer] for closer in unopened[::-1])
-        gaps = (self.left + gap.replace("(", openers) + self.right for gap in (OPENED if unopened else GAPS))
-        finished = self._finished(self.left, False, joined=False)
-        for code in gaps if unopened else chain([self.left + self.right], gaps, finished):
+        if not line.strip() or not (JOINED.match(line) or self._lacks_something):
+            return None, False
+        left = MAX_PROBED
+        for code, is_whole in self._with_examples():
+            left -= len(code)
             with suppress(*UNPARSED):
-                return compiled(code)
-        return None
+                return compiled(code), is_whole
+            if left < 0:
+                break
+        return None, False
+
+    @property
+    def _lacks_something(self) -> bool:
+        """Whether the text has to open or close something, or nothing that comes further on can finish it."""
+        finished = self._finished(self.left, False, joined=False)
+        return not (fits(self.left, self.right) and any(map(_parses, finished)))
+
+    def _with_examples(self) -> Iterator[tuple[str, bool]]:
+        yield self.left + self.right, True
+        opening, closing = (gaps(self.left, self.right, closing) for closing in (False, True))
+        further = ((code, False) for code in self._finished(self.left, False, joined=False))
+        at_once = ((self.left + gap + self.right, True) for gap in closing)
+        yield from ((self.left + gap + self.right, True) for gap in opening)
+        # What closes brackets mostly comes further on, if it may.
+        yield from chain(further, at_once) if fits(self.left, self.right) else chain(at_once, further)
 
     def _is_one_word(self, text: str) -> bool:
-        """Whether the text's last word goes on to the right, though the cursor isn't within one."""
+        """Whether the text's last word goes on to the right, though the cursor isn't within one.
+
+        But for one that becomes a word of Python's own.
+        """
+        if not WORDS.match(text[-1:] + self.right[:1]):
+            return False
         is_within = WORDS.match(self.left[-1:] + self.right[:1]) and WORD.fullmatch(text)
-        return bool(WORDS.match(text[-1:] + self.right[:1])) and not is_within
+        return not (is_within or keyword.iskeyword(WORD.findall(text)[-1] + WORD.findall(self.right)[0]))
 
     def _with(self, text: str) -> str:
         line = self.left.rpartition("\n")[2]
@@ -168,7 +201,7 @@ class Around:
     def open_string(self, text: str) -> str | None:
         """What stands so far in the string that the text leaves open; None for none."""
         code = self.left + text
-        opened = _bounds(code + self.right, len(code)).open
+        opened = bounds(code + self.right, len(code)).open
         quote = opened[:1] if opened[:1] in ("'", '"') else ""
         return code.rpartition(quote)[2] if quote else None
 
@@ -176,7 +209,7 @@ class Around:
         """With something else in the cursor's line; None where what is written there begins nothing."""
         head = self.left.rpartition("\n")[2]
         blanks = head[: len(head) - len(head.lstrip())]
-        opened = _bounds(head, len(head)).open
+        opened = bounds(head, len(head)).open
         endings = islice(_endings(head, opened, bool(opened)), MAX_TRIED)
         if not any(_bodies(head.lstrip(), ending) for ending in endings):
             return None
@@ -197,6 +230,8 @@ class Around:
         if not self.right.partition("\n")[0].strip():
             left = _without_comment(left)
         joined = self.is_joined if joined is None else joined
+        if joined and self._joined[1]:
+            return
         endings = self._as_it_stands(left) if joined else self._endings(left, ended, bare)
         for start, ending, rest, below in islice(endings, MAX_TRIED):
             head = left[start:].lstrip()
@@ -208,20 +243,20 @@ class Around:
 
     def _as_it_stands(self, left: str) -> Iterator[tuple[int, str, str, str]]:
         """The same with nothing at the cursor, where it leaves no more open than there was."""
-        before, around = (_bounds(code + self.right, len(code)) for code in (self.left, left))
+        before, around = (bounds(code + self.right, len(code)) for code in (self.left, left))
         if len(around.closers) <= len(before.closers):
             code = left + self.right
             yield around.start, "", code[len(left) : around.end] + around.closers, code[around.end :]
 
     def _endings(self, left: str, ended: bool, bare: bool) -> Iterator[tuple[int, str, str, str]]:
         """Where the statement starts, what may come at the cursor, its rest, and what is below."""
-        opened = _bounds(left + self.right, len(left)).open[:MAX_CLOSED]
+        opened = bounds(left + self.right, len(left)).open[:MAX_CLOSED]
         counts = [*range(len(opened) + 1)]
         if opened[:1] in ("'", '"') and not self.right.startswith(opened[:1]):
             counts.append(counts.pop(0))  # a string's end is nearer than that of another one on the right
         for closed in counts if opened or not ended else (0,):
             code = left + opened[:closed] + self.right
-            around = _bounds(code, len(left) + closed)
+            around = bounds(code, len(left) + closed)
             rest = code[len(left) + closed : around.end] + around.closers
             head = code[around.start : len(left)]
             closers = opened[:closed]
@@ -234,72 +269,8 @@ class Around:
     def before_line(self, text: str, line: int) -> str:
         """The text without the statement that holds this line of it, and what follows."""
         at = sum(map(len, text.split("\n", line)[:line])) + line
-        start = _bounds(self.left + text, len(self.left) + at).start - len(self.left)
+        start = bounds(self.left + text, len(self.left) + at).start - len(self.left)
         return text[: max(0, start)].rstrip()
-
-
-class _Bounds(NamedTuple):
-    """The statement around a place: its start and end, what closes it there (``open``) and at its end."""
-
-    start: int
-    end: int
-    open: str
-    closers: str
-
-
-def _bounds(code: str, at: int) -> _Bounds:
-    """Where it is open to the code's end, it ends with the line of ``at``, and with that the ``closers``."""
-    line_end = code.find("\n", at)
-    line_end = len(code) if line_end < 0 else line_end
-    stack: list[str] = []
-    start = 0
-    opened: str | None = None
-    closers: str | None = None
-    for match in TOKEN.finditer(code):
-        begin, end = match.span()
-        if opened is None and begin >= at:
-            opened = "".join(stack[::-1])
-        if closers is None and begin >= line_end:
-            closers = "".join(stack[::-1])
-        if match["quote"]:
-            is_closed = bool(match["end"] or match["end3"])
-            if opened is None and (at < end or (at == end and not is_closed)):
-                opened = _string_end(match, at) + "".join(stack[::-1])
-            if not is_closed and end in (line_end, len(code)):
-                stack.append(_string_end(match, end))
-        elif match["bracket"]:
-            if match[0] in OPENERS:
-                stack.append(OPENERS[match[0]])
-            elif stack and stack[-1] == match[0]:
-                stack.pop()
-        elif match["newline"] and not stack:
-            if begin >= at:
-                return _Bounds(start, begin, opened or "", "")
-            start = end
-    opened = "".join(stack[::-1]) if opened is None else opened
-    if not stack:
-        return _Bounds(start, len(code), opened, "")
-    return _Bounds(start, line_end, opened, "".join(stack[::-1]) if closers is None else closers)
-
-
-def _unopened(code: str) -> str:
-    """The brackets that close none of the code's own, whatever those within it lack; not those of strings."""
-    unopened = stack = ""
-    for mark in filter(None, (match["bracket"] for match in TOKEN.finditer(code))):
-        if mark in OPENERS:
-            stack += OPENERS[mark]
-        elif mark in stack:
-            stack = stack[: stack.rindex(mark)]
-        else:
-            unopened += mark
-    return unopened
-
-
-def _string_end(match: re.Match[str], at: int) -> str:
-    """What closes the string at a place in it."""
-    inside = match[0][: at - match.start()].replace("{{", "").replace("}}", "")
-    is_in_field = "f" in (match["prefix"] or "").lower() and inside.count("{") > inside.count("}")
-    return ("}" if is_in_field else "") + match["quote"]
 
 
 def _endings(head: str, closers: str, is_open: bool) -> Iterator[str]:

@@ -100,8 +100,8 @@ class Check:
         for _ in range(2 * MAX_PART):
             text = LAST.sub("", text)
             if not text.strip() or self._problem(text, True) is None:
-                break
-        return text if text.strip() else ""
+                return text if text.strip() else ""
+        return ""
 
     def sure(self, text: str, least: int = 0) -> str:
         """The longest beginning of a text that goes on, up to a word's end, that is sound by now.

@@ -13,7 +13,8 @@ from itertools import islice, pairwise
 from keyword import kwlist
 
 from ..protocol import Edit
-from .around import MAX_JUDGED, OPENERS, TOKEN
+from .around import MAX_JUDGED
+from .bounds import OPENERS, TOKEN
 from .cellnames import MAX_READ, masked
 from .pythoncode import AT_ONCE, UNPARSED, borders, parsed
 

@@ -38,6 +38,11 @@ class Candidate:
         self.shown = begun if begun.strip() else ""
 
     @property
+    def _is_before_code(self) -> bool:
+        """Whether something stands right of the cursor in its line."""
+        return self._place is not None and bool(self._place.right.strip())
+
+    @property
     def finished(self) -> bool:
         """Whether nothing that follows could be shown."""
         return self._stream.finished
@@ -58,11 +63,11 @@ class Candidate:
 
     def _sure(self, check: Check, text: str) -> str:
         text = check.sure(text, len(self.shown))
-        return check.rounded(text, len(self.shown)) if self._limit else text
+        return check.rounded(text, len(self.shown)) if self._limit or self._is_before_code else text
 
-    def _sound(self, check: Check, text: str, is_whole: bool, is_cut: bool) -> tuple[str, Problem | None]:
+    def _sound(self, check: Check, text: str, is_whole: bool) -> tuple[str, Problem | None]:
         text, problem = check.sound(text, is_whole)
-        return check.rounded(text, len(self.shown)) if is_cut else text, problem
+        return text if is_whole else check.rounded(text, len(self.shown)), problem
 
     async def end(self, item: Item) -> Item:
         """What is left of it, no less than is shown, and why that is nothing."""
@@ -75,8 +80,8 @@ class Candidate:
         sound, problem = self._certain, None
         if self._check:
             is_cut = bool(is_cut_off or limit)
-            is_whole = not (is_cut or place.right.strip())
-            sound, problem = await self._run(self._sound, self._check, sound, is_whole, is_cut)
+            is_whole = not (is_cut or self._is_before_code)
+            sound, problem = await self._run(self._sound, self._check, sound, is_whole)
         if problem and not sound:
             reason = BROKEN
         elif not item.text or (self._certain and not sound):
