@@ -5,7 +5,10 @@ mid-line   what is hidden has more of the line on its right: the rest of a brack
            an editor that closes brackets has it, or else a few words
 new-line   the whole line is hidden, but for its indentation
 member     the rest of a line after ``name.``, ``name["`` or ``name(``: where a kernel may know what
-           can follow; not among the kinds chosen by default
+           can follow
+cut        a few words and signs in the line, whatever they open and close; more of it is on the right
+
+The last two are not among the kinds chosen by default.
 """
 
 from __future__ import annotations
@@ -22,10 +25,12 @@ from typing import Any
 import nbformat
 
 KINDS = ("line-end", "mid-line", "new-line")
-MEMBER = "member"
+MEMBER, CUT = "member", "cut"
+ALL_KINDS = (*KINDS, MEMBER, CUT)
 MIN_TYPED = 3
 MIN_HIDDEN = 2
 MAX_HIDDEN_TOKENS = 5
+MAX_CUT_TOKENS = 10
 MAX_NEW_TOKENS = 64
 # Neither comments and magics nor lines of numbers, which nobody types, are worth completing.
 SKIPPED = re.compile(r"\s*[#%!?]|[\W\d_]*$")
@@ -189,6 +194,10 @@ def _place(book: Notebook, cell: int, begin: int, kind: str, rng: random.Random)
     elif kind == MEMBER:
         ends = [match.end() for match in MEMBERS.finditer(line)]
         start, end = (rng.choice(ends), len(line)) if ends else (0, 0)
+    elif kind == CUT:
+        ends = [match.end() for match in TOKEN.finditer(line)][:-1]
+        first = rng.randrange(max(1, len(ends)))
+        start, end = (ends[first], rng.choice(ends[first : first + MAX_CUT_TOKENS])) if ends else (0, 0)
     else:
         start = rng.randrange(indent, len(line))
         end = len(line) if kind == "line-end" else _middle(line, start, rng)

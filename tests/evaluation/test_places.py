@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from santajupyter.evaluation import places
-from santajupyter.evaluation.places import Place, body, choose, read_folder
+from santajupyter.evaluation.places import CUT, KINDS, Place, body, choose, read_folder
 from santajupyter.protocol import completion_request
 
 from ..notebooks import book, write_two
@@ -29,7 +29,7 @@ def test_with_what_is_hidden_put_back_the_notebook_is_the_author_s(
     sources: list[str], seed: int, as_written: bool
 ) -> None:
     notebook = book(*sources)
-    for place in choose({"a.ipynb": notebook}, 9, seed, per_notebook=9):
+    for place in choose({"a.ipynb": notebook}, 12, seed, per_notebook=12, kinds=(*KINDS, CUT)):
         request = completion_request(body(notebook, place, as_written))
         source = request.cells[request.active].source
         whole = source[: request.offset] + place.hidden + source[request.offset :]
@@ -41,8 +41,8 @@ def test_with_what_is_hidden_put_back_the_notebook_is_the_author_s(
             assert not line.strip()
             assert place.offset > 0
         else:
-            assert len(line.strip()) >= 3
-        assert bool(right.strip()) == (place.kind == "mid-line")
+            assert len(line.strip()) >= (1 if place.kind == CUT else 3)
+        assert bool(right.strip()) == (place.kind in ("mid-line", CUT))
 
 
 def test_the_state_is_that_of_a_notebook_run_up_to_the_place() -> None:

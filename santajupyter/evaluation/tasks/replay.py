@@ -21,7 +21,7 @@ from ..engines import Configuration
 from ..harness import Judged, Part, Question, Sample
 from ..kernel import facts
 from ..metrics import MEASURES, Score, difference, estimate, score
-from ..places import KINDS, MEMBER, Notebook, Place, body, choose, read_folder
+from ..places import ALL_KINDS, KINDS, Notebook, Place, body, choose, read_folder
 from ..report import percent, table
 from .common import runs_nothing
 
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the notebooks lie")
     parser.add_argument("--places", type=int, default=100)
     parser.add_argument("--per-notebook", type=int, default=5, help="at most so many places in one (5)")
-    parser.add_argument("--kinds", nargs="+", choices=(*KINDS, MEMBER), default=KINDS, metavar="KIND")
+    parser.add_argument("--kinds", nargs="+", choices=ALL_KINDS, default=KINDS, metavar="KIND")
     parser.add_argument(
         "--configurations",
         nargs="+",
@@ -195,7 +195,7 @@ def tables(results: Iterable[Sample]) -> str:
         [
             [name, kind, str(len(some)), *_values(some, COMPARED)]
             for name, found in by_name.items()
-            for kind in (*KINDS, MEMBER)
+            for kind in ALL_KINDS
             if (some := [result for result in found if _place(result).kind == kind])
         ],
     )
