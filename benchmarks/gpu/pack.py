@@ -18,7 +18,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-IMPORTED = ("transformers", "msgspec", "psutil", "prometheus_client")
+IMPORTED = ("transformers", "msgspec", "psutil", "platformdirs", "prometheus_client")
 # torch is there, and brings its own; the hub isn't within reach.
 LEFT_OUT = {"torch", "hf-xet"}
 PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17, 12, 5)] + ["manylinux2014_x86_64"]

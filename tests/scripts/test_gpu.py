@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
-from benchmarks.gpu.pack import needed
+from benchmarks.gpu.pack import IMPORTED, needed
 
 from ..checkpoint import make_tokenizer
 
@@ -34,6 +37,21 @@ def test_what_fails_or_hangs_is_told(tmp_path: Path) -> None:
     assert done.stdout.endswith("failed: parity (exit code 1)\n")
     done = session(tmp_path, "--only", "machine", "shapes", "--seconds", "1.5")
     assert "failed: machine (it took more than 1 s), shapes (no time was left)" in done.stdout
+
+
+def test_all_that_the_engine_imports_is_packed() -> None:
+    """But torch, which is there, and what neither a GPU nor its fall-back to the CPU needs, nor a hub."""
+    files = [*(ROOT / "santajupyter" / "engine").glob("*.py"), *(ROOT / "benchmarks" / "gpu").glob("*.py")]
+    imported: set[str] = set()
+    for node in chain.from_iterable(ast.walk(ast.parse(file.read_text("utf-8"))) for file in files):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            imported.add(str(node.module).partition(".")[0])
+    imported -= {*sys.stdlib_module_names, "benchmarks", "santajupyter", "tests"}
+    imported -= {"torch", "openvino", "httpx", "httpx_sse", "packaging"}
+    packed = {re.sub("[-_.]+", "_", name).lower() for name in needed(IMPORTED, "3.12")}
+    assert imported <= packed
 
 
 def test_what_is_packed() -> None:
