@@ -23,7 +23,7 @@ MAX_JUDGED = 4000
 MAX_TRIED = 30
 MAX_CLOSED = 4
 # Of texts by example so many characters are parsed at most.
-MAX_PROBED = 10_000
+MAX_PROBED = 6000
 # What may come next where a completion ends, in a statement that has the word; the first that does is taken.
 ENDINGS = (
     *(("", ""), ("_", ""), (" _", ""), ("=_", "("), (": _", "{"), (": _", "lambda"), (" else _", "if")),
