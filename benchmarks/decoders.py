@@ -19,13 +19,15 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 OURS, ONNX = ("int8", "int4"), "onnxruntime-genai, int4"
 EAGER, COMPILED = "transformers, bfloat16", "the same by torch.compile"
+# The first one reads the prompt.
+Step = Callable[[], None]
 
 
 def main() -> None:
@@ -68,12 +70,11 @@ def _measured(args: argparse.Namespace) -> tuple[float, float]:
     """Seconds for the prompt, milliseconds a token."""
     ids = np.random.default_rng(0).integers(0, 4000, args.prompt).tolist()
     if args.only in OURS:
-        steps = _ours(args.model, args.only, ids)
+        step = _ours(args.model, args.only, ids)
     elif args.only == ONNX:
-        steps = _onnx(args.work / "onnx", ids, args.tokens)
+        step = _onnx(args.work / "onnx", ids, args.tokens)
     else:
-        steps = _transformers(args.model, ids, args.tokens, args.only == COMPILED)
-    step = next(steps)
+        step = _transformers(args.model, ids, args.tokens, args.only == COMPILED)
     times = []
     for _ in range(args.tokens + 1):
         begun = time.perf_counter()
@@ -82,7 +83,7 @@ def _measured(args: argparse.Namespace) -> tuple[float, float]:
     return times[0], 1000 * statistics.median(times[1:])
 
 
-def _ours(model: Path, dtype: str, ids: list[int]) -> Iterator[Callable[[], object]]:
+def _ours(model: Path, dtype: str, ids: list[int]) -> Step:
     from santajupyter.engine import causallm
 
     loaded = causallm.load(model, "cpu", dtype, 0)
@@ -93,7 +94,7 @@ def _ours(model: Path, dtype: str, ids: list[int]) -> Iterator[Callable[[], obje
         for start in range(0, len(rest), loaded.chunk):
             loaded.step(kv, [rest[start : start + loaded.chunk]])
 
-    yield step
+    return step
 
 
 def _built(model: Path, work: Path) -> None:
@@ -103,7 +104,7 @@ def _built(model: Path, work: Path) -> None:
         subprocess.run([*builder, *made], check=True)  # noqa: S603
 
 
-def _onnx(folder: Path, ids: list[int], tokens: int) -> Iterator[Callable[[], object]]:
+def _onnx(folder: Path, ids: list[int], tokens: int) -> Step:
     import onnxruntime_genai
 
     model = onnxruntime_genai.Model(str(folder))
@@ -119,12 +120,10 @@ def _onnx(folder: Path, ids: list[int], tokens: int) -> Iterator[Callable[[], ob
             is_read = True
         generator.generate_next_token()
 
-    yield step
+    return step
 
 
-def _transformers(
-    folder: Path, ids: list[int], tokens: int, compiled: bool
-) -> Iterator[Callable[[], object]]:
+def _transformers(folder: Path, ids: list[int], tokens: int, compiled: bool) -> Step:
     import torch
     from transformers import AutoModelForCausalLM, StaticCache
 
@@ -143,7 +142,7 @@ def _transformers(
         call(rest, past_key_values=cache, cache_position=positions, use_cache=True, logits_to_keep=1)
         length += rest.shape[1]
 
-    yield step
+    return step
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
+from typing import NamedTuple
 
 from .bounds import QUOTES, TEXT_QUOTES, TOKEN, bounds
 from .cellnames import MAGIC, masked
@@ -43,6 +44,7 @@ DECORATED = ("", "\ndef _(): pass")
 # Of what follows a statement by itself the last one counts; where it stands in others each is tried.
 BODIES = (("",), ("", " pass"), ("", ":", ": pass"))
 CASES = (("",), ("", "\n case _: pass"), ("", ":", ":\n case _: pass"))
+# Code right of the cursor that a text is held against; not marks alone that close something.
 JOINED = re.compile(r"\A(?:[^\w#\n]*\w|[ \t]*[(\[{])")
 WORD = re.compile(r"\w+")
 WORDS = re.compile(r"\A\w\w")
@@ -143,22 +145,21 @@ class Around:
         Or what closes something that only the text can open, or in a string that only the text can close.
         None elsewhere, and where none is found.
         """
-        return self._joined[0]
+        return self._joined.tree
 
     @cached_property
-    def _joined(self) -> tuple[ast.Module | None, bool]:
-        """The same, and whether it is whole with the text alone: nothing has to come further on."""
+    def _joined(self) -> _Joined:
         line = self.right.partition("\n")[0]
         if not line.strip() or not (JOINED.match(line) or self._lacks_something):
-            return None, False
+            return _Joined(None, False)
         left = MAX_PROBED
         for code, is_whole in self._with_examples():
             left -= len(code)
             with suppress(*UNPARSED):
-                return compiled(code), is_whole
+                return _Joined(compiled(code), is_whole)
             if left < 0:
                 break
-        return None, False
+        return _Joined(None, False)
 
     @property
     def _lacks_something(self) -> bool:
@@ -167,6 +168,7 @@ class Around:
         return not (fits(self.left, self.right) and any(map(_parses, finished)))
 
     def _with_examples(self) -> Iterator[tuple[str, bool]]:
+        """The statement with each, and whether nothing comes further on."""
         yield self.left + self.right, True
         opening, closing = (gaps(self.left, self.right, closing) for closing in (False, True))
         further = ((code, False) for code in self._finished(self.left, False, joined=False))
@@ -202,7 +204,7 @@ class Around:
         """What stands so far in the string that the text leaves open; None for none."""
         code = self.left + text
         opened = bounds(code + self.right, len(code)).open
-        quote = opened[:1] if opened[:1] in ("'", '"') else ""
+        quote = opened[:1] if opened.startswith(QUOTES) else ""
         return code.rpartition(quote)[2] if quote else None
 
     def without_line(self) -> ast.Module | None:
@@ -230,7 +232,7 @@ class Around:
         if not self.right.partition("\n")[0].strip():
             left = _without_comment(left)
         joined = self.is_joined if joined is None else joined
-        if joined and self._joined[1]:
+        if joined and self._joined.is_whole:
             return
         endings = self._as_it_stands(left) if joined else self._endings(left, ended, bare)
         for start, ending, rest, below in islice(endings, MAX_TRIED):
@@ -252,7 +254,7 @@ class Around:
         """Where the statement starts, what may come at the cursor, its rest, and what is below."""
         opened = bounds(left + self.right, len(left)).open[:MAX_CLOSED]
         counts = [*range(len(opened) + 1)]
-        if opened[:1] in ("'", '"') and not self.right.startswith(opened[:1]):
+        if opened.startswith(QUOTES) and not self.right.startswith(opened[:1]):
             counts.append(counts.pop(0))  # a string's end is nearer than that of another one on the right
         for closed in counts if opened or not ended else (0,):
             code = left + opened[:closed] + self.right
@@ -271,6 +273,13 @@ class Around:
         at = sum(map(len, text.split("\n", line)[:line])) + line
         start = bounds(self.left + text, len(self.left) + at).start - len(self.left)
         return text[: max(0, start)].rstrip()
+
+
+class _Joined(NamedTuple):
+    """``is_whole``: with the text alone; nothing has to come further on."""
+
+    tree: ast.Module | None
+    is_whole: bool
 
 
 def _endings(head: str, closers: str, is_open: bool) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from .bounds import OPENERS, QUOTES, TOKEN, bounds
 
 OPENS = {closer: opener for opener, closer in OPENERS.items()}
+# An underscore stands for any name. What is tried first is likeliest.
 BETWEEN = (
     *("", "_", ",", "=", "_,", "_=", ",_=", ":", "_:", "+", " _", "_ "),
     *(" _ in ", " in ", "import ", " import", "_ import"),
@@ -70,20 +71,20 @@ def _unopened(code: str) -> str | None:
     """
     unopened = stack = ""
     for match in TOKEN.finditer(code):
-        mark = match["bracket"] or ""
+        mark = match["bracket"]
         if match["quote"] and not (match["end"] or match["end3"]):
             return None
         if mark in OPENERS:
             stack += OPENERS[mark]
-        elif mark in stack:
-            stack = stack[: stack.rindex(mark)] if mark else stack
-        else:
+        elif mark and mark in stack:
+            stack = stack[: stack.rindex(mark)]
+        elif mark:
             unopened += mark
     return unopened
 
 
 def _keywords(left: str, right: str) -> Iterator[str]:
-    """What makes one of the words around it, as of ``impo`` in ``impo`` and of ``rt`` in ``rt numpy``."""
+    """What makes a word of Python's own of ``impo`` on the left, or of ``rt numpy`` on the right."""
     begun, ending = LAST_WORD.search(left), FIRST_WORD.match(right)
     head, tail = begun[0] if begun else "", ending[0] if ending else ""
     for word in keyword.kwlist:
