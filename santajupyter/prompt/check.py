@@ -52,6 +52,8 @@ FINDS_MORE = re.compile(
     r"|^[ \t]*(?:!|%+(?!matplotlib|time|config|load_ext|autoreload|capture))",
     re.MULTILINE,
 )
+# A column that something is stored to.
+STORED = re.compile(r"""\[["']([^"'\n]+)["']\][ \t]*=(?!=)""")
 # IPython's outputs and inputs.
 NUMBERED = re.compile(r"_i?\d+")
 
@@ -201,8 +203,8 @@ class Check:
         last = text.count("\n")
         found = [
             self._import(name, tree, text)
-            for name, line in read(tree).missing.items()
-            if 0 <= line - place.lines <= last and not self._exists(name, False)
+            for line, name, at_once in _missing(tree, place.lines)
+            if 0 <= line <= last and not self._exists(name, at_once)
         ]
         return tuple(dict.fromkeys(filter(None, found)))
 
@@ -217,10 +219,9 @@ class Check:
         if isinstance(tree, int):
             return Problem("syntax", "", tree)
         last = text.count("\n")
-        missing = read(tree).missing
-        new = [(line - place.lines, name) for name, line in missing.items() if name not in before.missing]
-        for line, name in sorted(new):
-            if not self._exists(name) and not self._import(name, tree, "" if ended else text):
+        for line, name, at_once in sorted(_missing(tree, place.lines)):
+            is_new = name not in before.missing and not self._exists(name, at_once)
+            if is_new and not self._import(name, tree, "" if ended else text):
                 return Problem("name", name, min(max(0, line), last))
         judged = self._modules and not FINDS_MORE.search(text)
         for package, number in imported(tree) if judged else ():
@@ -261,14 +262,16 @@ class Check:
         for code in unrun:
             _follow(facts, code, left > MAX_LOOKED_THROUGH)
             left -= len(code)
+        # If the cell has run before, they are what it makes of them further down.
+        facts.forget_dtypes(STORED.findall(self._place.below) if self._place else ())
         return facts
 
-    def _exists(self, name: str, later: bool = True) -> bool:
-        """``later``: what cells below that were not run make is there too."""
+    def _exists(self, name: str, at_once: bool) -> bool:
+        """``at_once``: what the code further down makes isn't there yet, unless that has run."""
         if name in self._told or NUMBERED.fullmatch(name) or self._is_open:
             return True
         left = MAX_LOOKED_THROUGH
-        for code, names in self._code if later else self._earlier:
+        for code, names in self._earlier if at_once else self._code:
             if name in code:
                 left -= len(code)
                 if left < 0 or name in names(code):
@@ -309,20 +312,24 @@ class Check:
 
     @cached_property
     def _earlier(self) -> list[tuple[str, Remembered]]:
-        """Of that, what runs first, or did."""
+        """Of that, what runs first, or has run."""
         assert self._place
-        above = [cell.source for cell in self._cells[: self._active][::-1] if cell.type == "code"]
-        own = [(self._place.above, mentioned), (self._place.below, given)]
-        ran = [(cell.source, given) for cell in self._below if cell.execution_count is not None]
-        return [*own, *((code, mentioned) for code in above), *ran]
+        above = [cell for cell in self._cells[: self._active][::-1] if cell.type == "code"]
+        ran = [(code, given) for code, has_run in self._further_down if has_run]
+        return [(self._place.above, mentioned), *((cell.source, mentioned) for cell in above), *ran]
 
     @cached_property
     def _later(self) -> list[tuple[str, Remembered]]:
-        return [(cell.source, given) for cell in self._below if cell.execution_count is None]
+        return [(code, given) for code, has_run in self._further_down if not has_run]
 
     @property
-    def _below(self) -> list[Cell]:
-        return [cell for cell in self._cells[self._active + 1 :] if cell.type == "code"]
+    def _further_down(self) -> Iterator[tuple[str, bool]]:
+        """The rest of the cell, the cells below, and whether they have run."""
+        assert self._place
+        yield self._place.below, self._cells[self._active].execution_count is not None
+        for cell in self._cells[self._active + 1 :]:
+            if cell.type == "code":
+                yield cell.source, cell.execution_count is not None
 
     @cached_property
     def _is_open(self) -> bool:
@@ -340,6 +347,12 @@ class _Before(NamedTuple):
     missing: frozenset[str]
     wrong: frozenset[tuple[str, str, str]]
     is_whole: bool
+
+
+def _missing(tree: ast.Module, lines: int) -> Iterator[tuple[int, str, bool]]:
+    """The line of the text, the name, and whether it is used when the code runs, not when a function does."""
+    names = read(tree)
+    yield from ((line - lines, name, name in names.at_once) for name, line in names.missing.items())
 
 
 def _settled(text: str) -> str:

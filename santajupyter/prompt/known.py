@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -34,7 +34,8 @@ class KernelObject:
 
     ``is_apart``: a module, or another's function; ``is_own``: a function of the user's; ``is_fixed``: it
     takes no new attributes by its own methods; ``holds``: other variables' objects may be in it; ``like``:
-    other variables that may be the same object.
+    other variables that may be the same object; ``dtypes``: of pandas' columns, by name, or of a Series,
+    by None, as far as they are known.
     """
 
     attributes: set[str] | None = None
@@ -47,12 +48,15 @@ class KernelObject:
     is_own: bool = False
     holds: bool = True
     like: tuple[str, ...] = ()
+    dtypes: dict[str | None, str] = field(default_factory=dict)
 
     def forget(self) -> None:
         self.attributes = self.keys = self.arguments = None
+        self.dtypes = {}
 
     def forget_keys(self) -> None:
         self.keys = None
+        self.dtypes = {}
         self.attributes = None if self.is_frame else self.attributes
 
     def add(self, place: ast.expr) -> None:
@@ -62,14 +66,20 @@ class KernelObject:
             self.keys.update(keys)
         if self.is_frame and self.attributes is not None:
             self.attributes.update(keys)
+        self.forget_dtypes((keys if self.is_frame else ()) or None)
         if not (keys or isinstance(place, NO_KEYS)):
             self.forget_keys()
+
+    def forget_dtypes(self, columns: Iterable[str] | None = None) -> None:
+        """None: of all."""
+        for column in [*self.dtypes] if columns is None else columns:
+            self.dtypes.pop(column, None)
 
     def copy(self) -> KernelObject:
         attributes, keys = (None if names is None else {*names} for names in (self.attributes, self.keys))
         # One by one: copy.copy takes twice as long.
         kind = (self.is_frame, self.is_apart, self.is_fixed, self.is_own, self.holds, self.like)
-        return KernelObject(attributes, keys, self.arguments, self.levels, *kind)
+        return KernelObject(attributes, keys, self.arguments, self.levels, *kind, {**self.dtypes})
 
 
 class Objects:
@@ -149,6 +159,8 @@ def _described(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Kern
     if "members" in variable.complete and inherited is not None:
         pandas = columns if variable.module.startswith("pandas") else []
         known.attributes = {*inherited, *variable.members, *pandas}
+    if variable.module.partition(".")[0] == "pandas":
+        known.dtypes = {**dict(variable.columns)} if known.is_frame else {None: variable.dtype}
     if "columns" in variable.complete:
         known.keys = {*columns}
     elif "keys" in variable.complete:

@@ -16,9 +16,9 @@ from .pythoncode import children
 
 # Stands for names that nobody can tell: of a star import, of what ``exec`` runs.
 ANY = "*"
-# IPython's own: the last outputs and inputs, and what a kernel's namespace begins with.
+# IPython's own: the last output and inputs, and what a kernel's namespace begins with. (Nobody means ``__``.)
 IPYTHON_NAMES = (
-    "In Out _ __ ___ _dh _exit_code _i _ih _ii _iii _oh display exit get_ipython open quit __annotations__"
+    "In Out _ _dh _exit_code _i _ih _ii _iii _oh display exit get_ipython open quit __annotations__"
     " __builtins__ __class__ __doc__ __file__ __loader__ __module__ __name__ __package__ __qualname__"
     " __spec__"
 )
@@ -34,11 +34,13 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, *_CO
 class Names:
     """``bound``: what the module's level gives a meaning. ``missing``: what is used and has none.
 
-    Each missing name with the line, from 1, of its first use.
+    Each missing name with the line, from 1, of its first use. ``at_once``: those of them that are used
+    when the code runs, not when a function of it does.
     """
 
     bound: set[str] = field(default_factory=set)
     missing: dict[str, int] = field(default_factory=dict)
+    at_once: set[str] = field(default_factory=set)
 
 
 def read(tree: ast.Module) -> Names:
@@ -202,6 +204,8 @@ class _Reader:
             self.names.bound.add(ANY)
         if not scope.has(node.id):
             self.names.missing.setdefault(node.id, node.lineno)
+            if not scope.later:
+                self.names.at_once.add(node.id)
 
     def _bind(self, names: Iterable[str], scope: _Scope) -> None:
         scope.own.update(names)

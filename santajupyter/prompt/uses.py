@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from ..protocol import Variable
+from .dtypes import lacks
 from .known import BUILTINS, CALLING, KernelObject, Objects, strings
 from .pythoncode import children
 from .scopes import imported_as, locals_of, parameters, stored
@@ -84,6 +85,11 @@ class Facts:
     def forget(self, names: Iterable[str] | None = None) -> None:
         """Nothing is known any more, of these variables or of all."""
         self._objects.lose(self._objects.known if names is None else names)
+
+    def forget_dtypes(self, columns: Iterable[str]) -> None:
+        """These columns' are known of no frame any more."""
+        for known in self._objects.known.values():
+            known.forget_dtypes(columns)
 
     def copy(self) -> Facts:
         """What is known, to follow other code with."""
@@ -205,6 +211,9 @@ class _Reader:
                 # Only public ones are read.
                 if known and attribute[:1] != "_":
                     self._hold(name, "attribute", [attribute], known.attributes, node)
+                    self._hold_dtype(node, known.dtypes.get(None, ""))
+            case ast.Attribute(value=value):
+                self._hold_dtype(node, self._dtype(value))
             case ast.Subscript():
                 name, known = self._frame(node.value)
                 keys = strings(node.slice) if known else ()
@@ -258,6 +267,24 @@ class _Reader:
             line = getattr(node, "end_lineno", None) or node.lineno
             self.wrong += [Use(variable, kind, name, line) for name in names if name not in there]
 
+    def _hold_dtype(self, node: ast.Attribute, dtype: str) -> None:
+        if lacks(dtype, node.attr):
+            line = node.end_lineno or node.lineno
+            self.wrong.append(Use(ast.unparse(node.value), "attribute", node.attr, line))
+
+    def _dtype(self, column: ast.expr) -> str:
+        """A column's of a frame, or of some of its rows; "" where it isn't known."""
+        match column:
+            case ast.Subscript(value=base, slice=ast.Constant(value=str(name))):
+                _, known = self._frame(base)
+            case ast.Attribute(value=ast.Name(id=variable), attr=name):
+                known = self._known.get(variable)
+            case _:
+                return ""
+        # A method that returns rows may have made something else of what is in them.
+        is_plain = known and known.is_frame and not any(isinstance(n, ast.Call) for n in ast.walk(column))
+        return known.dtypes.get(name, "") if known and is_plain else ""
+
     def _runs(self, node: ast.expr) -> None:
         """Code of its own runs: it may have new attributes."""
         for known in self._objects.meant(node):
@@ -300,6 +327,8 @@ class _Reader:
             case ast.Subscript(value=base):
                 self.visit_all([target.slice, *([] if isinstance(base, ast.Name) else [base])])
                 self._relabelled(target)
+                if not isinstance(base, ast.Name):
+                    self._changed(base)
                 self._with(base, target.slice)
             case _:
                 self.visit(target)
@@ -315,6 +344,7 @@ class _Reader:
         meant = self._objects.meant(base)
         others = [known for known in self._known.values() if meant and not known.is_fixed]
         for known in (*meant, *others):
+            known.forget_dtypes([attribute])
             if known.attributes is not None:
                 known.attributes.add(attribute)
 
@@ -327,6 +357,13 @@ class _Reader:
                     if node.attr == "columns" and known.is_frame:
                         known.forget()
             node = node.value
+
+    def _changed(self, node: ast.expr) -> None:
+        """Something in it was: the dtypes may be others."""
+        while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+            node = node.func if isinstance(node, ast.Call) else node.value
+        for known in self._objects.meant(node):
+            known.forget_dtypes()
 
     def _without(self, base: ast.expr, keys: Iterable[str]) -> None:
         known = self._known.get(base.id) if isinstance(base, ast.Name) else None
@@ -372,9 +409,12 @@ class _Reader:
                 known.forget_keys()
 
     def _method(self, base: ast.expr, method: str, call: ast.Call) -> None:
-        is_inplace = method not in SAME_COLUMNS and any(
+        is_inplace = any(
             keyword.arg in ("inplace", None) and not _is_false(keyword.value) for keyword in call.keywords
         )
+        if is_inplace or method == "update":
+            self._changed(base)
+        is_inplace = is_inplace and method not in SAME_COLUMNS
         if is_inplace:
             self._relabelled(base)
         for known in self._objects.meant(base):

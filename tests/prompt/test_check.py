@@ -314,11 +314,33 @@ def test_names_that_are_there(source: str, text: str, cells: list[str]) -> None:
         ("def f(a):\n    ║", "return b", [], "b"),
         ("║", "for i in range(3):\n    total += i", [], "total"),
         ("║", "x + 1\nx = 1", [], "x"),
+        # What the cell makes further down isn't there yet.
+        ("║\nmost = max(prices)\n", "print(most)", ["prices = [1]"], "most"),
+        ("║\n\ndef add(a): return a", "add(1)", [], "add"),
+        ("║", "__()", [], "__"),
     ],
 )
 def test_names_that_are_not(source: str, text: str, cells: list[str], name: str) -> None:
     problem = check(source, *cells).sound(text, True)[1]
     assert problem is not None and (problem.kind, problem.what) == ("name", name)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("║\n\ndef add(a): return a", "def two(): return add(2)"),
+        ("for i in range(3):\n    ║\n    last = i", "print(last)"),
+    ],
+)
+def test_names_that_are_made_by_the_time(source: str, text: str) -> None:
+    assert sound(source, text) == text
+
+
+def test_what_the_cell_makes_further_down_is_there_once_that_has_run() -> None:
+    cells = [{"source": "\nmost = 1", "execution_count": 2}, {"source": "other = 1"}]
+    assert sound("║", "print(most)", cells=cells, active=0, offset=0) == "print(most)"
+    assert sound("║", "print(other)", cells=cells, active=0, offset=0) == ""
+    assert sound("║", "def show():\n    print(other)", cells=cells, active=0, offset=0)
 
 
 def test_the_kernel_has_names_of_its_own() -> None:
@@ -382,6 +404,69 @@ def test_what_objects_have(source: str, text: str) -> None:
 )
 def test_what_objects_have_not(source: str, text: str, name: str) -> None:
     assert check(source, **KERNEL).sound(text, True) == ("", Problem("member", name, 0))
+
+
+SALES = {
+    "name": "sales",
+    "type": "DataFrame",
+    "module": "pandas",
+    "columns": [
+        *[["day", "str"], ["age", "int64"], ["sold", "datetime64[us]"], ["kind", "object"]],
+        *[["size", "category"], ["list", "list<item: int64>[pyarrow]"]],
+    ],
+    "complete": ["columns"],
+}
+AGES = {"name": "ages", "type": "Series", "module": "pandas", "dtype": "int64", "complete": []}
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "name"),
+    [
+        ('y = sales["age"]║', ".str[:-3]", "str"),
+        ('y = sales["day"]║', ".dt.year", "dt"),
+        ('y = sales["kind"]║', ".dt.year", "dt"),
+        ('y = sales["day"]║', ".mean()", "mean"),
+        ('y = sales["kind"]║', ".cat.codes", "cat"),
+        ('y = sales[sales["age"] > 3]║', '["day"].dt.year', "dt"),
+        ("y = ║", "sales.age.str[0]", "str"),
+        ("y = ║", "ages.str[0]", "str"),
+        ("sales['day'] = ║", "sales['day'].dt.year", "dt"),
+    ],
+)
+def test_what_columns_of_a_dtype_have_not(source: str, text: str, name: str) -> None:
+    problem = check(source, variables=[SALES, AGES]).sound(text, True)[1]
+    assert problem is not None and (problem.kind, problem.what) == ("member", name)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ('y = sales["day"]║', ".str[:-3]"),
+        ('y = sales["kind"]║', ".str[:-3]"),
+        ('y = sales["kind"]║', ".mean()"),
+        ('y = sales["sold"]║', ".dt.year"),
+        ('y = sales["age"]║', ".mean()"),
+        ('y = sales["size"]║', ".cat.codes"),
+        ('y = sales["list"]║', ".list.len()"),
+        # Of what has changed since, or is made of it, nobody knows.
+        ('y = sales["age"]║', ".astype(str).str[0]"),
+        ('sales["day"] = pd.to_datetime(sales["day"])\ny = sales["day"]║', ".dt.year"),
+        ("sales.day = pd.to_datetime(sales.day)\ny = sales.day║", ".dt.year"),
+        ('sales.loc[:, "age"] = "a"\ny = sales["age"]║', ".str[0]"),
+        ('sales.iloc[:, 1] = "a"\ny = sales["age"]║', ".str[0]"),
+        ('sales[sales["age"] > 3] = "a"\ny = sales["age"]║', ".str[0]"),
+        ('for c in "ab": sales[c] = "a"\ny = sales["age"]║', ".str[0]"),
+        ('sales["age"].replace(1, "a", inplace=True)\ny = sales["age"]║', ".str[0]"),
+        ('sales.update(other)\ny = sales["age"]║', ".str[0]"),
+        ("clean(sales)\ny = sales['age']║", ".str[0]"),
+        ('y = sales.fillna("a")║', '["age"].str[0]'),
+        ('ages[0] = "a"\ny = ages║', ".str[0]"),
+        ('║\nsales["sold"] = pd.to_datetime(sales["sold"])', 'sales["sold"] = sales["sold"].str[:10]'),
+    ],
+)
+def test_what_columns_of_a_dtype_may_have(source: str, text: str) -> None:
+    cells = ["import pandas as pd\nother = clean = 1"]
+    assert sound(source, text, *cells, variables=[SALES, AGES]) == text
 
 
 MODEL = {"name": "model", "type": "Model", "module": "__main__", "members": ["n"], "complete": ["members"]}

@@ -1,0 +1,24 @@
+"""What pandas' columns don't have: it depends on their dtype. See "Accessors" in pandas' API reference."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+# Each accessor and method, and the dtypes' names at whose columns it raises. Of ``object`` nobody knows
+# what is in it, nor of what isn't listed.
+_TEXTS = r"str\Z|string"
+_NUMBERS = r"bool|U?[Ii]nt\d|[Ff]loat\d|complex"
+_TIMES = "datetime64|timedelta64|period"
+_LACKING: Mapping[str, re.Pattern[str]] = {
+    **dict.fromkeys(("mean", "median", "std", "var"), re.compile(_TEXTS)),
+    "str": re.compile(f"{_NUMBERS}|{_TIMES}"),
+    "dt": re.compile(rf"{_TEXTS}|{_NUMBERS}|object\Z"),
+    "cat": re.compile(rf"{_TEXTS}|{_NUMBERS}|{_TIMES}|object\Z"),
+}
+
+
+def lacks(dtype: str, attribute: str) -> bool:
+    """Whether a column of the dtype surely raises at the attribute, or at a call of it."""
+    pattern = _LACKING.get(attribute)
+    return bool(pattern and pattern.match(dtype))
