@@ -114,6 +114,10 @@ class Around:
                 continue
         return wrong
 
+    def parses(self, text: str) -> bool:
+        """Whether the statement does with the text and nothing else."""
+        return _parses(self._with(text) + self.right)
+
     def could_end(self, text: str) -> bool:
         """Whether nothing has to come behind the text but a bracket's or string's end, a block, or what a
 

@@ -18,6 +18,7 @@ from ..protocol import Cell, CompletionRequest
 from .around import Around, around
 from .cellnames import BRINGS_NAMES, MAGIC, MAX_READ, WORD, given, masked, mentioned
 from .choices import Choice
+from .closing import LAST, closed
 from .cursor import Cursor
 from .imports import imported, statement, use
 from .languages import language_of
@@ -38,8 +39,6 @@ MAX_INSTEAD = 200
 GROWING = re.compile(r"(?<![\w.])[\w.]+\Z")
 WORD_LEFT = re.compile(r"(?<![\w.])[^\W\d]\w*\Z")
 NEXT = re.compile(r"\W*\w+")
-# The last word or sign.
-LAST = re.compile(r"(?<!\w)\w+\Z|\W\Z")
 REST = re.compile(r"\w+")
 MADE = re.compile(r"\A\s*([^\W\d]\w*)\s*(?::[^=\n]*)?=(?!=)")
 CALLS = re.compile(r"(?<!\w)(\w+)\(\Z")
@@ -142,14 +141,24 @@ class Check:
                 return text
         return max(whole.rpartition("\n")[0], whole[:least], key=len)
 
+    def closed(self, text: str, least: int = 0, goes_on: bool = False) -> str:
+        """With what makes its place parse, if that is a bracket's or string's end, a comma or a colon.
+
+        Not less than ``least`` of it; see :func:`.closing.closed`.
+        """
+        place, before = self._place, self._before
+        if place is None or before is None or not (before.is_whole and place.has_room(text)):
+            return text
+        return closed(place, text, least, lambda part: self._problem(part, True) is None, goes_on)
+
     def part(self, text: str) -> str:
         """The longest sound beginning, up to a word's end, of a broken first statement; "" for none."""
         problem = self._problem(text, True)
         text = "\n".join(text.split("\n")[: problem.line + 1]) if problem else ""
         for _ in range(MAX_PART):
-            text = LAST.sub("", text.rstrip())
+            text = LAST.sub("", text).rstrip()
             if not text.strip() or (self._could_end(text) and self._problem(text, False) is None):
-                return text.rstrip()
+                return text
         return ""
 
     def _could_end(self, text: str) -> bool:
@@ -219,7 +228,8 @@ class Check:
         if isinstance(tree, int):
             return Problem("syntax", "", tree)
         last = text.count("\n")
-        for line, name, at_once in sorted(_missing(tree, place.lines)):
+        missing = _missing(tree, place.lines)
+        for line, name, at_once in sorted(missing, key=lambda each: (each[0], text.find(each[1]))):
             is_new = name not in before.missing and not self._exists(name, at_once)
             if is_new and not self._import(name, tree, "" if ended else text):
                 return Problem("name", name, min(max(0, line), last))

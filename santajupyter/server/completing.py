@@ -193,6 +193,7 @@ class Completing:
     ) -> Completion:
         answer = await self._answer(asked, on_delta, on_meanwhile)
         items = await self._items(asked, answer)
+        shown = [len(candidate.shown) for candidate in answer.candidates]
         # To look at others would take too long for many, and their pieces wouldn't be those of the text.
         may_ask = len(items) == 1 and not asked.sampling.logprobs and not asked.prefetch
         if may_ask and (again := _again(asked, answer)):
@@ -200,7 +201,9 @@ class Completing:
             items = await self._items(asked, answer)
         if may_ask and (items[0].reason == BROKEN or (not asked.automatic and items[0].reason in DROPPED)):
             items = (await self._other(asked, answer) or items[0],)
-        items = tuple(replace(item, reason=None) if item.text else item for item in items)
+        items = tuple(
+            [await self._closed(asked, item, shown) for item, shown in zip(items, shown, strict=True)]
+        )
         done, engine = answer.done, answer.engine
         timings = Timings(answer.queue_ms, done.prefill_ms, done.decode_ms)
         took = answer.queue_ms + timings.prefill_ms + timings.decode_ms
@@ -250,6 +253,14 @@ class Completing:
             candidate = answer.candidates[index] if shown else self._candidate(asked, answer.limit)
             items.append(await candidate.end(item))
         return tuple(items)
+
+    async def _closed(self, asked: _Asked, item: Item, shown: int) -> Item:
+        """A text with its own end, so far as that can be told; ``shown``: so much of it stays."""
+        if not item.text or asked.check is None or item.logprobs is not None:
+            return item
+        goes_on = asked.automatic and asked.place is not None and asked.place.is_line
+        text = await self._prompts.run(asked.check.closed, item.text, shown, goes_on)
+        return replace(item, text=text, reason=None)
 
     def _candidate(self, asked: _Asked, limit: float) -> Candidate:
         return Candidate(asked.place, asked.check, self._prompts.run, asked.begun, limit)

@@ -1,0 +1,60 @@
+"""The end of a suggestion: what it has opened is closed, and what stands below follows from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from .around import Around
+from .bounds import bounds
+
+# So many words and signs may be taken off until what is left can be closed.
+MAX_BACK = 8
+# The last word or sign.
+LAST = re.compile(r"(?<!\w)\w+\Z|\W\Z")
+
+
+def closed(
+    place: Around, text: str, least: int, is_sound: Callable[[str], bool], goes_on: bool = False
+) -> str:
+    """The text, or a beginning of it, with what makes its place parse: brackets' and strings' ends for what
+
+    it has opened, the comma or colon before what stands below. As it is where that makes it so, where
+    nothing does, and where code stands right of the cursor. Its first ``least`` characters stay.
+    ``goes_on``: it is a part of a line that somebody types on, so what it has opened stays open.
+    """
+    if not text.strip() or place.right.partition("\n")[0].strip() or place.parses(text):
+        return text
+    before = _open(place, "")
+    is_open = _open(place, text) != before
+    if goes_on and (is_open or not before):
+        return text
+    for part in _beginnings(text, least) if is_open else (text,):
+        for ending in _endings(before, _open(place, part), goes_on):
+            if place.parses(part + ending) and is_sound(part + ending):
+                return part + ending
+    return text
+
+
+def _endings(before: str, now: str, goes_on: bool) -> Iterator[str]:
+    """For what is open ``now``: what was opened since ``before`` is closed, and all of it at last."""
+    if now.endswith(before):
+        own = now[: len(now) - len(before)]
+        yield own
+        yield own + ("," if before else ":")
+    if not goes_on:
+        yield now
+
+
+def _open(place: Around, text: str) -> str:
+    code = place.left + text
+    return bounds(code + place.right, len(code)).open
+
+
+def _beginnings(text: str, least: int) -> Iterator[str]:
+    for _ in range(MAX_BACK):
+        bare = text.rstrip().rstrip(",")
+        yield bare if len(bare) >= least else text
+        text = LAST.sub("", text).rstrip()
+        if len(text) < least or not text:
+            return
