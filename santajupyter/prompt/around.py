@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import NamedTuple
 
-from .bounds import QUOTES, TEXT_QUOTES, TOKEN, bounds
+from .bounds import QUOTES, TEXT_QUOTES, TOKEN, bounds, first_open
 from .cellnames import MAGIC, masked
 from .cursor import Cursor
 from .gaps import fits, gaps
@@ -130,6 +130,12 @@ class Around:
         if self.right.partition("\n")[0].strip() and not self._leaves_open(text):
             return False
         return any(map(_parses, self._finished(left, False, bare=True)))
+
+    def balanced(self, text: str) -> str:
+        """Up to the first bracket or string that it opens and doesn't close; all of it before code."""
+        if self.right.partition("\n")[0].strip():
+            return text
+        return text[: first_open(self.left + text, len(self.left)) - len(self.left)]
 
     def _leaves_open(self, text: str) -> bool:
         """Whether nothing is open behind it that wasn't before: the same, before a string's end."""

@@ -62,6 +62,22 @@ def bounds(code: str, at: int) -> Bounds:
     return Bounds(start, line_end, opened, "".join(stack[::-1]) if closers is None else closers)
 
 
+def first_open(code: str, at: int) -> int:
+    """Where the first bracket or string begins that is opened from ``at`` on and open at the code's end.
+
+    The code's length where there is none.
+    """
+    opened: list[tuple[int, str]] = []
+    for match in TOKEN.finditer(code):
+        if match["quote"] and not (match["end"] or match["end3"]) and match.end() == len(code):
+            opened.append((match.start(), ""))
+        elif match["bracket"] and match[0] in OPENERS:
+            opened.append((match.start(), OPENERS[match[0]]))
+        elif match["bracket"] and opened and opened[-1][1] == match[0]:
+            opened.pop()
+    return next((start for start, _ in opened if start >= at), len(code))
+
+
 def string_end(match: re.Match[str], at: int) -> str:
     """What closes the string at a place in it."""
     inside = match[0][: at - match.start()].replace("{{", "").replace("}}", "")

@@ -122,23 +122,29 @@ class Check:
             text = shorter if shorter.strip() else _settled(text.rstrip()[:-1])
         return whole[:least]
 
-    def rounded(self, text: str, least: int = 0) -> str:
+    def rounded(self, text: str, least: int = 0, balanced: bool = False) -> str:
         """The longest sound beginning, up to a word or sign, behind which nothing has to come but what closes
 
         brackets. All of it where nothing makes the place whole, or where it is the rest of a word. Not
-        shorter than ``least``.
+        shorter than ``least``. ``balanced``: at a line's end none that it has opened itself.
         """
         place, before, whole = self._place, self._before, text
         if place is None or before is None or not (before.is_whole and place.has_room(text)):
             return text
-        if place.could_end(text) or (WORD_LEFT.search(place.left) and REST.fullmatch(text)):
-            return text
+        shorten = place.balanced if balanced else str
+        text = shorten(text)
+        is_rest = WORD_LEFT.search(place.left) and REST.fullmatch(text)
+        if text == whole:
+            if is_rest or place.could_end(text):
+                return text
+            text = shorten(LAST.sub("", text))
         for _ in range(MAX_PART):
-            text = LAST.sub("", text).rstrip()
+            text = text.rstrip()
             if not text or len(text) <= least:
                 return whole[:least]
             if place.could_end(text) and self._problem(text, True) is None:
                 return text
+            text = shorten(LAST.sub("", text))
         return max(whole.rpartition("\n")[0], whole[:least], key=len)
 
     def closed(self, text: str, least: int = 0, goes_on: bool = False) -> str:
@@ -146,8 +152,8 @@ class Check:
 
         Not less than ``least`` of it; see :func:`.closing.closed`.
         """
-        place, before = self._place, self._before
-        if place is None or before is None or not (before.is_whole and place.has_room(text)):
+        place = self._place
+        if place is None or not place.has_room(text):
             return text
         return closed(place, text, least, lambda part: self._problem(part, True) is None, goes_on)
 

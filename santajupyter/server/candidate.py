@@ -63,11 +63,15 @@ class Candidate:
 
     def _sure(self, check: Check, text: str) -> str:
         text = check.sure(text, len(self.shown))
-        return check.rounded(text, len(self.shown)) if self._limit or self._is_before_code else text
+        return self._rounded(check, text) if self._limit or self._is_before_code else text
 
     def _sound(self, check: Check, text: str, is_whole: bool) -> tuple[str, Problem | None]:
         text, problem = check.sound(text, is_whole)
-        return text if is_whole else check.rounded(text, len(self.shown)), problem
+        return text if is_whole else self._rounded(check, text), problem
+
+    def _rounded(self, check: Check, text: str) -> str:
+        """Who types has an editor that closes brackets as they are opened: a suggestion leaves none open."""
+        return check.rounded(text, len(self.shown), bool(self._limit))
 
     async def end(self, item: Item) -> Item:
         """What is left of it, no less than is shown, and why that is nothing."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, repeat
 from typing import Any
 
 from ..engine import wire
@@ -201,9 +202,9 @@ class Completing:
             items = await self._items(asked, answer)
         if may_ask and (items[0].reason == BROKEN or (not asked.automatic and items[0].reason in DROPPED)):
             items = (await self._other(asked, answer) or items[0],)
-        items = tuple(
-            [await self._closed(asked, item, shown) for item, shown in zip(items, shown, strict=True)]
-        )
+        # Names to choose from, of which nothing was shown, may be more.
+        each = zip(items, chain(shown, repeat(0)), strict=False)
+        items = tuple([await self._closed(asked, item, length) for item, length in each])
         done, engine = answer.done, answer.engine
         timings = Timings(answer.queue_ms, done.prefill_ms, done.decode_ms)
         took = answer.queue_ms + timings.prefill_ms + timings.decode_ms

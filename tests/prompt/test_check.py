@@ -250,6 +250,77 @@ def test_what_may_end_anywhere_ends_where_only_brackets_are_open(
     assert check("%%html\n" + source).rounded(text) == text
 
 
+@pytest.mark.parametrize(
+    ("source", "text", "rounded"),
+    [
+        ("║", "for i in range(len(", "for i in range"),
+        ("║", "load(1, sep=[2], width", "load"),
+        ("║", "load(1, sep=[2])", "load(1, sep=[2])"),
+        ("║", "load(1).set(2", "load(1).set"),
+        ("x = ║", "[1, 2, ", ""),
+        ("load(║", "1, sep=f'of {", "1, sep="),
+        ("load(║", "1, max(2", "1, max"),
+        ('x["║', 'a"] = load(1', 'a"] = load'),
+        ("║", "load(1)\nprint(2", "load(1)\nprint"),
+        ("║", "def load(a", ""),
+        # A name that nobody has is one by itself, too.
+        ("║", "print(1)\nnp.zeros(", "print(1)\nnp.zeros"),
+        ("║", "print(1)\nPath(", "print(1)"),
+        # What stands on the right closes it.
+        ("║1)", "load(", "load("),
+        ("imp║", "ort", "ort"),
+    ],
+)
+def test_who_types_gets_nothing_that_leaves_a_bracket_open(source: str, text: str, rounded: str) -> None:
+    checked = check(source, "def load(a, b=1, sep=2): pass\nx = {}")
+    assert checked.rounded(text, 0, True) == rounded
+    assert checked.rounded(text, len(text), True) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "closed"),
+    [
+        ("║", "load(1, 2,", "load(1, 2)"),
+        ("║", "load(1, [2, ", "load(1, [2])"),
+        ("║", "load(1, sep=", "load(1)"),
+        ("║", 'print("mean of', 'print("mean of")'),
+        ("║", "print(f'{", "print(f'')"),
+        ("║", "print(1 + ", "print(1)"),
+        # What the user has opened, if nothing else ends it.
+        ("x = load(║", "1, 2", "1, 2)"),
+        ("x = load(║\n    b)", "1, 2", "1, 2,"),
+        ("x = [\n    1,\n    ║\n    3,\n]", "max(2", "max(2),"),
+        ("x = load(1, [║", "2], 3", "2], 3)"),
+        # A header before its body; one without stays as it is.
+        ("║\n    print(i)", "for i in range(3)", "for i in range(3):"),
+        ("║", "for i in range(3):", "for i in range(3):"),
+        ("║", "x = 1\nfor i in range(3):", "x = 1\nfor i in range(3):"),
+        ("║", "x = 1", "x = 1"),
+        # Code on the right is joined as it is.
+        ("load(║, 2)", "max(1", "max(1"),
+        ("║1)", "load(", "load("),
+    ],
+)
+def test_who_asks_gets_it_closed(source: str, text: str, closed: str) -> None:
+    cells = ["def load(a, b=1, sep=2): pass"]
+    checked = check(source, *cells)
+    assert checked.closed(text) == closed
+    assert checked.closed(text, len(text)).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "closed"),
+    [
+        ("x = load(║\n    b)", "1, 2", "1, 2,"),
+        ("x = load(║\n    b)", "1, max(2", "1, max(2"),
+        ("x = load(║", "1, 2", "1, 2"),
+        ("║\n    print(i)", "for i in range(3)", "for i in range(3)"),
+    ],
+)
+def test_who_types_gets_the_comma_before_the_next_line(source: str, text: str, closed: str) -> None:
+    assert check(source, "def load(a, b=1): pass").closed(text, 0, True) == closed
+
+
 def test_a_stream_shows_no_blanks_alone() -> None:
     assert check("x = 1\n║").sure("    initial") == ""
 

@@ -48,7 +48,9 @@ def test_what_ran_out_of_tokens_asks_for_nothing_more() -> None:
     [
         (["100000", " + 200000", " and"], ["", "", "100000 + 200000 "], "100000 + 200000 ", None),
         (["not"], [""], "", "unlikely"),
-        (["load(1000000, ", "a"], ["load(1000000,", "load(1000000,"], "load(1000000, a", None),
+        # No bracket of its own is left open.
+        (["load(1000000, ", "a"], ["load", "load"], "load", None),
+        (["load(1000000, ", "a)", "."], ["load", *2 * ["load(1000000, a)"]], "load(1000000, a)", None),
     ],
 )
 def test_what_a_limit_ends_is_shown_as_far_as_it_could_end(
