@@ -129,7 +129,9 @@ class Around:
         left = TAKES_VALUE.sub(r"\g<0>_", left)
         if self.right.partition("\n")[0].strip() and not self._leaves_open(text):
             return False
-        return any(map(_parses, self._finished(left, False, bare=True)))
+        opened = bounds(left + self.right, len(left)).open[:1]
+        lefts = (left, f"{left}{opened}: _") if opened in QUOTES else (left,)
+        return any(_parses(code) for way in lefts for code in self._finished(way, False, bare=True))
 
     def balanced(self, text: str) -> str:
         """Up to the first bracket or string that it opens and doesn't close; all of it before code."""
@@ -242,6 +244,8 @@ class Around:
         if not self.right.partition("\n")[0].strip():
             left = _without_comment(left)
         joined = self.is_joined if joined is None else joined
+        if joined and self.right[:1] in QUOTES:
+            yield f"{left}{self.right[0]}: _{self.right[1:]}"  # a key's value comes behind its quote
         if joined and self._joined.is_whole:
             return
         endings = self._as_it_stands(left) if joined else self._endings(left, ended, bare)

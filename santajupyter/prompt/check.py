@@ -142,7 +142,7 @@ class Check:
             text = text.rstrip()
             if not text or len(text) <= least:
                 return whole[:least]
-            if place.could_end(text) and self._problem(text, True) is None:
+            if place.could_end(text) and self._problem(text, False) is None:
                 return text
             text = shorten(LAST.sub("", text))
         return max(whole.rpartition("\n")[0], whole[:least], key=len)

@@ -12,6 +12,7 @@ from santajupyter.evaluation.engines import Configuration, asking
 from santajupyter.evaluation.harness import Sample
 from santajupyter.evaluation.main import main
 from santajupyter.evaluation.tasks import fresh
+from santajupyter.prompt.check import Check
 from santajupyter.protocol import completion_request
 from santajupyter.server.settings import Settings
 
@@ -27,6 +28,16 @@ def test_names_stand_nowhere_in_the_text_and_the_kernel_has_them(seed: int) -> N
         source = body["cells"][place.cell]["source"]
         assert place.offset <= len(source)
     assert {place.kind for place in places} == {*fresh.KINDS, "key"}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_right_name_is_held_to_be_broken(seed: int) -> None:
+    """A column, key or attribute; who types may get no more than that of what follows it."""
+    for place, fields in fresh.places(seed).items():
+        check, name = Check(completion_request(fields)), place.hidden
+        if place.kind != "keyword":
+            assert check.sound(name, True)[0] == check.sound(name, False)[0] == name, place
+            assert check.rounded(name) == check.rounded(name, balanced=True) == name, place
 
 
 def test_every_line_runs() -> None:

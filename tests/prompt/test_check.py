@@ -190,6 +190,22 @@ def test_a_line_that_may_go_on_is_sound_as_a_beginning() -> None:
 @pytest.mark.parametrize(
     ("source", "text"),
     [
+        ('ships.agg({"a": "sum", "║"})', "depth"),
+        ('ships.agg({"a": "sum", "║"})', 'depth": "sum'),
+        ('x = {"║"}', "depth"),
+        ('ships.agg({"a": "sum", "║', "depth"),
+        ('ships.rename(columns={"║"})', "depth"),
+    ],
+)
+def test_a_key_may_get_its_value_behind_its_quote(source: str, text: str) -> None:
+    checked = check(source, **KERNEL)
+    assert checked.sound(text, True)[0] == checked.sound(text, False)[0] == text
+    assert checked.rounded(text) == checked.rounded(text, 0, True) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
         ("║", "import"),
         ("imp║", "ort"),
         ("║\nx = 1", "from"),
@@ -261,6 +277,7 @@ def test_what_may_end_anywhere_ends_where_only_brackets_are_open(
         ("load(║", "1, sep=f'of {", "1, sep="),
         ("load(║", "1, max(2", "1, max"),
         ('x["║', 'a"] = load(1', 'a"] = load'),
+        ('x.agg({"║', 'a": "mean', 'a":'),
         ("║", "load(1)\nprint(2", "load(1)\nprint"),
         ("║", "def load(a", ""),
         # A name that nobody has is one by itself, too.
