@@ -131,6 +131,8 @@ class Check:
         place, before, whole = self._place, self._before, text
         if place is None or before is None or not (before.is_whole and place.has_room(text)):
             return text
+        # Only before code nothing else comes.
+        ended = bool(place.right.partition("\n")[0].strip()) or not balanced
         shorten = place.balanced if balanced else str
         text = shorten(text)
         is_rest = WORD_LEFT.search(place.left) and REST.fullmatch(text)
@@ -142,7 +144,7 @@ class Check:
             text = text.rstrip()
             if not text or len(text) <= least:
                 return whole[:least]
-            if place.could_end(text) and self._problem(text, False) is None:
+            if place.could_end(text) and self._problem(text, ended) is None:
                 return text
             text = shorten(LAST.sub("", text))
         return max(whole.rpartition("\n")[0], whole[:least], key=len)

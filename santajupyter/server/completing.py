@@ -271,7 +271,8 @@ class Completing:
 
         Where somebody asked, a sound beginning of one of them is better than nothing, and a name always is.
         """
-        begun, names = await answer.candidates[0].beginning()
+        first = answer.candidates[0]
+        begun, names = await first.beginning()
         begun = max(asked.begun, begun, key=len)
         document = replace(asked.document, prefix=asked.document.prefix + begun[len(asked.begun) :])
         sampling = replace(
@@ -288,8 +289,9 @@ class Completing:
         if not sound and not asked.automatic:
             sound = await _parts(begun, items, answer.candidates)
         is_worth = not asked.automatic or (asked.choice is not None and asked.choice.always)
-        if not sound and is_worth and WORD.search(begun):
-            return Item(begun)
+        if not sound and is_worth and asked.check:
+            begun = await self._prompts.run(asked.check.rounded, begun, len(first.shown), asked.automatic)
+            return Item(begun) if WORD.search(begun) else None
         return max(sound, key=lambda item: item.logprob, default=None)
 
     def _min_probability(self, engine: Engine, asked: _Asked) -> float:
