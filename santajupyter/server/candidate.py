@@ -70,7 +70,7 @@ class Candidate:
         return text if is_whole else self._rounded(check, text), problem
 
     def _rounded(self, check: Check, text: str) -> str:
-        """Who types has an editor that closes brackets as they are opened: a suggestion leaves none open."""
+        """What a limit ended would leave the line broken, if it left open what it has opened itself."""
         return check.rounded(text, len(self.shown), bool(self._limit))
 
     async def end(self, item: Item) -> Item:
