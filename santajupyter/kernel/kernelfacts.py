@@ -433,7 +433,8 @@ def _heads(
 def _repeat(cells: list[Any]) -> bool:
     """Whether few texts or numbers come again and again."""
     told = [cell for cell in cells if type(cell) in (str, int)]
-    return 0 < len(set(told)) <= min(MAX_VALUES, len(told) / 3)
+    most = len(told) / 2 if any(type(cell) is str for cell in told) else min(MAX_VALUES, len(told) / 3)
+    return 0 < len(set(told)) <= most
 
 
 def _told(cells: list[Any]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ..protocol import Cell, Variable
 from .cursor import Excerpt
 from .expressions import PLAIN, Known, Statement, tokenized, within_field
-from .fitting import Spot, is_of_a_column, weights
+from .fitting import Spot, is_of_a_column, mentions, weights
 from .following import followed
 from .framecalls import BY_COLUMN, BY_DICT, BY_LEVEL, COLUMN_KEYWORDS, OTHER_KEYWORDS, PLAIN_COLUMN, SECOND
 from .known import FIXED
@@ -74,7 +74,11 @@ def choice(
     if not any(rest for _, rest in rests) or cursor.right[:1].isidentifier():
         return None
     spot = replace(
-        spot, left=_line_left(code) + spot.opening, right=cursor.right[:RIGHT], above=_above(where)
+        spot,
+        left=_line_left(code) + spot.opening,
+        right=cursor.right[:RIGHT],
+        above=_above(where),
+        mentions=mentions(_code_above(where)[-LEFT:]),
     )
     fitting = weights([name for name, _ in rests], spot)
     return Choice(
@@ -152,6 +156,11 @@ def _quote(cells: Sequence[Cell]) -> str:
 
 def _line_left(code: str) -> str:
     return code[code.rfind("\n") + 1 :]
+
+
+def _code_above(where: Excerpt) -> str:
+    cells = [cell.source for cell in where.cells[: where.active] if cell.type == "code"]
+    return "\n".join([*cells, where.cursor.above])
 
 
 def _above(where: Excerpt) -> str:

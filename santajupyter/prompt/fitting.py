@@ -7,7 +7,7 @@ little of what ``.dt`` wants; this does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 NUMBER, FLAG, TIME, TEXT, OTHER = "number", "flag", "time", "text", ""
@@ -23,6 +23,7 @@ NO, RARE, SOME = -6.0, -3.0, -1.0
 Fit = Mapping[str, float]
 
 NUMBERS: Fit = {FLAG: RARE, TIME: NO, TEXT: NO}
+HEIGHTS: Fit = {**NUMBERS, TEXT: RARE}
 TIMES: Fit = {NUMBER: NO, FLAG: NO, TEXT: RARE}
 TEXTS: Fit = {NUMBER: RARE, FLAG: RARE, TIME: NO}
 FLAGS: Fit = {NUMBER: RARE, TIME: NO, TEXT: NO}
@@ -67,6 +68,8 @@ LEFT: tuple[tuple[re.Pattern[str], Fit], ...] = tuple(
         (r"\bto_numeric\([\w.]+\[[\"']\Z", {TIME: NO, FLAG: NO, NUMBER: SOME}),
         (r"\.groupby\([^()]*\)\[\[?[\"']\Z", NUMBERS),
         (r"\.(rolling|resample)\(.{0,200}\)\[[\"']\Z", NUMBERS),
+        (r"\bcrosstab\([^)]*\[[\"']\Z", GROUPS),
+        (r"\.plot\.barh?\([^()]*\bx\s*=\s*[\"']\Z", {NUMBER: SOME, FLAG: SOME}),
         (r"\bscatter\b[^)]*\bx=[\"']\Z", {**ORDERED, TIME: SOME}),
         (r"^\s*y\s*=\s*[\w.]+\[[\"']\Z", {TIME: RARE, TEXT: SOME}),
         (r"^\s*\w+\[[\"'][^\"'\n]+[\"']\]\s*=\s*\(?\w+\[[\"']\Z", COUNTED),
@@ -85,18 +88,32 @@ _TAKERS: tuple[tuple[str, Fit], ...] = (
     ("groupby group_by by hue color style unique value_counts", GROUPS),
     ("index columns facet_col facet_row names id_vars", {**GROUPS, TIME: 0.0}),
     ("sort_values sort", {FLAG: RARE, TEXT: SOME}),
-    ("nlargest nsmallest y values column size weights agg value_vars", NUMBERS),
+    ("nlargest nsmallest values column size weights agg value_vars", NUMBERS),
+    ("y", HEIGHTS),
     ("set_index on left_on right_on", {FLAG: RARE, NUMBER: -2.0, TIME: -SOME}),
     ("drop_duplicates", {NUMBER: -2.0, FLAG: RARE}),
     ("x", {FLAG: RARE, TEXT: SOME, TIME: -SOME / 2}),
 )
 TAKERS: Mapping[str, Fit] = {kind: fit for kinds, fit in _TAKERS for kind in kinds.split()}
 GROUPERS = frozenset(["groupby", "group_by", "by", "hue", "index", "columns", "value_counts"])
-SORTS = re.compile(r"\bsort(?:_values)?\(\s*by=\[?[\"']\Z")
+CROSSES = "crosstab("
+SORTS = re.compile(r"\bsort(?:_values)?\(\s*(?:by\s*=\s*)?\[?[\"']\Z")
 CONVERTS = re.compile(
     r"\b(to_datetime|to_numeric|to_timedelta)\(|\.(astype|fillna|str|map|replace|apply)\b|\blog"
 )
 STRINGS = re.compile(r"[\"']([^\"'\n]{3,})[\"']")
+# Who makes a table puts what counts first, and lists go on in the table's order.
+EARLIER, LATE = -0.1, 10
+ORDERLY = frozenset(["argument", "query"])
+# In the index, among columns.
+LEVEL = -2.0
+# Named so many lines above, it is named again; MENTIONED for the last line, half of it so many above.
+MENTIONED, HALF = 1.0, 3
+QUOTED = re.compile(r"[\"']([^\"'\n]+)[\"']")
+WORDS = re.compile(r"\w+")
+# Whose bracket is open; ``left`` may be cut to so many characters for it.
+OWNER = re.compile(r"(?<!\w)(\w+)(?:\.\w+)?[\[(]*\Z")
+OWNER_LENGTH = 80
 # Further on in the same list.
 LISTED = re.compile(r"\A[\"'](?:\s*,\s*[\"'][^\"'\n]*[\"'])+")
 STRING = re.compile(r"[\[({= ][\"']([^\"'\n]+)[\"']")
@@ -163,7 +180,6 @@ NAMES_ONE = frozenset(
         "email",
         "id",
         "identifier",
-        "key",
         "name",
         "no",
         "note",
@@ -181,7 +197,8 @@ IDS = frozenset(["id", "year", "code", "zip", "no", "nr", "number", "index", "la
 KEYS = frozenset(["on", "left_on", "right_on", "set_index", "drop", "drop_duplicates"])
 # Made of a time, where nothing says of what.
 TIME_PARTS = frozenset(["hour", "day", "weekday", "week", "month", "quarter", "year", "date"])
-GROUPING = re.compile(r"\.(?:value_counts|unique|nunique|mode)\b")
+GROUPING = re.compile(r"\.(?:value_counts|unique|nunique|mode|isin)\b")
+EQUAL = re.compile(r"\s*[!=]=\s*[\"']")
 TOTALS = re.compile(r"[\"']?\]?\)?\.(?:sum|mean|median|std|var|max|min|hist|quantile)\b|[\"']\s*:\s*[\"']")
 
 
@@ -191,7 +208,8 @@ class Spot:
 
     what of it is ``begun``, the string's ``quote``, the ``opening`` one where that is still missing, the
     ``dtypes`` of the columns, what is ``named`` in the statement and ``made`` by it, the line ``left``
-    and ``right`` of it with what is said ``above``, and the columns with ``repeating`` values, if known.
+    and ``right`` of it with what is said ``above``, the columns with ``repeating`` values, if known, and
+    what the code above ``mentions``, see :func:`mentions`.
     """
 
     kind: str
@@ -205,38 +223,101 @@ class Spot:
     right: str = ""
     above: str = ""
     repeating: frozenset[str] | None = None
+    mentions: Mapping[str, int] = field(default_factory=dict)
+
+
+# A name's weight, as far as one thing tells it.
+Part = Callable[[str], float]
 
 
 def weights(names: Sequence[str], spot: Spot) -> list[float]:
     """One for each name."""
+    parts = (_by_dtype(spot), _by_order(names, spot), _by_use(spot), _by_words(spot))
+    return [sum(part(name) for part in parts) for name in names]
+
+
+def mentions(code: str) -> dict[str, int]:
+    """How many lines above the end of the code each of its words, and each text in quotes, stands last."""
+    found: dict[str, int] = {}
+    for ago, line in enumerate(reversed(code.split("\n"))):
+        for word in (*WORDS.findall(line), *QUOTED.findall(line)):
+            found.setdefault(word, ago)
+    return found
+
+
+def _by_dtype(spot: Spot) -> Part:
+    """Whether the place wants what its column holds."""
     fits = [*_fits(spot)]
-    right = spot.right.partition("\n")[0]
+    right = _line(spot.right)
+    follows = right.lstrip("\"'])")
+    is_sort = bool(SORTS.search(spot.left.removesuffix(spot.begun)))
+    groups = not is_sort and bool(spot.kind in GROUPERS or CROSSES in spot.left or GROUPING.match(follows))
+    counts = NUMBERS in fits or HEIGHTS in fits
+    compares, totals = EQUAL.match(follows), TOTALS.match(right)
+
+    def part(name: str) -> float:
+        weight = sum(fit.get(kind_of(spot.dtypes.get(name, "")), 0.0) for fit in fits)
+        if spot.kind == "attribute" and spot.dtypes:
+            weight += _called(name in spot.dtypes, right)
+        if groups:
+            weight += _grouping(name, spot)
+        elif compares and spot.repeating and name in spot.repeating:
+            weight -= SOME
+        if not IDS.isdisjoint(_words(name, 2)):
+            weight += -SOME if spot.kind in KEYS else RARE if totals else SOME * counts
+        return weight + LEVEL * (bool(spot.dtypes) and name not in spot.dtypes)
+
+    return part
+
+
+def _by_order(names: Sequence[str], spot: Spot) -> Part:
+    """The sooner it comes in the table, or behind the one that the same list names last, the likelier."""
+    _, opened, inside = spot.left.removesuffix(spot.begun).rpartition("[")
+    listed = QUOTED.findall(inside) if opened and "]" not in inside else []
+    places = {name: place for place, name in enumerate(names)}
+    last = places.get(listed[-1], -1) if listed else -1
+
+    def part(name: str) -> float:
+        is_ordered = spot.kind in ORDERLY or name in spot.dtypes
+        return EARLIER * min((places[name] - last - 1) % len(names), LATE) * is_ordered
+
+    return part
+
+
+def _by_use(spot: Spot) -> Part:
+    """Not again in the same statement, nor what it makes; rather what was named above."""
+    right = _line(spot.right)
     used = {*spot.named, *STRING.findall(right)}
     more = LISTED.match(right)
     listed = STRINGS.findall(more[0]) if more else ()
-    target = TARGET.match(spot.left)
-    strings = [text for text in STRINGS.findall(f"{spot.left}\n{right}") if text not in spot.dtypes]
-    labels = LABEL.findall(spot.right)
-    called = CALLED.findall(spot.left)
-    said = _words(" ".join([_made_of(target), spot.above, *called, *labels, *strings]))
-    groups = bool(spot.kind in GROUPERS or GROUPING.match(right.lstrip("\"'])")))
-    totals = TOTALS.match(right)
-    found = []
-    for name in names:
-        weight = sum(fit.get(kind_of(spot.dtypes.get(name, "")), 0.0) for fit in fits)
-        weight += NAMED * (name in used and name != spot.made)
-        if spot.kind == "attribute" and spot.dtypes:
-            weight += _called(name in spot.dtypes, right)
+    converts = CONVERTS.search(spot.left + spot.right)
+
+    def part(name: str) -> float:
+        weight = MENTIONED / (1 + spot.mentions[name] / HALF) if name in spot.mentions else 0.0
         if name == spot.made:
-            weight += -MADE / 2 if CONVERTS.search(spot.left + spot.right) else MADE
-        if groups:
-            weight += _grouping(name, spot)
-        if not IDS.isdisjoint(_words(name, 2)):
-            weight += -SOME if spot.kind in KEYS else RARE if totals else 0.0
-        if name in listed:
-            weight += NO
-        found.append(weight + _said(name, said))
-    return found
+            weight += -MADE / 2 if converts else MADE
+        elif name in used:
+            weight += NAMED
+        return weight + NO * (name in listed)
+
+    return part
+
+
+def _by_words(spot: Spot) -> Part:
+    """What the line, its strings and the comment above say of it."""
+    target = TARGET.match(spot.left)
+    after = _line(spot.right).removeprefix(spot.quote)
+    strings = [text for text in STRINGS.findall(f"{spot.left}\n{after}") if text not in spot.dtypes]
+    labels, called = LABEL.findall(spot.right), CALLED.findall(spot.left)
+    said = _words(" ".join([_made_of(target), spot.above, *called, *labels, *strings]))
+    around = spot.left[: max(spot.left.rfind("["), spot.left.rfind("(")) + 1]
+    if owner := OWNER.search(around[-OWNER_LENGTH:]):
+        said -= _words(owner[1])
+    return lambda name: _said(name, said)
+
+
+def _line(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 def _grouping(name: str, spot: Spot) -> float:
@@ -281,8 +362,8 @@ def _fits(spot: Spot) -> Iterator[Fit]:
         right = '"]' + right
     if spot.kind == "query":
         right = "]" + right
-    yield from (fit for pattern, fit in RIGHT if pattern.match(right))
-    yield from (fit for pattern, fit in LEFT if pattern.search(left))
+    told = [fit for pattern, fit in RIGHT if pattern.match(right)]
+    yield from told or (fit for pattern, fit in LEFT if pattern.search(left))
     if spot.kind in TAKERS:
         yield TAKERS["sort" if SORTS.search(left) else spot.kind]
     if not TIME_PARTS.isdisjoint(_words(_made_of(TARGET.match(left)))) and right.strip("\"')]") == "":

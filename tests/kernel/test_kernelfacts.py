@@ -228,6 +228,10 @@ def test_columns_whose_values_repeat(kernel: Kernel) -> None:
     kernel.define("numbered = pd.DataFrame({0: ['a', 'b'] * 9, (1, 2): ['a', 'b'] * 9, 'x': [1, 2] * 9})")
     numbered = kernel.facts(values=1)["numbered"]
     assert numbered["repeating"] == ["x"] and "values" not in numbered
+    kernel.define(
+        "few = pd.DataFrame({'key': ['a', 'b', None, 'b', 'a'], 'n': [1, 2, 3, 4, 4], 'at': [*'abcde']})"
+    )
+    assert kernel.facts()["few"]["repeating"] == ["key"]
 
 
 VALUES = """

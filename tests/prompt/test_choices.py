@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from santajupyter.prompt import fitting
 from santajupyter.prompt.choices import Choice, choice
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.protocol import Cell, Variable
@@ -51,6 +52,14 @@ def best(code: str, above: tuple[Cell, ...] = ()) -> list[str]:
     assert found is not None
     most = max(found.weights)
     return [rest for rest, weight in zip(found.rests, found.weights, strict=True) if weight == most]
+
+
+def first(code: str, variable: Variable, above: tuple[Cell, ...] = ()) -> str:
+    """The name that fits best."""
+    source, offset = code.replace("║", ""), code.index("║")
+    found = choice([variable], CLASSES, excerpt([*above, Cell(source)], len(above), offset))
+    assert found is not None
+    return found.rests[max(range(len(found.rests)), key=found.weights.__getitem__)]
 
 
 @pytest.mark.parametrize(
@@ -341,8 +350,59 @@ def test_a_cell_that_was_not_run_may_have_changed_it() -> None:
         ('df["new"] = df["║"]', ["depth", "crew", "fare paid"]),
     ],
 )
-def test_what_fits_best(code: str, fits: list[str]) -> None:
+def test_what_fits_best(code: str, fits: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "EARLIER", 0.0)
     assert best(code) == fits
+
+
+SALES = Variable(
+    "sales",
+    "DataFrame",
+    "pandas",
+    columns=(
+        *(("order_id", "int64"), ("customer", "str"), ("region", "str"), ("paid", "float64")),
+        *(("fee", "float64"), ("units", "int64"), ("rating", "int64"), ("tip", "float64")),
+    ),
+    levels=("when",),
+    repeating=("region", "rating"),
+    complete=("columns", "repeating"),
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        # What comes first in the table, and lists in its order.
+        ('total = sales["║"].sum()', "paid"),
+        ('sales[["paid", "║"]]', "fee"),
+        ('sales[["units", "║', "rating"),
+        # A number that tells rows apart is none to count with.
+        ('sales["║"] / sales["units"]', "paid"),
+        # What groups: texts that come again, rather than numbers, or the index.
+        ('sales.groupby("║")', "region"),
+        ('pd.crosstab(sales["║"], sales["rating"])', "region"),
+        ('sales[sales["║"] == "north"]', "region"),
+        # What is sorted by isn't what groups.
+        ('sales.sort_values(by = "║")', "order_id"),
+        # Of other strings' quotes on the right.
+        ('sns.barplot(x="region", y="║", data=sales, tip="h")', "paid"),
+    ],
+)
+def test_the_likeliest_in_a_table(code: str, name: str) -> None:
+    assert first(code, SALES) == name
+
+
+def test_a_tables_own_name_says_nothing() -> None:
+    fees = structs.replace(SALES, name="fees")
+    assert first('fees = fees.loc[:, "║"]', fees) == "order_id"
+    assert first('fees = sales.loc[:, "║"]', SALES) == "fee"
+
+
+def test_what_was_named_above_is_named_again() -> None:
+    above = (Cell('sales["tip"].hist()\n', execution_count=1), Cell("x = 1\n" * 9, execution_count=2))
+    assert first('y = sales["║"].max()', SALES) == "paid"
+    assert first('y = sales["║"].max()', SALES, above[:1]) == "tip"
+    assert first('y = sales["║"].max()', SALES, above) == "paid"
 
 
 def test_no_name_comes_twice_in_a_list() -> None:

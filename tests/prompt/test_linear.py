@@ -58,6 +58,7 @@ ANCHORED = (
     "expressions.PLAIN",
     "fim.WORD",
     "fitting.DTYPES",
+    "fitting.EQUAL",
     "fitting.RIGHT",
     "fitting.TARGET",
     "fitting.TOTALS",
