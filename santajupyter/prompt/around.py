@@ -206,7 +206,11 @@ class Around:
     @property
     def line(self) -> str:
         """The cursor's, left and right of it."""
-        return self.left.rpartition("\n")[2] + self.right.partition("\n")[0]
+        return self.line_left + self.right.partition("\n")[0]
+
+    @property
+    def line_left(self) -> str:
+        return self.left.rpartition("\n")[2]
 
     def without_right(self) -> Around:
         """The place with nothing right of the cursor in its line."""

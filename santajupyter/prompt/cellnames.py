@@ -14,8 +14,11 @@ from .scopes import ANY, Names, read
 
 # Longer cells aren't read at all: a regular expression keeps others waiting for as long as it searches.
 MAX_READ = 100_000
-# Lines that IPython reads, not Python.
-MAGIC = re.compile(r"^([ \t]*)(?:[%!][^\n]*|[\w.]+\?\??[ \t]*|\?[^\n]*)$", re.MULTILINE)
+# Lines that IPython reads, not Python, where ``% x`` and ``!= x`` go on with the line above.
+MAGIC = re.compile(
+    r"^([ \t]*)(?:%(?:%?[^\W\d][^\n]*|%![^\n]*|[ \t]*)|!(?!=)[^\n]*|[\w.]+\?\??[ \t]*|\?[^\n]*)$",
+    re.MULTILINE,
+)
 ASSIGNED_MAGIC = re.compile(r"^([ \t]*[\w,.][\w, .]*=[ \t]*)[%!][^\n]*$", re.MULTILINE)
 # Those that bring names from elsewhere.
 BRINGS_NAMES = re.compile(r"^[ \t]*%(?:load|pylab|run|store)\b", re.MULTILINE)
@@ -46,14 +49,19 @@ def mentioned(code: str) -> frozenset[str]:
     return frozenset(_told(code, True))
 
 
-def _told(code: str, with_missing: bool) -> Iterator[str]:
-    if len(code) > MAX_READ:
-        yield ANY
-        return
+def of_magics(code: str) -> Iterator[str]:
+    """The names that magics may bring; ANY among them where that can't be told."""
     if BRINGS_NAMES.search(code):
         yield ANY
     for match in MAGIC.finditer(code):
         yield from WORD.findall(match[0])
+
+
+def _told(code: str, with_missing: bool) -> Iterator[str]:
+    if len(code) > MAX_READ:
+        yield ANY
+        return
+    yield from of_magics(code)
     if language_of(Cell(code), "python") != "python":
         return
     plain = masked(code)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..protocol import Cell, CompletionRequest
 from .around import Around, around
-from .cellnames import BRINGS_NAMES, MAGIC, MAX_READ, WORD, given, masked, mentioned
+from .cellnames import BRINGS_NAMES, MAGIC, MAX_READ, WORD, given, masked, mentioned, of_magics
 from .choices import Choice
 from .closing import LAST, closed
 from .cursor import Cursor
@@ -51,8 +51,11 @@ FINDS_MORE = re.compile(
     r"|^[ \t]*(?:!|%+(?!matplotlib|time|config|load_ext|autoreload|capture))",
     re.MULTILINE,
 )
-# A column that something is stored to.
-STORED = re.compile(r"""\[["']([^"'\n]+)["']\][ \t]*=(?!=)""")
+# What something is stored to: a name, with attributes, and what is in brackets behind it.
+STORED = re.compile(
+    r"^[ \t]*(?:for\b[^\n:]*:[ \t]*)?([^\W\d][\w.]*)((?:\[[^\n=]*\])?)[ \t]*=(?!=)", re.MULTILINE
+)
+QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
 # IPython's outputs and inputs.
 NUMBERED = re.compile(r"_i?\d+")
 
@@ -77,7 +80,9 @@ class Check:
             and request.language == "python"
             and language_of(cell, "python") == "python"
         )
-        self._place = around(Cursor.at(cell.source, request.offset)) if is_judged else None
+        cursor = Cursor.at(cell.source, request.offset)
+        self._above = cursor.above
+        self._place = around(cursor) if is_judged else None
 
     def sound(self, text: str, ended: bool) -> tuple[str, Problem | None]:
         """The text up to its first statement that is broken, and what is wrong there.
@@ -236,9 +241,10 @@ class Check:
         if isinstance(tree, int):
             return Problem("syntax", "", tree)
         last = text.count("\n")
-        missing = _missing(tree, place.lines)
+        brought = {*of_magics(place.line_left + text)}
+        missing = _missing(tree, place.lines) if ANY not in brought else ()
         for line, name, at_once in sorted(missing, key=lambda each: (each[0], text.find(each[1]))):
-            is_new = name not in before.missing and not self._exists(name, at_once)
+            is_new = name not in before.missing | brought and not self._exists(name, at_once)
             if is_new and not self._import(name, tree, "" if ended else text):
                 return Problem("name", name, min(max(0, line), last))
         judged = self._modules and not FINDS_MORE.search(text)
@@ -281,7 +287,10 @@ class Check:
             _follow(facts, code, left > MAX_LOOKED_THROUGH)
             left -= len(code)
         # If the cell has run before, they are what it makes of them further down.
-        facts.forget_dtypes(STORED.findall(self._place.below) if self._place else ())
+        for name, brackets in STORED.findall(self._place.below) if self._place else ():
+            variable, _, attribute = name.partition(".")
+            columns = QUOTED.findall(brackets) or ([attribute] if attribute and not brackets else None)
+            facts.forget_dtypes(columns, variable)
         return facts
 
     def _exists(self, name: str, at_once: bool) -> bool:
@@ -331,10 +340,9 @@ class Check:
     @cached_property
     def _earlier(self) -> list[tuple[str, Remembered]]:
         """Of that, what runs first, or has run."""
-        assert self._place
         above = [cell for cell in self._cells[: self._active][::-1] if cell.type == "code"]
         ran = [(code, given) for code, has_run in self._further_down if has_run]
-        return [(self._place.above, mentioned), *((cell.source, mentioned) for cell in above), *ran]
+        return [(self._above, mentioned), *((cell.source, mentioned) for cell in above), *ran]
 
     @cached_property
     def _later(self) -> list[tuple[str, Remembered]]:
@@ -370,7 +378,8 @@ class _Before(NamedTuple):
 def _missing(tree: ast.Module, lines: int) -> Iterator[tuple[int, str, bool]]:
     """The line of the text, the name, and whether it is used when the code runs, not when a function does."""
     names = read(tree)
-    yield from ((line - lines, name, name in names.at_once) for name, line in names.missing.items())
+    if ANY not in names.bound:
+        yield from ((line - lines, name, name in names.at_once) for name, line in names.missing.items())
 
 
 def _settled(text: str) -> str:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from .around import Around
-from .bounds import bounds
+from .bounds import TEXT_QUOTES, bounds
 
 # So many words and signs may be taken off until what is left can be closed.
 MAX_BACK = 8
 # So many characters are parsed at most: it takes 1 to 2 ms for 1,000.
 MAX_PARSED = 12_000
+# A tuple of one, and a keyword without its value.
+TUPLE = re.compile(r"(?<![\w)\]])\([^()\[\]{},]*,\Z")
+NAMED = re.compile(r"(?<![\w.])[^\W\d]\w*\s*=\Z")
 # The last word or sign.
 LAST = re.compile(r"(?<!\w)\w+\Z|\W\Z")
 
@@ -29,23 +32,30 @@ def closed(
     if not text.strip() or place.right.partition("\n")[0].strip() or place.parses(text):
         return text
     before = _open(place, "")
-    is_open = _open(place, text) != before
-    if goes_on and (is_open or not before):
+    now = _open(place, text)
+    if now[:3] in TEXT_QUOTES and now[:3] in place.right + place.below:
         return text
-    parts = _beginnings(text, least) if is_open else (text,)
+    if goes_on and (now != before or not before):
+        return text
+    parts = _beginnings(text, least) if before or now else (text,)
     ways = (part + end for part in parts for end in _endings(before, _open(place, part), goes_on))
     tries = MAX_PARSED // (len(place.left) + len(text) + len(place.right))
     return next((way for way in islice(ways, tries) if place.parses(way) and is_sound(way)), text)
 
 
 def _endings(before: str, now: str, goes_on: bool) -> Iterator[str]:
-    """For what is open ``now``: what was opened since ``before`` is closed, and all of it at last."""
+    """For what is open ``now``: what was opened since ``before`` is closed, and all of it at last.
+
+    Behind that what stands below wants a colon, or behind any of it a comma.
+    """
     if now.endswith(before):
         own = now[: len(now) - len(before)]
         yield own
         yield own + ("," if before else ":")
     if not goes_on:
         yield now
+        yield now + ":"
+        yield from (now[:closed] + "," for closed in range(len(now) + 1))
 
 
 def _open(place: Around, text: str) -> str:
@@ -55,8 +65,9 @@ def _open(place: Around, text: str) -> str:
 
 def _beginnings(text: str, least: int) -> Iterator[str]:
     for _ in range(MAX_BACK):
-        bare = text.rstrip().rstrip(",")
+        bare = text.rstrip()
+        bare = bare if TUPLE.search(bare) else bare.rstrip(",")
         yield bare if len(bare) >= least else text
-        text = LAST.sub("", text).rstrip()
+        text = (NAMED.sub("", bare) if NAMED.search(bare) else LAST.sub("", text)).rstrip()
         if len(text) < least or not text:
             return

@@ -11,7 +11,7 @@ _TEXTS = r"str\Z|string"
 _NUMBERS = r"bool|U?[Ii]nt\d|[Ff]loat\d|complex"
 _TIMES = "datetime64|timedelta64|period"
 _LACKING: Mapping[str, re.Pattern[str]] = {
-    **dict.fromkeys(("mean", "median", "std", "var"), re.compile(_TEXTS)),
+    **dict.fromkeys(("mean", "median", "std", "var"), re.compile(f"{_TEXTS}|category")),
     "str": re.compile(f"{_NUMBERS}|{_TIMES}"),
     "dt": re.compile(rf"{_TEXTS}|{_NUMBERS}|object\Z"),
     "cat": re.compile(rf"{_TEXTS}|{_NUMBERS}|{_TIMES}|object\Z"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .pythoncode import children
@@ -149,7 +149,13 @@ class _Reader:
                 self._expressions(children(node), scope)
 
     def _try(self, node: Any, scope: _Scope) -> None:
+        before = {*self.names.missing}
         self.statements(node.body, scope)
+        if any(
+            "NameError" in map(_name, ast.walk(handler.type)) for handler in node.handlers if handler.type
+        ):
+            for name in self.names.missing.keys() - before:
+                del self.names.missing[name]
         for handler in node.handlers:
             self._expressions([handler.type], scope)
             self._bind([handler.name] if handler.name else [], scope)
@@ -168,9 +174,8 @@ class _Reader:
                     self._use(node, scope)
             case ast.Lambda():
                 self._expressions(_defaults(node.args), scope)
-                # Mostly it runs at once, as a key or in apply.
-                inner = scope.inner(parameters(node.args))
-                self._expression(node.body, inner)
+                inner = replace(scope.inner(parameters(node.args)), later=True)
+                self._bodies.append(([ast.Expr(node.body)], inner))
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
                 self._comprehension(node, scope)
             case ast.NamedExpr():
@@ -274,6 +279,10 @@ def imported_as(alias: ast.alias) -> str:
 def _within(pattern: ast.pattern) -> Iterator[ast.expr]:
     """The expressions of a pattern: values, classes and keys."""
     return (node for node in ast.walk(pattern) if isinstance(node, ast.expr))
+
+
+def _name(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _all(args: ast.arguments) -> Iterator[ast.arg]:

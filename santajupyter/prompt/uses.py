@@ -42,6 +42,28 @@ COLUMN_KEYWORDS = frozenset(["by", "columns", "id_vars", "subset", "value_vars",
 DATA_KEYWORDS = frozenset(["hue", "x", "y"])
 
 
+# What of a frame is no column, though there may be one of that name.
+OF_FRAMES = frozenset(
+    [
+        "T",
+        "at",
+        "attrs",
+        "axes",
+        "columns",
+        "dtypes",
+        "flags",
+        "iat",
+        "iloc",
+        "index",
+        "loc",
+        "plot",
+        "sparse",
+        "style",
+        "values",
+    ]
+)
+
+
 class Use(NamedTuple):
     """``kind``: attribute, key or keyword; ``line``: from 1."""
 
@@ -86,10 +108,11 @@ class Facts:
         """Nothing is known any more, of these variables or of all."""
         self._objects.lose(self._objects.known if names is None else names)
 
-    def forget_dtypes(self, columns: Iterable[str]) -> None:
-        """These columns' are known of no frame any more."""
-        for known in self._objects.known.values():
-            known.forget_dtypes(columns)
+    def forget_dtypes(self, columns: Sequence[str] | None, variable: str) -> None:
+        """These columns' are known of no frame any more; None: those of all columns of one."""
+        for name, known in self._objects.known.items():
+            if columns or name == variable:
+                known.forget_dtypes(columns)
 
     def copy(self) -> Facts:
         """What is known, to follow other code with."""
@@ -141,6 +164,10 @@ class _Reader:
                     node.target,
                     not (self._objects.reaches(node.value) or self._objects.reaches(node.target, False)),
                 )
+            case ast.If(test=test) | ast.IfExp(test=test) if _asks_for_type(test):
+                self._guarded(node)
+            case ast.Try(handlers=handlers) if any(_catches_type(handler) for handler in handlers):
+                self._guarded(node)
             case ast.For() | ast.AsyncFor():
                 self.visit(node.iter)
                 self._entered(node.iter)
@@ -183,6 +210,12 @@ class _Reader:
                 self._comprehension(node.generators, [node.key, node.value])
             case _:
                 self.visit_all(children(node))
+
+    def _guarded(self, node: ast.AST) -> None:
+        """It looks at dtypes itself."""
+        for known in self._known.values():
+            known.forget_dtypes()
+        self.visit_all(children(node))
 
     def _comprehension(self, generators: Sequence[ast.comprehension], made: Sequence[ast.expr]) -> None:
         names = [name for part in generators for name in stored(part.target)]
@@ -277,7 +310,7 @@ class _Reader:
         match column:
             case ast.Subscript(value=base, slice=ast.Constant(value=str(name))):
                 _, known = self._frame(base)
-            case ast.Attribute(value=ast.Name(id=variable), attr=name):
+            case ast.Attribute(value=ast.Name(id=variable), attr=name) if name not in OF_FRAMES:
                 known = self._known.get(variable)
             case _:
                 return ""
@@ -324,6 +357,8 @@ class _Reader:
                 self.visit(at)
                 if isinstance(at, ast.Tuple) and len(at.elts) == 2:
                     self._with(base, at.elts[1])
+                else:
+                    self._changed(base)
             case ast.Subscript(value=base):
                 self.visit_all([target.slice, *([] if isinstance(base, ast.Name) else [base])])
                 self._relabelled(target)
@@ -412,7 +447,7 @@ class _Reader:
         is_inplace = any(
             keyword.arg in ("inplace", None) and not _is_false(keyword.value) for keyword in call.keywords
         )
-        if is_inplace or method == "update":
+        if is_inplace or method in ("update", "isetitem", "__setitem__"):
             self._changed(base)
         is_inplace = is_inplace and method not in SAME_COLUMNS
         if is_inplace:
@@ -436,6 +471,18 @@ def _parts(node: Any) -> Iterator[ast.expr]:
             yield from _parts(inner)
     else:
         yield node
+
+
+def _asks_for_type(test: ast.expr) -> bool:
+    asked = {getattr(node, "attr", getattr(node, "id", "")) for node in ast.walk(test)}
+    return not asked.isdisjoint(["dtype", "dtypes", "hasattr", "isinstance", "type"]) or any(
+        name.startswith("is_") for name in asked
+    )
+
+
+def _catches_type(handler: ast.ExceptHandler) -> bool:
+    caught = {getattr(node, "id", "") for node in ast.walk(handler.type)} if handler.type else {"Exception"}
+    return not caught.isdisjoint(["AttributeError", "Exception", "TypeError"])
 
 
 def _is_false(node: ast.expr) -> bool:

@@ -86,6 +86,8 @@ class Candidate:
             is_cut = bool(is_cut_off or limit)
             is_whole = not (is_cut or self._is_before_code)
             sound, problem = await self._run(self._sound, self._check, sound, is_whole)
+            if problem and not sound and is_cut_off:  # perhaps within a word
+                sound = await self._run(self._sure, self._check, self._certain)
         if problem and not sound:
             reason = BROKEN
         elif not item.text or (self._certain and not sound):

@@ -295,6 +295,14 @@ def test_who_types_gets_nothing_that_leaves_a_bracket_open(source: str, text: st
 
 
 @pytest.mark.parametrize(
+    "text",
+    ['s = ("a %s"\n     % 1)', 's = "a %s" \\\n    % 1', "s = (1\n     != 2)", "%time x = 1", "!ls", "% "],
+)
+def test_what_goes_on_with_the_line_above_is_no_magic(text: str) -> None:
+    assert sound("║", text) == text
+
+
+@pytest.mark.parametrize(
     ("source", "text", "closed"),
     [
         ("║", "load(1, 2,", "load(1, 2)"),
@@ -313,6 +321,15 @@ def test_who_types_gets_nothing_that_leaves_a_bracket_open(source: str, text: st
         ("║", "for i in range(3):", "for i in range(3):"),
         ("║", "x = 1\nfor i in range(3):", "x = 1\nfor i in range(3):"),
         ("║", "x = 1", "x = 1"),
+        ("║", "load((1,", "load((1,))"),
+        ("load(║", "1, sep=", "1)"),
+        # Both, also where the text has closed what the user opened.
+        ("def load(a║\n    return a", ", c)", ", c):"),
+        ("for i in range(║\n    load(i)", "3", "3):"),
+        ('x = {\n  "a": [1, ║\n  "b": [2]}', "2]", "2],"),
+        ('x = {\n  "a": [1, ║\n  "b": [2]}', "2", "2],"),
+        # A text whose end stands below.
+        ('x = ║\nhello\n"""\ny = 1', '"""abc', '"""abc'),
         # Code on the right is joined as it is.
         ("load(║, 2)", "max(1", "max(1"),
         ("║1)", "load(", "load("),
@@ -384,6 +401,18 @@ def test_other_languages_are_not_judged() -> None:
         ("║", "class A:\n    n = 1\n    def m(self):\n        return A.n", []),
         ("║", "for i in range(3):\n    print(i)\ni", []),
         ("x = undefined\ny = ║", "undefined", []),
+        # What brings them may stand right above, or in the text.
+        ("from tkinter import *\nroot = Tk()\n║", "Button(root)", []),
+        ("if True:\n    from math import *\n    ║", "sin(1)", []),
+        ("import os\n%time x = os.getcwd()\n║", "x.upper()", []),
+        ("%pylab inline\n║", "plot([1])", []),
+        ("globals()['x'] = 1\n║", "print(x)", []),
+        ("║", "from os.path import *\njoin('a')", []),
+        ("║", "%time x = 1\nprint(x)", []),
+        ("║", "exec('x = 1')\nprint(x)", []),
+        # Who catches it knows that it may not be there.
+        ("║", "try:\n    cached\nexcept NameError:\n    cached = 1", []),
+        ("try:\n    ║\nexcept (KeyError, NameError):\n    pass", "cached", []),
     ],
 )
 def test_names_that_are_there(source: str, text: str, cells: list[str]) -> None:
@@ -396,6 +425,8 @@ def test_names_that_are_there(source: str, text: str, cells: list[str]) -> None:
         ("y = ║", "x", [], "x"),
         ("x = ║", "x + 1", [], "x"),
         ("y = ║", "local", ["def f():\n    local = 1"], "local"),
+        ('s = ("a %s"\n     % 1)\n║', "nowhere(1)", [], "nowhere"),
+        ("y = ║", "list(map(lambda a: nowhere, []))", [], "nowhere"),
         ("y = ║", "i", ["[i for i in range(3)]"], "i"),
         ("y = ║", "x", ["# x = 1\nprint('x = 1')"], "x"),
         ("y = [i for i in range(3)] + ║", "[i]", [], "i"),
@@ -418,6 +449,10 @@ def test_names_that_are_not(source: str, text: str, cells: list[str], name: str)
     [
         ("║\n\ndef add(a): return a", "def two(): return add(2)"),
         ("for i in range(3):\n    ║\n    last = i", "print(last)"),
+        ("fib = lambda n: n if n < 2 else ║", "fib(n - 1) + fib(n - 2)"),
+        ("║", "fib = lambda n: n if n < 2 else fib(n - 1)\nfib(3)"),
+        ("b = dict(click=lambda e: ║)\ndef handle(e): pass", "handle(e)"),
+        ("class A:\n    ║\nlater = 1", "m = lambda self: later"),
     ],
 )
 def test_names_that_are_made_by_the_time(source: str, text: str) -> None:
@@ -515,6 +550,7 @@ AGES = {"name": "ages", "type": "Series", "module": "pandas", "dtype": "int64", 
         ('y = sales["kind"]║', ".dt.year", "dt"),
         ('y = sales["day"]║', ".mean()", "mean"),
         ('y = sales["kind"]║', ".cat.codes", "cat"),
+        ('y = sales["size"]║', ".mean()", "mean"),
         ('y = sales[sales["age"] > 3]║', '["day"].dt.year', "dt"),
         ("y = ║", "sales.age.str[0]", "str"),
         ("y = ║", "ages.str[0]", "str"),
@@ -549,12 +585,27 @@ def test_what_columns_of_a_dtype_have_not(source: str, text: str, name: str) -> 
         ("clean(sales)\ny = sales['age']║", ".str[0]"),
         ('y = sales.fillna("a")║', '["age"].str[0]'),
         ('ages[0] = "a"\ny = ages║', ".str[0]"),
+        ('ages.loc[5] = "a"\ny = ages║', ".str[0]"),
+        ('sales.loc[len(sales)] = ["a"] * 6\ny = sales["age"]║', ".str[0]"),
+        ('sales.isetitem(1, "a")\ny = sales["age"]║', ".str[0]"),
+        # What the cell makes of it further down, it has already if that has run.
+        ('y = sales["sold"]║\nsales.sold = pd.to_datetime(sales.sold)', ".str[:10]"),
+        ('y = sales["sold"]║\nsales[["sold", "age"]] = other', ".str[:10]"),
+        ('y = sales["sold"]║\nsales = sales.assign(sold=1)', ".str[:10]"),
+        ('y = sales["sold"]║\nfor c in other: sales[c] = 1', ".str[:10]"),
+        # Who looks at the type himself.
+        ("║", 'if sales["age"].dtype == object:\n    sales["age"].str.strip()'),
+        ("y = ║", 'sales["age"].str[0] if isinstance(sales["age"][0], str) else 1'),
+        ("║", 'try:\n    sales["age"].str.strip()\nexcept AttributeError:\n    pass'),
+        # A frame's own, though there is such a column.
+        ("y = ║", "named.index.str.upper()"),
         ('║\nsales["sold"] = pd.to_datetime(sales["sold"])', 'sales["sold"] = sales["sold"].str[:10]'),
     ],
 )
 def test_what_columns_of_a_dtype_may_have(source: str, text: str) -> None:
     cells = ["import pandas as pd\nother = clean = 1"]
-    assert sound(source, text, *cells, variables=[SALES, AGES]) == text
+    named = {**SALES, "name": "named", "columns": [["index", "int64"]]}
+    assert sound(source, text, *cells, variables=[SALES, AGES, named]) == text
 
 
 MODEL = {"name": "model", "type": "Model", "module": "__main__", "members": ["n"], "complete": ["members"]}

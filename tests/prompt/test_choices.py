@@ -365,7 +365,7 @@ SALES = Variable(
     ),
     levels=("when",),
     repeating=("region", "rating"),
-    complete=("columns", "repeating"),
+    complete=frozenset(["columns", "repeating"]),
 )
 
 

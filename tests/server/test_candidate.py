@@ -43,6 +43,13 @@ def test_what_ran_out_of_tokens_asks_for_nothing_more() -> None:
     assert asyncio.run(candidate.end(Item("[1] *", "length"))).text == "[1]"
 
 
+def test_what_ran_out_of_tokens_within_a_word_is_shown_without_it() -> None:
+    check = Check(completion_request({"cells": [{"source": "x = "}], "active": 0, "offset": 4}))
+    candidate = Candidate(Place.at(Document("x = ", "")), check, call)
+    item = asyncio.run(candidate.end(Item("sum([1]) + sta", "length")))
+    assert item.text.strip() == "sum([1])" and item.reason is None
+
+
 @pytest.mark.parametrize(
     ("pieces", "shown", "left", "reason"),
     [
