@@ -32,6 +32,8 @@ SAME_COLUMNS = frozenset(
         "tail",
     ]
 )
+# Those of them that leave what is in the columns as it is.
+SAME_DTYPES = SAME_COLUMNS - {"bfill", "ffill", "fillna", "replace"}
 # Methods whose first argument is a column or a list of them, and what other arguments are columns.
 BY_COLUMN = frozenset(
     ["drop_duplicates", "explode", "group_by", "groupby", "set_index", "sort", "sort_values"]
@@ -152,8 +154,11 @@ class _Reader:
                 self._acted(name)
             # What gives a variable another meaning, or an object something new.
             case ast.Assign():
+                dtype = self._dtype(node.value)
                 self.visit(node.value)
                 self._store_all(node.targets, not self._objects.reaches(node.value))
+                if dtype and isinstance(node.targets[-1], ast.Name):
+                    self._known[node.targets[-1].id] = KernelObject(is_fixed=True, dtypes={None: dtype})
             case ast.AnnAssign() | ast.NamedExpr():
                 self.visit_all([node.value])
                 self._store(node.target, not (node.value and self._objects.reaches(node.value)))
@@ -308,6 +313,11 @@ class _Reader:
     def _dtype(self, column: ast.expr) -> str:
         """A column's of a frame, or of some of its rows; "" where it isn't known."""
         match column:
+            case ast.Name(id=variable):
+                known = self._known.get(variable)
+                return known.dtypes.get(None, "") if known else ""
+            case ast.Call(func=ast.Attribute(value=base, attr=method)) if method in SAME_DTYPES:
+                return self._dtype(base)
             case ast.Subscript(value=base, slice=ast.Constant(value=str(name))):
                 _, known = self._frame(base)
             case ast.Attribute(value=ast.Name(id=variable), attr=name) if name not in OF_FRAMES:
@@ -315,8 +325,9 @@ class _Reader:
             case _:
                 return ""
         # A method that returns rows may have made something else of what is in them.
-        is_plain = known and known.is_frame and not any(isinstance(n, ast.Call) for n in ast.walk(column))
-        return known.dtypes.get(name, "") if known and is_plain else ""
+        calls = (node.func for node in ast.walk(column) if isinstance(node, ast.Call))
+        is_plain = all(isinstance(call, ast.Attribute) and call.attr in SAME_DTYPES for call in calls)
+        return known.dtypes.get(name, "") if known and known.is_frame and is_plain else ""
 
     def _runs(self, node: ast.expr) -> None:
         """Code of its own runs: it may have new attributes."""
