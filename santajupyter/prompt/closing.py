@@ -40,7 +40,12 @@ def closed(
     parts = _beginnings(text, least) if before or now else (text,)
     ways = (part + end for part in parts for end in _endings(before, _open(place, part), goes_on))
     tries = MAX_PARSED // (len(place.left) + len(text) + len(place.right))
-    return next((way for way in islice(ways, tries) if place.parses(way) and is_sound(way)), text)
+    return next((way for way in islice(ways, tries) if _is_whole(place, way) and is_sound(way)), text)
+
+
+def _is_whole(place: Around, text: str) -> bool:
+    """Whether nothing is missing but a header's body."""
+    return place.parses(text) or (text.endswith(":") and place.parses(text + " pass"))
 
 
 def _endings(before: str, now: str, goes_on: bool) -> Iterator[str]:

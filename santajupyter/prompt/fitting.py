@@ -311,9 +311,9 @@ def _by_words(spot: Spot) -> Part:
     labels, called = LABEL.findall(spot.right), CALLED.findall(spot.left)
     said = _words(" ".join([_made_of(target), spot.above, *called, *labels, *strings]))
     around = spot.left[: max(spot.left.rfind("["), spot.left.rfind("(")) + 1]
-    if owner := OWNER.search(around[-OWNER_LENGTH:]):
-        said -= _words(owner[1])
-    return lambda name: _said(name, said)
+    owner = OWNER.search(around[-OWNER_LENGTH:])
+    own = _words(owner[1]) if owner else frozenset[str]()
+    return lambda name: _said(name, said, own)
 
 
 def _line(text: str) -> str:
@@ -385,17 +385,17 @@ def _same(kind: str) -> Fit:
     return {other: RARE for other in (NUMBER, FLAG, TIME, TEXT) if other != kind}
 
 
-def _said(name: str, said: frozenset[str]) -> float:
-    """How much of the name the words around it say."""
+def _said(name: str, said: frozenset[str], own: frozenset[str]) -> float:
+    """How much of the name the words around it say; ``own``: those of the table's name."""
     words = _words(name)
-    hits = sum(max((_alike(word, other) for other in said), default=0.0) for word in words)
+    hits = sum(max((_alike(word, other, other in own) for other in said), default=0.0) for word in words)
     return float(hits / max(1, len(words)) ** 0.5)
 
 
-def _alike(word: str, other: str) -> float:
+def _alike(word: str, other: str, is_own: bool) -> float:
     shorter, longer = sorted((word, other), key=len)
     if word == other or (len(shorter) >= STEM and longer.startswith(shorter)):
-        return SAID
+        return 0.0 if is_own else SAID  # in a table of ships any column may be a ship's
     return MEANT if any(word in concept and other in concept for concept in CONCEPTS) else 0.0
 
 

@@ -320,6 +320,7 @@ def test_what_goes_on_with_the_line_above_is_no_magic(text: str) -> None:
         ("║\n    print(i)", "for i in range(3)", "for i in range(3):"),
         ("║", "for i in range(3):", "for i in range(3):"),
         ("║", "x = 1\nfor i in range(3):", "x = 1\nfor i in range(3):"),
+        ("║", "for i in range(3, ", "for i in range(3):"),
         ("║", "x = 1", "x = 1"),
         ("║", "load((1,", "load((1,))"),
         ("load(║", "1, sep=", "1)"),

@@ -393,9 +393,12 @@ def test_the_likeliest_in_a_table(code: str, name: str) -> None:
 
 
 def test_a_tables_own_name_says_nothing() -> None:
-    fees = structs.replace(SALES, name="fees")
-    assert first('fees = fees.loc[:, "║"]', fees) == "order_id"
-    assert first('fees = sales.loc[:, "║"]', SALES) == "fee"
+    tips = structs.replace(SALES, name="tips")
+    assert first('tips = tips.loc[:, "║"]', tips) == "order_id"
+    assert first('tips = sales.loc[:, "║"]', SALES) == "tip"
+    # But by another word for the same thing.
+    amounts = structs.replace(SALES, name="amounts")
+    assert first('amount = amounts["║"].max()', amounts) == "units"
 
 
 def test_what_was_named_above_is_named_again() -> None:
