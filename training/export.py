@@ -23,7 +23,7 @@ TARGET = Path(__file__).parents[1] / "santajupyter" / "models" / "santa-mini"
 # split, and hide no exact lines that 0.2 shows: docs/evaluation.md.
 MIN_PROBABILITY = 0.25
 # Of a column's name it tells less than the column's place in its table: docs/evaluation.md.
-TRUST_IN_NAMES = 0.01
+TRUST_IN_NAMES = 0.005
 LANGUAGES = {"python": "Python", "javascript": "JavaScript", "java": "Java"}
 
 CARD = """\

@@ -402,7 +402,7 @@ def test_a_tables_own_name_says_nothing() -> None:
 
 
 def test_what_was_named_above_is_named_again() -> None:
-    above = (Cell('sales["tip"].hist()\n', execution_count=1), Cell("x = 1\n" * 9, execution_count=2))
+    above = (Cell('sales["tip"].hist()\n', execution_count=1), Cell("x = 1\n" * 19, execution_count=2))
     assert first('y = sales["║"].max()', SALES) == "paid"
     assert first('y = sales["║"].max()', SALES, above[:1]) == "tip"
     assert first('y = sales["║"].max()', SALES, above) == "paid"
