@@ -37,7 +37,7 @@ def closed(
         return text
     if goes_on and (now != before or not before):
         return text
-    parts = _beginnings(text, least) if before or now else (text,)
+    parts = _beginnings(text, least) if (before or now) and not goes_on else (text,)
     ways = (part + end for part in parts for end in _endings(before, _open(place, part), goes_on))
     tries = MAX_PARSED // (len(place.left) + len(text) + len(place.right))
     return next((way for way in islice(ways, tries) if _is_whole(place, way) and is_sound(way)), text)

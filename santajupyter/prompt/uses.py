@@ -154,7 +154,8 @@ class _Reader:
                 self._acted(name)
             # What gives a variable another meaning, or an object something new.
             case ast.Assign():
-                dtype = self._dtype(node.value)
+                # Another name for a column is the column itself, and known as that.
+                dtype = "" if isinstance(node.value, ast.Name) else self._dtype(node.value)
                 self.visit(node.value)
                 self._store_all(node.targets, not self._objects.reaches(node.value))
                 if dtype and isinstance(node.targets[-1], ast.Name):

@@ -348,6 +348,7 @@ def test_who_asks_gets_it_closed(source: str, text: str, closed: str) -> None:
     [
         ("x = load(║\n    b)", "1, 2", "1, 2,"),
         ("x = load(║\n    b)", "1, max(2", "1, max(2"),
+        ("x = load(║\n    b)", "1, sep=", "1, sep="),
         ("x = load(║", "1, 2", "1, 2"),
         ("║\n    print(i)", "for i in range(3)", "for i in range(3)"),
     ],
