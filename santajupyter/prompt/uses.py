@@ -15,7 +15,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from ..protocol import Variable
-from .dtypes import lacks
+from .dtypes import OF_FRAMES, asks_for_type, catches_type, lacks
 from .known import BUILTINS, CALLING, KernelObject, Objects, strings
 from .pythoncode import children
 from .scopes import imported_as, locals_of, parameters, stored
@@ -42,28 +42,6 @@ WITH_COLUMNS = BY_COLUMN | {"boxplot", "drop", "dropna", "hist", "melt", "pivot"
 COLUMN_KEYWORDS = frozenset(["by", "columns", "id_vars", "subset", "value_vars", "x", "y"])
 # Of functions that take a frame as ``data``.
 DATA_KEYWORDS = frozenset(["hue", "x", "y"])
-
-
-# What of a frame is no column, though there may be one of that name.
-OF_FRAMES = frozenset(
-    [
-        "T",
-        "at",
-        "attrs",
-        "axes",
-        "columns",
-        "dtypes",
-        "flags",
-        "iat",
-        "iloc",
-        "index",
-        "loc",
-        "plot",
-        "sparse",
-        "style",
-        "values",
-    ]
-)
 
 
 class Use(NamedTuple):
@@ -170,9 +148,9 @@ class _Reader:
                     node.target,
                     not (self._objects.reaches(node.value) or self._objects.reaches(node.target, False)),
                 )
-            case ast.If(test=test) | ast.IfExp(test=test) if _asks_for_type(test):
+            case ast.If(test=test) | ast.IfExp(test=test) if asks_for_type(test):
                 self._guarded(node)
-            case ast.Try(handlers=handlers) if any(_catches_type(handler) for handler in handlers):
+            case ast.Try(handlers=handlers) if any(catches_type(handler) for handler in handlers):
                 self._guarded(node)
             case ast.For() | ast.AsyncFor():
                 self.visit(node.iter)
@@ -483,18 +461,6 @@ def _parts(node: Any) -> Iterator[ast.expr]:
             yield from _parts(inner)
     else:
         yield node
-
-
-def _asks_for_type(test: ast.expr) -> bool:
-    asked = {getattr(node, "attr", getattr(node, "id", "")) for node in ast.walk(test)}
-    return not asked.isdisjoint(["dtype", "dtypes", "hasattr", "isinstance", "type"]) or any(
-        name.startswith("is_") for name in asked
-    )
-
-
-def _catches_type(handler: ast.ExceptHandler) -> bool:
-    caught = {getattr(node, "id", "") for node in ast.walk(handler.type)} if handler.type else {"Exception"}
-    return not caught.isdisjoint(["AttributeError", "Exception", "TypeError"])
 
 
 def _is_false(node: ast.expr) -> bool:
