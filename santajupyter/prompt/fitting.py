@@ -293,7 +293,9 @@ def _by_use(spot: Spot) -> Part:
     converts = CONVERTS.search(spot.left + spot.right)
 
     def part(name: str) -> float:
-        weight = MENTIONED / (1 + spot.mentions[name] / HALF) if name in spot.mentions else 0.0
+        # Of a library's names a model knows better which ones come again.
+        is_known = name in spot.mentions and (spot.kind != "attribute" or name in spot.dtypes)
+        weight = MENTIONED / (1 + spot.mentions[name] / HALF) if is_known else 0.0
         if name == spot.made:
             weight += -MADE / 2 if converts else MADE
         elif name in used:

@@ -406,6 +406,10 @@ def test_what_was_named_above_is_named_again() -> None:
     assert first('y = sales["║"].max()', SALES) == "paid"
     assert first('y = sales["║"].max()', SALES, above[:1]) == "tip"
     assert first('y = sales["║"].max()', SALES, above) == "paid"
+    # But no method.
+    ran = (Cell("x.head()", execution_count=1),)
+    before, after = at("df.║(3)"), at("df.║(3)", ran)
+    assert before and after and before.weights == after.weights
 
 
 def test_no_name_comes_twice_in_a_list() -> None:
