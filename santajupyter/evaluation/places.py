@@ -8,7 +8,9 @@ member     the rest of a line after ``name.``, ``name["`` or ``name(``: where a 
            can follow
 cut        a few words and signs in the line, whatever they open and close; more of it is on the right
 
-The last two are not among the kinds chosen by default.
+alike      the rest of a line from where the lines around it tell what it is (``prompt/alike.py``)
+
+The last three are not among the kinds chosen by default.
 """
 
 from __future__ import annotations
@@ -24,14 +26,19 @@ from typing import Any
 
 import nbformat
 
+from ..prompt.alike import alike
+from ..prompt.cursor import excerpt
+from ..protocol import Cell
+
 KINDS = ("line-end", "mid-line", "new-line")
-MEMBER, CUT = "member", "cut"
-ALL_KINDS = (*KINDS, MEMBER, CUT)
+MEMBER, CUT, ALIKE = "member", "cut", "alike"
+ALL_KINDS = (*KINDS, MEMBER, CUT, ALIKE)
 MIN_TYPED = 3
 MIN_HIDDEN = 2
 MAX_HIDDEN_TOKENS = 5
 MAX_CUT_TOKENS = 10
 MAX_NEW_TOKENS = 64
+MOST_STARTS = 8
 # Neither comments and magics nor lines of numbers, which nobody types, are worth completing.
 SKIPPED = re.compile(r"\s*[#%!?]|[\W\d_]*$")
 FOREIGN = re.compile(r"\s*%%")
@@ -194,6 +201,10 @@ def _place(book: Notebook, cell: int, begin: int, kind: str, rng: random.Random)
     elif kind == MEMBER:
         ends = [match.end() for match in MEMBERS.finditer(line)]
         start, end = (rng.choice(ends), len(line)) if ends else (0, 0)
+    elif kind == ALIKE:
+        starts = rng.sample(range(indent, len(line)), min(MOST_STARTS, len(line) - indent))
+        start = next((at for at in starts if _is_told(book, cell, begin + at, begin + len(line))), 0)
+        end = len(line) if start else 0
     elif kind == CUT:
         ends = [match.end() for match in TOKEN.finditer(line)][:-1]
         first = rng.randrange(max(1, len(ends)))
@@ -207,6 +218,14 @@ def _place(book: Notebook, cell: int, begin: int, kind: str, rng: random.Random)
     if len(hidden.strip()) < MIN_HIDDEN:
         return None
     return Place(book.name, cell, begin + start, kind, hidden)
+
+
+def _is_told(book: Notebook, cell: int, start: int, end: int) -> bool:
+    """Whether the lines around tell how the cell's source goes on, if this is hidden of it."""
+    cells = [Cell(each["source"], each["type"]) for each in book.cells[: cell + 1]]
+    source = cells[cell].source
+    cells[cell] = Cell(source[:start] + source[end:])
+    return alike(excerpt(cells, cell, start)) is not None
 
 
 def _middle(line: str, start: int, rng: random.Random) -> int:

@@ -130,6 +130,11 @@ class Place:
         """The brackets and quotes of the paragraph up to the cursor."""
         return scan([*paragraph(self.above.split("\n")[::-1])[::-1], self.left])
 
+    @cached_property
+    def within(self) -> bool:
+        """Whether a bracket is open where the cursor's line begins."""
+        return replace(self, left="").before.opened > 0
+
     def after(self, quote: str) -> Scan:
         """The brackets and quotes from the cursor to the paragraph's end, where this quote is open there."""
         return scan([self.right, *paragraph(self.below.split("\n"))], quote)

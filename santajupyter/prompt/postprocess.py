@@ -45,6 +45,10 @@ MAY_BE_LISTED = re.compile(
     rf"{LISTED.pattern}|(?<=\w) (?:{_BEGUN})(?:\[[^\]\n]*)?\Z"
     rf"|(?<=\w) {_DTYPE}(?:,(?: (?:\w+(?: (?:{_BEGUN})?)?)?)?)?\Z"
 )
+# A remark on a table's size and columns, in full or broken off; and one that may still become that.
+_SIZE = r"#[^(\n]*(?<!\d)\d{1,9}"
+MEASURED = re.compile(rf"{_SIZE}x\d{{1,9}} \((?:[^()\n]*\Z|\w+ {_DTYPE})")
+MAY_BE_MEASURED = re.compile(rf"{_SIZE}(?:x(?:\d{{1,9}}(?: (?:\([^()\n]*)?)?)?)?\Z")
 LEAVES = re.compile(r"\A\s*(?:break|continue|raise|return|throw)\b(?!.*\\\Z)")
 COMMENT = re.compile(r"(?:^|\s)#")
 WORD = re.compile(r"[^\W\d]\w")
@@ -160,6 +164,10 @@ def _leaves_code(text: str, place: Place, ended: bool) -> str:
             return text[:start].rstrip("\n")
         if not start and (asked := ASKED_OF.search(place.left + line)):
             return line[: max(0, asked.end() - len(place.left))]
+        remark = line.rfind("#")
+        measured = MEASURED if ended or not is_last else MAY_BE_MEASURED
+        if remark >= 0 and measured.match(line, remark):
+            return text[: start + remark].rstrip()
         if listed := (LISTED if ended or not is_last else MAY_BE_LISTED).search(line):
             return text[:start].rstrip("\n") if text[:start].strip() else text[: start + listed.start()]
         start += len(line) + 1

@@ -110,6 +110,11 @@ class SantaApp(ExtensionApp):
         help="Show no Python that doesn't parse at its place, or names what neither the notebook nor the "
         "kernel has; another candidate is looked for instead.",
     ).tag(config=True)
+    alike_lines = Bool(
+        Settings.alike_lines,
+        help="Where the lines above and below the cursor are alike, and what differs in them follows a rule, "
+        "go on as they do.",
+    ).tag(config=True)
     allowed_models = List(
         Unicode(),
         help="The models that a request to 'load' may switch to; empty: 'model' and 'fallback_model', and "

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from ..prompt import modules
+from ..prompt.alike import alike
 from ..prompt.check import Check
 from ..prompt.choices import Choice, choice
 from ..prompt.cursor import Excerpt, excerpt
@@ -81,15 +82,17 @@ class Prompts:
         check: bool = True,
         values: bool = True,
         rules: bool = True,
+        alike_lines: bool = True,
     ) -> None:
         """``root``: the folder that the notebooks' paths begin in; None: they are no files here.
 
         ``kernel_names``: whether the names that the kernel knows are what may come. ``check``: whether what
         is broken isn't shown. ``values``: whether the model may see values of the kernel's. ``rules``:
-        whether its text is cleaned.
+        whether its text is cleaned. ``alike_lines``: whether those around the cursor may tell its line.
         """
         self._root, self._values = root, values
         self._kernel_names, self._check, self._rules = kernel_names, check, rules
+        self._alike_lines = alike_lines
         self._maker = ThreadPoolExecutor(1, "santajupyter-prompts")
         self._line = Line()
         self._readings: list[_Reading] = []
@@ -174,7 +177,21 @@ class Prompts:
         is_code = request.cells[request.active].type == "code"
         place = Place.at(text, request.mode, request.trigger, is_code)
         place = place if self._rules else replace(place, rules=False)
+        if self._alike_lines:
+            names = _by_lines(request, where, place, check) or names
         return Prompt(text, place, names, check)
+
+
+def _by_lines(request: CompletionRequest, where: Excerpt, place: Place, check: Check | None) -> Choice | None:
+    """The rest of the line, where the lines around it tell, and nothing is broken by it.
+
+    Not where more is asked for than a line, or something else than what comes first.
+    """
+    is_more = request.mode == "block" or (request.trigger == "invoke" and place.within)
+    if is_more or request.n > 1 or not place.is_code:
+        return None
+    values = (text for variable in request.variables for _, texts in variable.values for text in texts)
+    return alike(where, values, lambda text: check is None or check.sound(text, True) == (text, None))
 
 
 def _document(request: CompletionRequest, where: Excerpt, project: Project) -> Document:

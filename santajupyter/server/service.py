@@ -75,7 +75,9 @@ class CompletionService:
         """
         self._settings = settings
         values = settings.remote is None or settings.remote_values
-        self._prompts = Prompts(root, settings.kernel_names, settings.check, values, rules)
+        self._prompts = Prompts(
+            root, settings.kernel_names, settings.check, values, rules, settings.alike_lines
+        )
         self._works: dict[object, _Work] = {}
         self._statistics = Statistics()
         self._door = Door(settings.max_user_queue)

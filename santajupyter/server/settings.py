@@ -34,6 +34,7 @@ class Settings:
     keep_prompts: bool = False
     kernel_names: bool = True
     check: bool = True
+    alike_lines: bool = True
     allowed_models: tuple[str, ...] = ()
     fallback_model: str = BUILT_IN
     idle_unload: float = 0.0

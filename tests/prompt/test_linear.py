@@ -62,6 +62,8 @@ ANCHORED = (
     "fitting.RIGHT",
     "fitting.TARGET",
     "fitting.TOTALS",
+    "postprocess.MAY_BE_MEASURED",
+    "postprocess.MEASURED",
     "repairs.TARGET",
     "languages._MAGIC",
     "rchoices.DATA",

@@ -62,6 +62,10 @@ GOLDEN = [
     ("for x in y:\n    ║", "print(x)\n    f('a datetime64[ns, UTC], b int64')\n    g()", "├print(x)┤"),
     ("x = f(║", '"a str", b', 'x = f(├"a str", b┤'),
     ("x = f(║", '"a float, b float")', 'x = f(├"a float, b float")┤'),
+    ("for x in y:\n    ║", "few = ships[:3]  # 3x12 (flag str, depth float64)", "├few = ships[:3]┤"),
+    ("for x in y:\n    ║", "few = ships[:3]  # few: DataFrame 3x12 (fl", "├few = ships[:3]┤"),
+    ("for x in y:\n    ║", "few = ships[:3]  # 3x12 (flag)", "├few = ships[:3]  # 3x12 (flag)┤"),
+    ("for x in y:\n    ║", "few = ships[:3]  # a 3x12 grid", "├few = ships[:3]  # a 3x12 grid┤"),
     ("║", "# rows: list of 10 dict", "├┤"),
     ("║", "# rows: list of them", "├# rows: list of them┤"),
     ("║", "# ships: the fleet", "├# ships: the fleet┤"),
@@ -350,6 +354,9 @@ def test_what_is_certain_of_a_beginning_stays(
         # whole lines of a block, as soon as they can't be a loop's first
         ("def f(x):\n    ║", "y = first(x, 1, 2)\n    z = s", "y = first(x, 1, 2)"),
         ("def f(x):\n    ║", "y = first(x, 1, 2)\n    z = second(y)\n    retu", "y = first(x, 1, 2)"),
+        # what may be no more than what the prompt says of a table
+        ("def f(x):\n    ║", "y = x[:3]  # 3x12 (flag\n    z = second", ""),
+        ("def f(x):\n    ║", "y = x[:3]  # 3x12 (flag)\n    z = s", "y = x[:3]  # 3x12 (flag)"),
         # what comes after a beginning of one of the model's own tokens
         ("x = ║", "df.groupby('a')<|end", "df.groupby('a')"),
     ],

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,45 @@ async def test_a_key_struck_while_it_hangs_begins_no_other_reading(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert len(hanging) <= 1
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "rests"),
+    [
+        ({}, ("f(3)",)),
+        ({"trigger": "invoke"}, ("f(3)",)),
+        # More than a line is wanted, or something else.
+        ({"mode": "block"}, None),
+        ({"n": 3, "temperature": 0.8}, None),
+    ],
+)
+async def test_the_lines_around_tell_the_rest_of_a_line(
+    changes: dict[str, Any], rests: tuple[str, ...] | None
+) -> None:
+    made = Prompts(None, True)
+    asked = request(source="f = abs\ny1 = f(1)\ny2 = f(2)\ny3 = ")
+    found = (await made.make(replace(asked, **changes))).choice
+    assert (found and found.rests) == rests
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "is_told"),
+    [
+        ("f = abs\ny = [\n    f(1),\n    f(2),\n    f(3),\n    f", {}, True),
+        # Who asks wants the list's end.
+        ("f = abs\ny = [\n    f(1),\n    f(2),\n    f(3),\n    f", {"trigger": "invoke"}, False),
+        # Nobody has a name like that.
+        ("y_a = abs(a)\ny_b = abs(b)\ny_c = ", {}, False),
+    ],
+)
+async def test_but_not_what_is_broken_nor_more_than_one(
+    source: str, changes: dict[str, Any], is_told: bool
+) -> None:
+    made = Prompts(None, True)
+    asked = replace(request(source=source), **changes)
+    assert ((await made.make(asked)).choice is not None) == is_told
     made.close()
 
 

@@ -152,6 +152,7 @@ CONFIGURATIONS = (
     Configuration("no-rules", rules=False),
     Configuration("no-kernel-names", settings={"kernel_names": False}),
     Configuration("no-check", settings={"check": False}),
+    Configuration("no-alike-lines", settings={"alike_lines": False}),
     Configuration("no-cache-model", settings={"cache_model": False}),
     Configuration("cache-model", settings={"cache_model": True}),
 )
