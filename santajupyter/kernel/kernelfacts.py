@@ -29,6 +29,8 @@ from typing import Any
 SECONDS = 0.02
 CHARACTERS = 60_000
 MAX_VARIABLES = 200
+# Spark's frames, of which each takes 1 ms.
+MAX_SPARK = 10
 MAX_COLUMNS = 100
 MAX_SEARCHED = 100_000
 MAX_KEYS = 50
@@ -60,7 +62,11 @@ HIDDEN = ("In", "Out", "exit", "get_ipython", "open", "quit")
 # Their modules' __getattr__ only serves what __all__ names, or what is deprecated.
 KNOWN_MODULES = ("numpy", "pandas", "polars", "torch")
 # Their __getattr__ serves columns, or what is deprecated, as well.
-KNOWN_CLASSES = (("pandas", "DataFrame"), ("pandas", "Series"), ("polars", "DataFrame"), ("polars", "Series"))
+SPARK_FRAMES = (("pyspark.sql.classic.dataframe", "DataFrame"), ("pyspark.sql.dataframe", "DataFrame"))
+KNOWN_CLASSES = (
+    *(("pandas", "DataFrame"), ("pandas", "Series"), ("polars", "DataFrame"), ("polars", "Series")),
+    *SPARK_FRAMES,
+)
 
 # How a class of Python's own make gives its objects' dictionary, a SimpleNamespace's among them.
 DICTIONARIES = (types.GetSetDescriptorType, types.MemberDescriptorType)
@@ -96,6 +102,7 @@ def _read(namespace: dict[str, Any], used_names: list[str], values: int) -> dict
     classes: dict[str, tuple[type, list[str], bool]] = {}
     size = 0
     partial = False
+    spark = 0
     seen = set(HIDDEN)
     for name in chain((name for name in used_names if name in namespace), reversed(list(namespace))):
         if not _is_name(name) or name in seen:
@@ -104,6 +111,9 @@ def _read(namespace: dict[str, Any], used_names: list[str], values: int) -> dict
             partial = True
             break
         seen.add(name)
+        spark += _is_spark(type(namespace[name]))
+        if spark > MAX_SPARK and _is_spark(type(namespace[name])):
+            continue
         with contextlib.suppress(Exception):
             fact, known = describe(namespace[name], used_names, classes)
             if values and (found := _values(namespace[name], fact)):
@@ -349,6 +359,18 @@ def _relation(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]
         _columns(value.columns, lambda at: str(dtypes[at])[:40], fact, used_names)
 
 
+def _spark(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:
+    """The kernel's own Java process has the columns, and runs nothing for them. What is a frame of Spark
+
+    Connect is a server's, which isn't asked.
+    """
+    own = object.__getattribute__(value, "__dict__")
+    if _is_spark(kind) and own["_sc"]._jsc is not None:
+        columns = json.loads(own["_jdf"].schema().json())["fields"]
+        dtypes = [one["type"] if type(one["type"]) is str else one["type"]["type"] for one in columns]
+        _columns([one["name"] for one in columns], lambda at: dtypes[at][:40], fact, used_names)
+
+
 def _pandas(value: Any, kind: Any, fact: dict[str, Any], used_names: list[str]) -> None:
     """``df.dtypes`` would ask a column of a user's own array type: the arrays are looked at one by one."""
     if _is(kind, "pandas.core.groupby", "DataFrameGroupBy"):
@@ -395,6 +417,7 @@ DETAILS: Any = {
     "numpy": _numpy,
     "pandas": _pandas,
     "polars": _polars,
+    "pyspark": _spark,
     "torch": _torch,
 }
 
@@ -499,6 +522,10 @@ def _is(kind: Any, module: str, name: str) -> bool:
     if type(there) is not types.ModuleType or _root(kind) != module.partition(".")[0]:
         return False
     return _module_dict(there).get(name) is kind
+
+
+def _is_spark(kind: Any) -> bool:
+    return any(_is(kind, *known) for known in SPARK_FRAMES)
 
 
 def _root(kind: Any) -> str:

@@ -17,7 +17,16 @@ from .cursor import Excerpt
 from .expressions import PLAIN, Known, Statement, tokenized, within_field
 from .fitting import Spot, is_of_a_column, mentions, weights
 from .following import followed
-from .framecalls import BY_COLUMN, BY_DICT, BY_LEVEL, COLUMN_KEYWORDS, OTHER_KEYWORDS, PLAIN_COLUMN, SECOND
+from .framecalls import (
+    BY_COLUMN,
+    BY_DICT,
+    BY_LEVEL,
+    COLUMN_KEYWORDS,
+    OTHER_KEYWORDS,
+    PLAIN_COLUMN,
+    SECOND,
+    SEVERAL,
+)
 from .known import FIXED
 from .languages import language_of
 from .names import READER, looped
@@ -29,6 +38,8 @@ LEFT, RIGHT = 4000, 300
 OPEN = re.compile(r"""(["'])(?!\1\1)((?:\\.|[^\\"'])*)\Z""", re.DOTALL)
 # In a query, where a name begins: at its beginning, or after what joins two conditions.
 CONDITION = re.compile(r"(?:\A\s*|\b(?:and|or|not)\s+|[&|~(]\s*)(`?)(\w*)\Z")
+# Whose frames have their columns as attributes, too.
+WITH_ATTRIBUTES = ("pandas", "pyspark")
 # What stands left of it may be new.
 ASSIGNED = re.compile(r"[\"']?\]?\s*=(?!=)")
 DATA = re.compile(r"\bdata(?:_frame)?\s*=\s*([^\W\d]\w*)")
@@ -102,7 +113,9 @@ def _known(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Known:
     if variable.type in ("module", "class"):
         inherited = ()
     if "members" in variable.complete and inherited is not None:
-        columns = [*filter(str.isidentifier, keys or ())] if variable.module.startswith("pandas") else []
+        columns = (
+            [*filter(str.isidentifier, keys or ())] if variable.module.startswith(WITH_ATTRIBUTES) else []
+        )
         attributes = [*dict.fromkeys([*inherited, *variable.members, *columns])]
     is_told = "signature" in variable.complete and "**" not in variable.signature
     signature = variable.signature if is_told else None
@@ -397,7 +410,12 @@ class _Reader:
         if keyword == "right_on":  # of the other table
             owner = self._data(call)
         if owner and owner.is_frame:
-            fits = bool(keyword) or (not place and method in BY_COLUMN) or (place == 1 and method in SECOND)
+            is_placed = (
+                method in BY_COLUMN
+                if not place
+                else method in SEVERAL or (place, method in SECOND) == (1, True)
+            )
+            fits = bool(keyword) or is_placed
             kind = "key" if method in ("drop", "dropna", "drop_duplicates") and keyword else keyword or method
             return _Taken(owner, kind) if fits else None
         frame = self._data(call) if keyword else None

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 NUMBER, FLAG, TIME, TEXT, OTHER = "number", "flag", "time", "text", ""
-# Each dtype's beginning, as pandas and polars name them.
+# Each dtype's beginning, as pandas, polars and Spark name them.
 DTYPES = (
     (FLAG, re.compile(r"bool")),
-    (NUMBER, re.compile(r"u?int|float|decimal|complex")),
+    (NUMBER, re.compile(r"u?int|float|decimal|complex|long|double|short|byte")),
     (TIME, re.compile(r"date|time|period|duration")),
     (TEXT, re.compile(r"object|str|categor|enum|utf8|large_string")),
 )

@@ -5,18 +5,27 @@ from __future__ import annotations
 # Methods that return some rows of a frame, or groups of them, with the same columns.
 SAME_COLUMNS = frozenset(
     [
+        "cache",
+        "coalesce",
         "copy",
+        "distinct",
+        "dropDuplicates",
         "drop_duplicates",
         "dropna",
         "ffill",
         "fillna",
         "filter",
+        "groupBy",
         "group_by",
         "groupby",
         "head",
+        "limit",
         "nlargest",
         "nsmallest",
+        "orderBy",
+        "persist",
         "query",
+        "repartition",
         "resample",
         "rolling",
         "sample",
@@ -34,9 +43,11 @@ BY_COLUMN = frozenset(
         "drop_duplicates",
         "explode",
         "get_column",
+        "groupBy",
         "group_by",
         "groupby",
         "n_unique",
+        "orderBy",
         "select",
         "set_index",
         "sort",
@@ -45,7 +56,9 @@ BY_COLUMN = frozenset(
         "value_counts",
     ]
 )
-GROUPED = frozenset(["groupby", "group_by", "resample", "rolling"])
+# Those that take any number of them.
+SEVERAL = frozenset(["groupBy", "group_by", "orderBy", "select"])
+GROUPED = frozenset(["groupBy", "groupby", "group_by", "resample", "rolling"])
 # Those that take a level of the index as well.
 BY_LEVEL = frozenset(["by", "groupby", "sort_values"])
 SECOND = frozenset(["nlargest", "nsmallest"])
@@ -81,7 +94,18 @@ COLUMN_KEYWORDS = frozenset(
 # Hardly anything else than a column or a list of them is given to these: its quote may be missing.
 PLAIN_COLUMN = frozenset(
     [
-        *("by", "group_by", "groupby", "hue", "left_on", "nlargest", "nsmallest", "on", "set_index"),
+        *(
+            "by",
+            "groupBy",
+            "group_by",
+            "groupby",
+            "hue",
+            "left_on",
+            "nlargest",
+            "nsmallest",
+            "on",
+            "set_index",
+        ),
         *("right_on", "sort_values", "subset", "value_vars", "values", "x", "y"),
     ]
 )

@@ -157,7 +157,7 @@ def _described(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Kern
         inherited = ()
     columns = [name for name, _ in variable.columns]
     if "members" in variable.complete and inherited is not None:
-        pandas = columns if variable.module.startswith("pandas") else []
+        pandas = columns if variable.module.startswith(("pandas", "pyspark")) else []
         known.attributes = {*inherited, *variable.members, *pandas}
     if variable.module.partition(".")[0] == "pandas":
         known.dtypes = {**dict(variable.columns)} if known.is_frame else {None: variable.dtype}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from santajupyter.prompt.alike import alike
 from santajupyter.prompt.cursor import excerpt
 from santajupyter.protocol import Cell
+
+from .steps import lines_of
 
 TEAMS = Cell('teams = ["Golden Eagles", "Night Owls", "City Hawks", "Wild Geese"]')
 EAGLES_OWLS = 'eagles = t[t["team"] == "Golden Eagles"]\nowls = t[t["team"] == "Night Owls"]\n'
@@ -42,6 +46,9 @@ def rests(code: str, *above: Cell, values: tuple[str, ...] = ()) -> tuple[str, .
         ("r07 = g(7)\nr08 = g(8)\nr09 = g(9)\nr║", "10 = g(10)"),
         ("d3 = f(3)\nd2 = f(2)\nd║", "1 = f(1)"),
         ("a = 1  # the first 1\nb = 2  # the first 2\nc = 3  # the first 3\nd║", " = 4  # the first 4"),
+        ("a = 1  # set a to 1\nb = 2  # set b to 2\nc = 3  # set c to 3\nd║", " = 4  # set d to 4"),
+        ('a = f("a")\nb = f("b")\nc = f("║")', "c"),
+        ("assert f(2) == 2\nassert f(7) == 7\nassert f(9) == 9\nassert f(5) == ║", "5"),
         ("    axes[0].plot(x)\n    axes[1].plot(x)\n    axes[2].plot(x)\n    ║", "axes[3].plot(x)"),
     ],
 )
@@ -59,10 +66,26 @@ def test_what_the_lines_around_tell(code: str, expected: str) -> None:
         ("storks = ║", ""),
         ("ow║", ""),
         ("║", ""),
+        # The text that is begun isn't any one, and a name that is there already isn't a longer one's.
+        ('eagles = t[t["║', ""),
+        ("owls║", ""),
     ],
 )
 def test_a_text_that_is_named_by_a_word_of_it_is_one_of_the_notebook(begun: str, expected: str) -> None:
     assert rests(EAGLES_OWLS + begun, TEAMS) == ((expected,) if expected else ())
+
+
+def test_texts_are_what_is_in_quotes_the_nearest_first() -> None:
+    read = Cell("t = read('a.csv', sep=',', encoding='utf-8')  # don't\nkeys = ['zeta', 'zero']")
+    code = "t['aa'] = t['aa'].fillna(0)\nt['bb'] = t['bb'].fillna(0)\nt['z"
+    assert rests(f"{code}║", read) == ("ero'] = t['zero'].fillna(0)", "eta'] = t['zeta'].fillna(0)")
+    assert rests(f"{code[:-1]}║", read) == ()
+
+
+def test_what_is_the_same_in_all_lines_stays_the_same() -> None:
+    above = Cell('f("Wild Cats", "Wild Geese")')
+    code = 'golden = f("Golden Eagles", "Golden Eagles")\nnight = f("Night Owls", "Night Owls")\nwild = ║'
+    assert rests(code, above) == ('f("Wild Geese", "Wild Geese")', 'f("Wild Cats", "Wild Cats")')
 
 
 def test_or_of_its_data() -> None:
@@ -97,10 +120,48 @@ def test_how_a_new_text_is_written_is_the_models_choice() -> None:
         "y2 = f(2)\ny1 = f(1)\ny0 = f(0)\n║",
         "x = f(x)\nx = f(x)\nx = ║",
         "'a' 'b║",
+        # What the line has already says otherwise.
+        "x = x1 + x\ny = y1 + y\nfill = f1 + ║",
+        # A number that nothing names; numbers that are equal, in two lines.
+        'x = Var("x", init=3)\ny = Var("y", init=4)\nf = ║',
+        "assert f(2) == 2\nassert f(7) == 7\nassert f(100) == ║",
+        # What is being made isn't there yet, unless it was made above.
+        "def g(x, y):\n    x = x[:2]\n    y = y[:2]\n    model = ║",
+        # No names.
+        "x <- scale(x)\ny <- scale(y)\nif ║",
+        "x = f(x)\ny = f(y)\nreturn ║",
+        # Another block, and no code.
+        "if a:\n    y1 = f(1)\n    y2 = f(2)\n    y3 = f(3)\n║",
+        "!rm a1\n!rm a2\n!rm a3\n║",
+        "f(-3)\nf(-2)\nf(-1)\nf(║",
+        "f(٣)\nf(٤)\nf(٥)\nf(║",
+        # Nothing but signs.
+        "f(\n    X=X,\n    y=y,\n    z=z║",
     ],
 )
 def test_nothing_where_they_do_not_tell(code: str) -> None:
     assert rests(code) == ()
+
+
+def test_what_is_made_anew_is_read_where_it_was_made_above() -> None:
+    code = "def g(x, y, model):\n    x = x[:2]\n    y = y[:2]\n    model = ║"
+    assert rests(code) == ("model[:2]",)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'df["age"] = df["age"].fillna(0)\ndf["fare"] = df["fare"].fillna(0)\ndf["text1║',
+        'a = t("a b", "a b", "b")\nc = t("c d", "c d", "d")\ntext1 = ║',
+        "".join(f"    [{', '.join(str(n * m) for m in range(1, 40))}],\n" for n in range(1, 9)) + "    [║",
+        "".join(f"{' '.join(f'{chr(97 + n)}{m}' for m in range(60))}\n" for n in range(9)) + "x║",
+        "x1 = f('" + "a" * 150_000 + "')\nx║",
+    ],
+)
+def test_it_looks_at_little(code: str) -> None:
+    texts = Cell("\n".join(f"f('text{n}', 'other text{n}', 'text{n} more')" for n in range(5000)))
+    lines = lines_of(lambda: rests(code, texts))
+    assert lines < 60_000
 
 
 def test_what_is_not_sound_is_left_out() -> None:
@@ -109,7 +170,7 @@ def test_what_is_not_sound_is_left_out() -> None:
     assert found and found.rests == ('count(cars, "AUDI")',)
 
 
-NAMES = st.from_regex(r"[a-z]{2,8}", fullmatch=True)
+NAMES = st.from_regex(r"[a-z]{2,8}", fullmatch=True).filter(lambda name: not keyword.iskeyword(name))
 
 
 @given(st.lists(NAMES, min_size=3, max_size=6, unique=True), st.data())

@@ -49,6 +49,7 @@ def _within(value: object, key: str = "") -> Iterator[tuple[str, re.Pattern[str]
 PATTERNS = dict(patterns())
 # Looked for at one place only.
 ANCHORED = (
+    "alike.MADE",
     "around.FIRST_WORD",
     "check.NEXT",
     "choices.ASSIGNED",
