@@ -8,7 +8,7 @@ member     the rest of a line after ``name.``, ``name["`` or ``name(``: where a 
            can follow
 cut        a few words and signs in the line, whatever they open and close; more of it is on the right
 
-alike      the rest of a line from where the lines around it tell what it is (``prompt/alike.py``)
+alike      the rest of a line from where the lines above it tell what it is (``prompt/alike.py``)
 
 The last three are not among the kinds chosen by default.
 """
@@ -203,7 +203,7 @@ def _place(book: Notebook, cell: int, begin: int, kind: str, rng: random.Random)
         start, end = (rng.choice(ends), len(line)) if ends else (0, 0)
     elif kind == ALIKE:
         starts = rng.sample(range(indent, len(line)), min(MOST_STARTS, len(line) - indent))
-        start = next((at for at in starts if _is_told(book, cell, begin + at, begin + len(line))), 0)
+        start = next((at for at in starts if _is_told(book, cell, begin + at)), 0)
         end = len(line) if start else 0
     elif kind == CUT:
         ends = [match.end() for match in TOKEN.finditer(line)][:-1]
@@ -220,12 +220,10 @@ def _place(book: Notebook, cell: int, begin: int, kind: str, rng: random.Random)
     return Place(book.name, cell, begin + start, kind, hidden)
 
 
-def _is_told(book: Notebook, cell: int, start: int, end: int) -> bool:
-    """Whether the lines around tell how the cell's source goes on, if this is hidden of it."""
-    cells = [Cell(each["source"], each["type"]) for each in book.cells[: cell + 1]]
-    source = cells[cell].source
-    cells[cell] = Cell(source[:start] + source[end:])
-    return alike(excerpt(cells, cell, start)) is not None
+def _is_told(book: Notebook, cell: int, start: int) -> bool:
+    """Whether what stands above tells how the line goes on there."""
+    cells = [Cell(each["source"], each["type"]) for each in book.cells[:cell]]
+    return alike(excerpt([*cells, Cell(book.cells[cell]["source"][:start])], cell, start)) is not None
 
 
 def _middle(line: str, start: int, rng: random.Random) -> int:

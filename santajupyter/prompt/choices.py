@@ -22,6 +22,7 @@ from .framecalls import (
     BY_DICT,
     BY_LEVEL,
     COLUMN_KEYWORDS,
+    OF_COLUMN,
     OTHER_KEYWORDS,
     PLAIN_COLUMN,
     SECOND,
@@ -390,7 +391,8 @@ class _Reader:
         if call < 1 or code.text(call) != "(" or not code.follows_value(call):
             return None
         method, owner = code.text(call - 1), code.owner(call)
-        owner = None if owner and owner.is_module else owner
+        is_function = bool(owner and owner.is_module)
+        owner = None if is_function else owner
         keyword = code.text(at - 2) if before == "=" else ""
         place = sum(code.text(n) == "," and code.inside[n] == call for n in range(call, at))
         if is_dict:
@@ -402,7 +404,7 @@ class _Reader:
             return _Taken(owner, kind) if owner and owner.is_frame and fits else None
         if owner and not owner.is_frame:
             return _Taken(owner, "key") if method in ("get", "pop") and not place and not keyword else None
-        if method == "col" and not place:
+        if not place and (method == "col" or (is_function and method in OF_COLUMN)):
             frame = self._frame_around(call)
             return _Taken(frame, "key") if frame else None
         if keyword and (keyword not in COLUMN_KEYWORDS or (method, keyword) in OTHER_KEYWORDS):
@@ -410,12 +412,8 @@ class _Reader:
         if keyword == "right_on":  # of the other table
             owner = self._data(call)
         if owner and owner.is_frame:
-            is_placed = (
-                method in BY_COLUMN
-                if not place
-                else method in SEVERAL or (place, method in SECOND) == (1, True)
-            )
-            fits = bool(keyword) or is_placed
+            takers = BY_COLUMN if not place else SEVERAL | (SECOND if place == 1 else frozenset())
+            fits = bool(keyword) or method in takers
             kind = "key" if method in ("drop", "dropna", "drop_duplicates") and keyword else keyword or method
             return _Taken(owner, kind) if fits else None
         frame = self._data(call) if keyword else None

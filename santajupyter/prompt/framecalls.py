@@ -58,6 +58,14 @@ BY_COLUMN = frozenset(
 )
 # Those that take any number of them.
 SEVERAL = frozenset(["groupBy", "group_by", "orderBy", "select"])
+# Functions of polars and Spark that take a column, within the call of a frame's method.
+OF_COLUMN = frozenset(
+    [
+        *("asc", "avg", "col", "countDistinct", "count_distinct", "desc", "explode", "first", "last"),
+        *("lower", "max", "mean", "median", "min", "month", "n_unique", "std", "stddev", "sum", "to_date"),
+        *("trim", "upper", "year"),
+    ]
+)
 GROUPED = frozenset(["groupBy", "groupby", "group_by", "resample", "rolling"])
 # Those that take a level of the index as well.
 BY_LEVEL = frozenset(["by", "groupby", "sort_values"])

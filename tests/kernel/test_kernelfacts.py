@@ -8,7 +8,9 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -279,6 +281,27 @@ def test_polars_and_torch(kernel: Kernel) -> None:
     assert (facts["pf"]["shape"], facts["ps"]["dtype"]) == ([1, 2], "Int64")
     assert (facts["t"]["shape"], facts["t"]["dtype"], facts["p"]["shape"]) == ([2, 3], "float32", [4])
     assert "secret" not in json.dumps(facts)
+
+
+SPARK = """
+from pyspark.sql import SparkSession, functions as F
+spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+rows = spark.createDataFrame([("secret", 1, [2.0])], ["kind", "n", "list"])
+few = rows.filter(F.col("n") > 1)
+many = [globals().__setitem__(f"f{n}", rows.limit(n)) for n in range(20)]
+"""
+
+
+@pytest.mark.skipif(not find_spec("pyspark") or not which("java"), reason="needs pyspark and Java")
+def test_spark(kernel: Kernel) -> None:
+    kernel.define(SPARK)
+    facts = kernel.facts("few")
+    assert facts["few"]["columns"] == [["kind", "string"], ["n", "long"], ["list", "array"]]
+    assert {"columns", "members"} <= {*facts["few"]["complete"]} and "secret" not in json.dumps(facts)
+    assert not kernel.value("'_schema' in vars(few)")
+    assert sum("columns" in fact for fact in facts.values()) == 10
+    kernel.define("spark.stop()")
+    assert "columns" not in kernel.facts("few")["few"]
 
 
 def test_groups_have_the_columns_of_their_frame(kernel: Kernel) -> None:

@@ -30,7 +30,15 @@ SMOOTH = Variable(
 STACK = Variable("stack", "function", "m", signature="(*rows, key=…)", complete=frozenset(["signature"]))
 LINE = Variable("line", "Line", "__main__", members=("slope",), complete=frozenset(["members"]))
 DRAW = Variable("draw", "module", complete=frozenset(["members"]))
+SPARK = Variable(
+    "rows",
+    "DataFrame",
+    "pyspark.sql.classic.dataframe",
+    columns=(("kind", "string"), ("n", "long"), ("paid", "double")),
+    complete=frozenset(["members", "columns"]),
+)
 CLASSES = {
+    "pyspark.sql.classic.dataframe.DataFrame": ("filter", "groupBy"),
     "__main__.Line": ("fit",),
     "pandas.DataFrame": ("groupby", "head"),
     "builtins.dict": ("get", "items"),
@@ -479,3 +487,23 @@ def test_long_code_costs_little(code: str) -> None:
     begun = time.process_time()
     at(code + 'df["║')
     assert time.process_time() - begun < 2  # a hundredth of that
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ('rows.filter(F.col("║', {"kind", "n", "paid"}),
+        ('rows.withColumn("more", F.col("║', {"kind", "n", "paid"}),
+        ('rows.groupBy("║', {"kind", "n", "paid"}),
+        ('rows.groupBy("kind").agg(draw.sum("║', {"kind", "n", "paid"}),
+        ('rows.groupBy("kind", "║', {"kind", "n", "paid"}),
+        ('rows.select("kind", "p║', {"aid"}),
+        ('rows.where("n > 1").orderBy("║', {"kind", "n", "paid"}),
+        ('rows["║', {"kind", "n", "paid"}),
+        ("rows.║ > 1", {"kind", "n", "paid"}),
+    ],
+)
+def test_sparks_frames(code: str, expected: set[str]) -> None:
+    offset = code.index("║")
+    found = choice([SPARK, DRAW], CLASSES, excerpt([Cell(code.replace("║", ""))], 0, offset))
+    assert found and {*found.rests} == expected
