@@ -122,13 +122,13 @@ class Lines:
         ``texts``: those that the notebook knows.
         """
         start, end = len(begun), len(self._columns) - len(right)
+        if start > end or not (begun or not self._columns[0][0].isspace()):
+            return
         given = {**dict(enumerate(begun)), **dict(enumerate(right, end))}
         # The last one may be a beginning; but the blanks at the line's own are as they are.
         grows = bool(begun) and (begun[-1][0] != "other" or (start > 1 and begun[-1][1].isspace()))
         growing, part = (start - 1, begun[-1][1]) if grows else (-1, "")
-        is_indented = bool(begun) or not self._columns[0][0].isspace()
-        fits = all(self._fits(at, piece, at == growing) for at, piece in given.items())
-        if start > end or not (is_indented and fits):
+        if not all(self._fits(at, piece, at == growing) for at, piece in given.items()):
             return
         known = {at: text for at, (_, text) in given.items() if at != growing and at in self._slot_at}
         if not KEYWORDS.isdisjoint(known.values()):

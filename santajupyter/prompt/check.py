@@ -387,7 +387,7 @@ def _settled(text: str) -> str:
     growing = GROWING.search(text)
     settled = text[: growing.start()] if growing else text
     bare = settled.rstrip()
-    signs = bare.rstrip(ASKING)
+    signs = bare.rstrip(ASKING + "{")  # of an f-string, perhaps, where nothing would end it
     return settled if signs == bare else signs.rstrip()
 
 

@@ -103,7 +103,8 @@ class _Reader:
                 if isinstance(node.target, ast.Name):
                     self._use(node.target, scope)
             case ast.AnnAssign():
-                self._expressions([node.annotation, node.value, node.target], scope)
+                self._expressions([node.annotation], replace(scope, later=True))
+                self._expressions([node.value, node.target], scope)
                 self._bind(stored(node), scope)
             case ast.For() | ast.AsyncFor():
                 self._expressions([node.iter, node.target], scope)
@@ -121,7 +122,7 @@ class _Reader:
                 for item in node.items:
                     self._expressions([item.context_expr, item.optional_vars], scope)
                     self._bind(stored(item), scope)
-                self.statements(node.body, scope)
+                self._body(node.body, scope, any(map(_suppresses, node.items)))
             case ast.Match():
                 self._expressions([node.subject], scope)
                 for case in node.cases:
@@ -149,18 +150,21 @@ class _Reader:
                 self._expressions(children(node), scope)
 
     def _try(self, node: Any, scope: _Scope) -> None:
-        before = {*self.names.missing}
-        self.statements(node.body, scope)
-        if any(
-            "NameError" in map(_name, ast.walk(handler.type)) for handler in node.handlers if handler.type
-        ):
-            for name in self.names.missing.keys() - before:
-                del self.names.missing[name]
+        types = [handler.type for handler in node.handlers if handler.type]
+        self._body(node.body, scope, any("NameError" in map(_name, ast.walk(each)) for each in types))
         for handler in node.handlers:
             self._expressions([handler.type], scope)
             self._bind([handler.name] if handler.name else [], scope)
             self.statements(handler.body, scope)
         self.statements([*node.orelse, *node.finalbody], scope)
+
+    def _body(self, body: Iterable[ast.stmt], scope: _Scope, may_miss: bool) -> None:
+        """``may_miss``: names that nobody has are no harm."""
+        before = {*self.names.missing}
+        self.statements(body, scope)
+        if may_miss:
+            for name in self.names.missing.keys() - before:
+                del self.names.missing[name]
 
     def _expressions(self, nodes: Iterable[ast.AST | None], scope: _Scope) -> None:
         for node in nodes:
@@ -283,6 +287,14 @@ def _within(pattern: ast.pattern) -> Iterator[ast.expr]:
 
 def _name(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _suppresses(item: ast.withitem) -> bool:
+    """Whether it is contextlib's, of a NameError."""
+    match item.context_expr:
+        case ast.Call(func=ast.Name(id="suppress") | ast.Attribute(attr="suppress"), args=args):
+            return any(_name(each) in ("NameError", "Exception") for each in args)
+    return False
 
 
 def _all(args: ast.arguments) -> Iterator[ast.arg]:

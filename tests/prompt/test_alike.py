@@ -120,6 +120,9 @@ def test_how_a_new_text_is_written_is_the_models_choice() -> None:
         "y2 = f(2)\ny1 = f(1)\ny0 = f(0)\n║",
         "x = f(x)\nx = f(x)\nx = ║",
         "'a' 'b║",
+        # It is longer than they are.
+        "y1 = f(1)\ny2 = f(2)\ny3 = f(3) + f(4) + ║",
+        "y1 = f(1)\ny2 = f(2)\ny║ = f(3) + f(4) + f(5)",
         # What the line has already says otherwise.
         "x = x1 + x\ny = y1 + y\nfill = f1 + ║",
         # A number that nothing names; numbers that are equal, in two lines.
@@ -183,6 +186,23 @@ def test_each_line_is_told_by_the_others_from_its_name_on(names: list[str], data
     assert [begun + rest for rest in rests(code)[:1]] == [lines[number]]
 
 
-@given(st.text(alphabet="ab1_ \"'=()\n║", max_size=60))
-def test_any_text_is_read(text: str) -> None:
-    rests(text + "║" if "║" not in text else text.replace("║", "", text.count("║") - 1))
+PATTERNS = [
+    "{0} = f({0})",
+    "x{1} = g('{0}', \"{0}\", {1})",
+    "    d['{0}'] += {1}",
+    "{0}{1}",
+    "f({1}, '{0} b')",
+]
+JUNK = st.lists(st.sampled_from(["a", "b2", " ", "=", "'x y'", "'", "(", "1"]), max_size=6).map("".join)
+
+
+@given(st.sampled_from(PATTERNS), JUNK, JUNK, st.integers(0, 4), st.data())
+def test_whatever_the_line_has_it_is_read(
+    pattern: str, left: str, right: str, at: int, data: st.DataObject
+) -> None:
+    lines = [pattern.format(name, number) for number, name in enumerate(["one", "TWO", "three", "f"])]
+    line = pattern.format("five", 5)
+    cut = data.draw(st.integers(0, len(line)))
+    begun = f"{line[:cut]}{left}║{right}{line[data.draw(st.integers(cut, len(line))) :]}"
+    for rest in rests("\n".join([*lines[:at], begun, *lines[at:]])):
+        assert rest.strip() and "\n" not in rest

@@ -415,6 +415,10 @@ def test_other_languages_are_not_judged() -> None:
         # Who catches it knows that it may not be there.
         ("║", "try:\n    cached\nexcept NameError:\n    cached = 1", []),
         ("try:\n    ║\nexcept (KeyError, NameError):\n    pass", "cached", []),
+        ("from contextlib import suppress\n║", "with suppress(NameError):\n    print(cached)", []),
+        ("import contextlib\nwith contextlib.suppress(NameError):\n    ║", "cached.close()", []),
+        # What is said of a field's type may come further down.
+        ("class A:\n    ║\nclass B:\n    pass", "b: B", []),
     ],
 )
 def test_names_that_are_there(source: str, text: str, cells: list[str]) -> None:
@@ -766,6 +770,7 @@ def test_a_stream_shows_what_is_sound_by_now() -> None:
     # nothing that ends with a sign, if no more comes
     assert checked.sure("sum(prices) *") == checked.sure("sum(prices) * pri") == "sum(prices)"
     assert checked.sure("sum(prices) * 2 ") == "sum(prices) * 2 "
+    assert checked.sure('print(f"sum {') == 'print(f"sum'
     assert checked.sure("sum(undefined) + 1", len("sum(un")) == "sum(un"
 
 
