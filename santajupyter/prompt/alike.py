@@ -133,7 +133,8 @@ class Lines:
         known = {at: text for at, (_, text) in given.items() if at != growing and at in self._slot_at}
         if not KEYWORDS.isdisjoint(known.values()):
             return
-        for ways in product(*(self._ways(group, known, growing, part, texts) for group in self._groups)):
+        each = (self._ways(group, known, growing, part, texts) for group in self._groups)
+        for ways in islice(product(*each), MOST_FOUND**2):
             values = {column: value for way in ways for column, value in way.items()}
             line = [values.get(column, column[0]) for column in self._columns]
             rest = (line[growing][len(part) :] if growing >= 0 else "") + "".join(line[start:end])
