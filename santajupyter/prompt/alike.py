@@ -164,28 +164,23 @@ class Lines:
         self, group: Sequence[Slot], known: Mapping[int, str], growing: int, part: str, texts: Texts
     ) -> list[Way]:
         """The values that the group can have, the likeliest first."""
-        given = {slot.column: known[at] for slot in group for at in slot.places if at in known}
-        counted = {slot.column: text for slot in group if (text := self._counted(slot))}
-        all_count = len(counted) == len(group)
-        grown = next((slot for slot in group if growing in slot.places), None)
+        there = {at: slot for slot in group for at in slot.places}
+        given = next(((there[at], known[at]) for at in there if at in known), None)
+        grown = there.get(growing)
+        counted = {slot.column: self._counted(slot) for slot in group}
         is_certain = len(self._numbers) >= LEAST_TO_COUNT
-        only_numbers = all(slot.kinds == {"number"} for slot in group)
-        if given and only_numbers and not is_certain:
-            ways = [counted] if all_count else []
-        elif given:
-            first = next(slot for slot in group if slot.column in given)
-            ways = _named(group, first, given[first.column], texts)
-        elif all_count and (is_certain or sum(len(slot.places) for slot in group) > 1):
+        names = any(slot.kinds != {"number"} for slot in group)
+        ways: list[Way] = []
+        if given and (names or is_certain):
+            ways = _named(group, *given, texts)
+        elif all(counted.values()) and (given or is_certain or len(there) > 1):
             ways = [counted]
         elif grown and part and part not in grown.column:
             ways = _meant(group, grown, part, texts)
-        else:
-            ways = []
-        there = {at: slot.column for slot in group for at in slot.places}
         return [
             way
             for way in ways
-            if all(way[there[at]] == text for at, text in known.items() if at in there)
+            if all(way[there[at].column] == text for at, text in known.items() if at in there)
             and (not grown or way[grown.column].startswith(part))
         ]
 
