@@ -61,8 +61,8 @@ FINDERS = (
 HIDDEN = ("In", "Out", "exit", "get_ipython", "open", "quit")
 # Their modules' __getattr__ only serves what __all__ names, or what is deprecated.
 KNOWN_MODULES = ("numpy", "pandas", "polars", "torch")
-# Their __getattr__ serves columns, or what is deprecated, as well.
 SPARK_FRAMES = (("pyspark.sql.classic.dataframe", "DataFrame"), ("pyspark.sql.dataframe", "DataFrame"))
+# Their __getattr__ serves columns, or what is deprecated, as well.
 KNOWN_CLASSES = (
     *(("pandas", "DataFrame"), ("pandas", "Series"), ("polars", "DataFrame"), ("polars", "Series")),
     *SPARK_FRAMES,

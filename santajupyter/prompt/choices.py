@@ -28,7 +28,7 @@ from .framecalls import (
     SECOND,
     SEVERAL,
 )
-from .known import FIXED
+from .known import FIXED, WITH_ATTRIBUTES
 from .languages import language_of
 from .names import READER, looped
 from .parameters import is_enough, missing
@@ -39,8 +39,6 @@ LEFT, RIGHT = 4000, 300
 OPEN = re.compile(r"""(["'])(?!\1\1)((?:\\.|[^\\"'])*)\Z""", re.DOTALL)
 # In a query, where a name begins: at its beginning, or after what joins two conditions.
 CONDITION = re.compile(r"(?:\A\s*|\b(?:and|or|not)\s+|[&|~(]\s*)(`?)(\w*)\Z")
-# Whose frames have their columns as attributes, too.
-WITH_ATTRIBUTES = ("pandas", "pyspark")
 # What stands left of it may be new.
 ASSIGNED = re.compile(r"[\"']?\]?\s*=(?!=)")
 DATA = re.compile(r"\bdata(?:_frame)?\s*=\s*([^\W\d]\w*)")

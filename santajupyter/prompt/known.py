@@ -20,6 +20,8 @@ HANDING = CALLING.union(
 )
 # Methods that return something that was there before.
 TAKING = frozenset(["get", "items", "pop", "popitem", "setdefault", "values"])
+# Whose frames have their columns as attributes, too.
+WITH_ATTRIBUTES = ("pandas", "pyspark")
 # What is of these modules takes no new attributes by its own methods.
 FIXED = ("builtins", "numpy", "pandas", "polars", "torch")
 # Of those, what holds anything.
@@ -157,7 +159,7 @@ def _described(variable: Variable, classes: Mapping[str, Sequence[str]]) -> Kern
         inherited = ()
     columns = [name for name, _ in variable.columns]
     if "members" in variable.complete and inherited is not None:
-        pandas = columns if variable.module.startswith(("pandas", "pyspark")) else []
+        pandas = columns if variable.module.startswith(WITH_ATTRIBUTES) else []
         known.attributes = {*inherited, *variable.members, *pandas}
     if variable.module.partition(".")[0] == "pandas":
         known.dtypes = {**dict(variable.columns)} if known.is_frame else {None: variable.dtype}

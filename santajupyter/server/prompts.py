@@ -188,7 +188,7 @@ def _by_lines(request: CompletionRequest, where: Excerpt, place: Place, check: C
     Not where more is asked for than a line, or something else than what comes first.
     """
     is_more = request.mode == "block" or (request.trigger == "invoke" and place.within)
-    if is_more or request.n > 1 or not place.is_code:
+    if is_more or request.n > 1 or place.in_text or not place.is_code:
         return None
     values = (text for variable in request.variables for _, texts in variable.values for text in texts)
     return alike(where, values, lambda text: check is None or check.sound(text, True) == (text, None))

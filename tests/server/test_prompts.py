@@ -104,6 +104,8 @@ async def test_the_lines_around_tell_the_rest_of_a_line(
         ("f = abs\ny = [\n    f(1),\n    f(2),\n    f(3),\n    f", {}, True),
         # Who asks wants the list's end.
         ("f = abs\ny = [\n    f(1),\n    f(2),\n    f(3),\n    f", {"trigger": "invoke"}, False),
+        # No code.
+        ('"""\ny1 = f(1)\ny2 = f(2)\ny3 = ', {}, False),
         # Nobody has a name like that.
         ("y_a = abs(a)\ny_b = abs(b)\ny_c = ", {}, False),
     ],
