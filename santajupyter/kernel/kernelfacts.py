@@ -111,8 +111,10 @@ def _read(namespace: dict[str, Any], used_names: list[str], values: int) -> dict
             partial = True
             break
         seen.add(name)
-        spark += _is_spark(type(namespace[name]))
-        if spark > MAX_SPARK and _is_spark(type(namespace[name])):
+        is_spark = _is_spark(type(namespace[name]))
+        spark += is_spark
+        if is_spark and spark > MAX_SPARK:
+            partial = True
             continue
         with contextlib.suppress(Exception):
             fact, known = describe(namespace[name], used_names, classes)

@@ -167,18 +167,13 @@ class Prompts:
 
     def _made(self, request: CompletionRequest, where: Excerpt, project: Project) -> Prompt:
         text = _document(request, where, project)
-        names = None
-        if self._kernel_names and request.language == "python":
-            names = sql_choice(request.databases, request.variables, where)
-            names = names or choice(request.variables, request.classes, where, project.files)
-        elif self._kernel_names and request.language.lower() == "r":
-            names = r_choice(request.variables, where)
         check = Check(request) if self._check else None
         is_code = request.cells[request.active].type == "code"
         place = Place.at(text, request.mode, request.trigger, is_code)
         place = place if self._rules else replace(place, rules=False)
-        if self._alike_lines:
-            names = _by_lines(request, where, place, check) or names
+        names = _by_lines(request, where, place, check) if self._alike_lines else None
+        if names is None and self._kernel_names:
+            names = _by_kernel(request, where, project)
         return Prompt(text, place, names, check)
 
 
@@ -192,6 +187,16 @@ def _by_lines(request: CompletionRequest, where: Excerpt, place: Place, check: C
         return None
     values = (text for variable in request.variables for _, texts in variable.values for text in texts)
     return alike(where, values, lambda text: check is None or check.sound(text, True) == (text, None))
+
+
+def _by_kernel(request: CompletionRequest, where: Excerpt, project: Project) -> Choice | None:
+    """The names that the kernel knows, where one of them comes next."""
+    if request.language.lower() == "r":
+        return r_choice(request.variables, where)
+    if request.language != "python":
+        return None
+    names = sql_choice(request.databases, request.variables, where)
+    return names or choice(request.variables, request.classes, where, project.files)
 
 
 def _document(request: CompletionRequest, where: Excerpt, project: Project) -> Document:
